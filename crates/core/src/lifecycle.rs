@@ -1,0 +1,2 @@
+//! Component policy: when to start, probe, stop and restart.
+pub mod backoff;

@@ -1,0 +1,201 @@
+//! The contract of what starts and stops components: [`Restarter`] for a kind of component, one
+//! [`RunHandle`] for each of its runs.
+//!
+//! A restarter decides nothing. When to start, signal or kill is the [lifecycle](crate::lifecycle)'s
+//! business; a restarter does it and reports what happened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The number of a run: 1 for the first start ever of a component, then counting up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct RunId(pub u64);
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A process that cannot be mistaken for another: pids are reused, this triple is not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessIdentity {
+    /// The pid.
+    pub pid: i32,
+    /// When the process started, in clock ticks since boot: field 22 of `/proc/PID/stat`, proc(5).
+    pub start_time: u64,
+    /// `/proc/sys/kernel/random/boot_id` at that time.
+    pub boot_id: String,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Exit {
+    /// It exited with this status.
+    Code(i32),
+    /// A signal ended it: its name, such as `SIGKILL`.
+    Signal(String),
+    /// The kernel's out-of-memory killer ended it.
+    OomKilled,
+    /// It is gone, and nobody can tell how.
+    Unknown,
+}
+
+impl Exit {
+    /// Whether it ended well: exit status 0.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Code(0))
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with status {code}"),
+            Self::Signal(signal) => write!(f, "was ended by {signal}"),
+            Self::OomKilled => f.write_str("was killed for using too much memory"),
+            Self::Unknown => f.write_str("ended, and its exit status is unknown"),
+        }
+    }
+}
+
+/// Starts the runs of one component. One instance a component, for as long as its spec is the same.
+#[async_trait]
+pub trait Restarter: Send + Sync + 'static {
+    /// Starts run `run`. On success its main process executes the component's program; a program that
+    /// could not be executed is an error, one that ends at once is not.
+    ///
+    /// What an earlier supervisor left running under the component's name is ended first.
+    ///
+    /// # Errors
+    /// Why the run did not begin. Each uses up one restart.
+    async fn start(&self, run: RunId) -> Result<Arc<dyn RunHandle>, StartError>;
+
+    /// Runs commands (probes, hooks) where the component runs.
+    fn executor(&self) -> Arc<dyn Executor>;
+}
+
+/// One run of a component, from its start until nothing of it is left.
+#[async_trait]
+pub trait RunHandle: Send + Sync + 'static {
+    /// The main process.
+    fn process(&self) -> ProcessIdentity;
+
+    /// Where this run's output begins in the component's log: bytes ever written to it before.
+    fn log_offset(&self) -> u64;
+
+    /// Waits until the main process has ended, as told by the kernel. May be called again and again.
+    async fn exited(&self) -> Exit;
+
+    /// Whether anything of the run's process tree is alive. The main process counts until it has ended.
+    fn is_alive(&self) -> bool;
+
+    /// Waits until nothing of the run's process tree is left.
+    async fn gone(&self);
+
+    /// Asks the whole tree to end: SIGTERM, then SIGCONT so that a stopped process can hear it.
+    ///
+    /// # Errors
+    /// The signal could not be sent.
+    fn terminate(&self) -> std::io::Result<()>;
+
+    /// Ends the whole tree by SIGKILL, descendants that left the process group included.
+    ///
+    /// # Errors
+    /// The signal could not be sent.
+    fn kill(&self) -> std::io::Result<()>;
+
+    /// What is still alive of the run, for people: `4242 (sleep, state D)`.
+    fn survivors(&self) -> Vec<String>;
+}
+
+/// Why a run did not begin.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StartError {
+    /// The program does not exist.
+    #[error("no such file: `{program}`{searched}")]
+    NotFound {
+        /// As the manifest has it.
+        program: String,
+        /// Empty, or ` on PATH …`.
+        searched: String,
+    },
+    /// The program, or something on the way to it, may not be used.
+    #[error("`{program}` cannot be executed: {reason}")]
+    NotExecutable {
+        /// The file.
+        program: String,
+        /// The system's word for why.
+        reason: String,
+    },
+    /// The working directory cannot be entered.
+    #[error("working directory {} cannot be entered: {reason}", dir.display())]
+    WorkingDir {
+        /// The directory.
+        dir: PathBuf,
+        /// The system's word for why.
+        reason: String,
+    },
+    /// A user or group does not exist, or may not be switched to.
+    #[error("cannot run as {who}: {reason}")]
+    User {
+        /// `user nobody`.
+        who: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An environment file or key is missing or unreadable.
+    #[error("environment: {0}")]
+    Environment(String),
+    /// Something still runs under this component's name and could not be ended.
+    #[error("already running: {0}")]
+    Occupied(String),
+    /// Anything else the system refused.
+    #[error("{doing}: {reason}")]
+    System {
+        /// What was being done.
+        doing: String,
+        /// The system's word for why.
+        reason: String,
+    },
+}
+
+/// Runs commands where a component runs: same directory, user and environment.
+#[async_trait]
+pub trait Executor: Send + Sync + 'static {
+    /// Runs a command to its end, in a process group of its own. Dropping the future kills that group.
+    ///
+    /// # Errors
+    /// The command could not be started.
+    async fn exec(&self, request: ExecRequest) -> Result<ExecOutput, StartError>;
+}
+
+/// A command for an [`Executor`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecRequest {
+    /// Program and arguments; no shell is involved.
+    pub command: Vec<String>,
+    /// Working directory, relative to the component's own; `None` for that one.
+    pub working_dir: Option<PathBuf>,
+    /// Further environment variables, over the component's own.
+    pub env: Vec<(String, String)>,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// How it ended.
+    pub exit: Exit,
+    /// The first 10 KiB of stdout and stderr, in the order written, as far as they are UTF-8.
+    pub output: String,
+}
+
+/// Most bytes of a command's output that are kept, as the kubelet's exec probe has it.
+pub const MAX_EXEC_OUTPUT: usize = 10 * 1024;

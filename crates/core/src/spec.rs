@@ -1,0 +1,289 @@
+//! The model: what a manifest becomes once every mistake in it has been refused.
+//!
+//! Plain data in Rust's units (`Duration`, not seconds). Whoever builds it keeps the ranges of the
+//! manifest reference; the constructors here refuse what would make the lifecycle misbehave.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::Check;
+pub use crate::lifecycle::backoff::{Backoff, InvalidBackoff};
+use crate::probe::ComponentContext;
+
+/// One component of a manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComponentSpec {
+    /// DNS label, unique in a supervisor.
+    pub name: String,
+    /// For people and tools; nothing here reads them.
+    pub labels: BTreeMap<String, String>,
+    /// For people and tools; nothing here reads them.
+    pub annotations: BTreeMap<String, String>,
+    /// What runs.
+    pub workload: Workload,
+    /// The ports it listens on.
+    pub ports: Vec<Port>,
+    /// What must be there before a start.
+    pub depends_on: Vec<Dependency>,
+    /// Which ends are followed by a restart.
+    pub restart_policy: RestartPolicy,
+    /// How restarts are delayed and limited.
+    pub restart: RestartSpec,
+    /// From the first signal of a stop to SIGKILL.
+    pub termination_grace_period: Duration,
+    /// Runs right after each start, beside the component; a failure takes the component down.
+    pub post_start: Option<ExecAction>,
+    /// Runs before the first signal of a stop, within the grace period.
+    pub pre_stop: Option<ExecAction>,
+    /// Whether the component has started; gates the other two.
+    pub startup_probe: Option<ProbeSpec>,
+    /// Whether it must be restarted.
+    pub liveness_probe: Option<ProbeSpec>,
+    /// Whether it can do its work right now.
+    pub readiness_probe: Option<ProbeSpec>,
+}
+
+impl ComponentSpec {
+    /// The probe of a role.
+    pub fn probe(&self, role: ProbeRole) -> Option<&ProbeSpec> {
+        match role {
+            ProbeRole::Startup => self.startup_probe.as_ref(),
+            ProbeRole::Liveness => self.liveness_probe.as_ref(),
+            ProbeRole::Readiness => self.readiness_probe.as_ref(),
+        }
+    }
+
+    /// What probes may know when they are built.
+    pub fn context(&self, log_file: Option<PathBuf>) -> ComponentContext {
+        let Workload::Process(process) = &self.workload;
+        ComponentContext {
+            name: self.name.clone(),
+            ports: self.ports.iter().filter_map(|p| Some((p.name.clone()?, p.container_port))).collect(),
+            working_dir: process.working_dir.clone(),
+            log_file,
+        }
+    }
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Workload {
+    /// A native process.
+    Process(ProcessSpec),
+}
+
+impl Workload {
+    /// `process`, as in `kind` of `status -o json`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Process(_) => "process",
+        }
+    }
+}
+
+/// A native process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessSpec {
+    /// Program and arguments, `$(NAME)` not yet expanded; never empty.
+    pub command: Vec<String>,
+    /// Absolute.
+    pub working_dir: PathBuf,
+    /// Set over what is inherited and over `env_from`, in this order; later ones may use `$(NAME)` of
+    /// earlier ones.
+    pub env: Vec<EnvVar>,
+    /// Files of `NAME=value` lines, absolute paths, the later over the earlier.
+    pub env_from: Vec<PathBuf>,
+    /// Whether the supervisor's whole environment is passed on, instead of the few usual variables.
+    pub inherit_env: bool,
+    /// User name or number to run as.
+    pub run_as_user: Option<String>,
+    /// Group name or number to run as.
+    pub run_as_group: Option<String>,
+    /// Whether set-user-ID programs give no privileges (PR_SET_NO_NEW_PRIVS, prctl(2)).
+    pub no_new_privileges: bool,
+    /// Most open files (RLIMIT_NOFILE, setrlimit(2)).
+    pub open_files: Option<u64>,
+}
+
+/// One environment variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Where its value comes from.
+    pub value: EnvValue,
+}
+
+/// Where the value of an environment variable comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EnvValue {
+    /// The manifest, `$(NAME)` not yet expanded.
+    Literal(String),
+    /// A key of a file of `NAME=value` lines, read at each start. A secret: never printed.
+    FileKey {
+        /// Absolute.
+        path: PathBuf,
+        /// The name in the file.
+        key: String,
+        /// Whether the variable is left out when file or key are missing.
+        optional: bool,
+    },
+}
+
+/// A port that a component listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// What probes may call it.
+    pub name: Option<String>,
+    /// 1 to 65535.
+    pub container_port: u16,
+}
+
+/// Something that must hold before a component is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Another component.
+    pub name: String,
+    /// What must hold of it.
+    pub condition: Condition,
+}
+
+/// What must hold of a dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Condition {
+    /// It runs, and its startup probe, if any, has succeeded.
+    Started,
+    /// It is ready.
+    #[default]
+    Ready,
+    /// It ended with exit status 0 and stays so.
+    Completed,
+}
+
+/// Which ends of a run are followed by a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    /// Every one.
+    #[default]
+    Always,
+    /// Every one but exit status 0.
+    OnFailure,
+    /// None.
+    Never,
+}
+
+/// How restarts are delayed and limited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RestartSpec {
+    /// At most this many automatic restarts in any `window`.
+    pub max_restarts: u32,
+    /// How long that window is.
+    pub window: Duration,
+    /// A run that was well for this long is stable.
+    pub min_uptime: Duration,
+    /// The delays before restarts.
+    pub backoff: Backoff,
+}
+
+impl Default for RestartSpec {
+    fn default() -> Self {
+        Self {
+            max_restarts: 10,
+            window: Duration::from_secs(600),
+            min_uptime: Duration::from_secs(10),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecAction {
+    /// Program and arguments; no shell is involved.
+    pub command: Vec<String>,
+}
+
+/// What a probe is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProbeRole {
+    /// Has it started?
+    Startup,
+    /// Must it be restarted?
+    Liveness,
+    /// Can it do its work right now?
+    Readiness,
+}
+
+impl ProbeRole {
+    /// All three, in the order people read them.
+    pub const ALL: [Self; 3] = [Self::Startup, Self::Liveness, Self::Readiness];
+
+    /// `startup`, `liveness`, `readiness`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Liveness => "liveness",
+            Self::Readiness => "readiness",
+        }
+    }
+
+    /// `startupProbe` …, the manifest's field.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Startup => "startupProbe",
+            Self::Liveness => "livenessProbe",
+            Self::Readiness => "readinessProbe",
+        }
+    }
+}
+
+impl std::fmt::Display for ProbeRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A probe: what it asks, and how often it must say what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeSpec {
+    /// The question.
+    pub check: Check,
+    /// From the start of the run to the first check.
+    pub initial_delay: Duration,
+    /// From one check to the next.
+    pub period: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// Successes in a row that make a success.
+    pub success_threshold: u32,
+    /// Failures in a row that make a failure.
+    pub failure_threshold: u32,
+    /// Instead of the component's, when this probe takes it down.
+    pub termination_grace_period: Option<Duration>,
+}
+
+impl ProbeSpec {
+    /// A probe of `check` with the defaults of its role.
+    pub fn new(role: ProbeRole, check: Check) -> Self {
+        let (period, timeout, failure_threshold) = match role {
+            ProbeRole::Startup => (1, 1, 30),
+            ProbeRole::Liveness => (10, 3, 3),
+            ProbeRole::Readiness => (5, 3, 3),
+        };
+        Self {
+            check,
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(period),
+            timeout: Duration::from_secs(timeout),
+            success_threshold: 1,
+            failure_threshold,
+            termination_grace_period: None,
+        }
+    }
+}
