@@ -14,5 +14,6 @@ pub mod restarter;
 pub mod spec;
 pub mod status;
 pub mod time;
+pub mod wording;
 
 pub use async_trait::async_trait;

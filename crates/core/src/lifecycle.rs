@@ -1,2 +1,564 @@
-//! Component policy: when to start, probe, stop and restart.
+//! Component policy: when to start, probe, stop and restart one component.
+//!
+//! **Invariant:** nothing here performs I/O, reads a clock or spawns; time and facts are arguments.
+//! **Invariant:** equal inputs give equal actions, so that a seed replays a failure.
+//!
+//! Whoever drives a [`Lifecycle`] tells it what happened ([`Event`]), carries out what it answers
+//! ([`Action`]), and comes back at the latest at [`Lifecycle::next_deadline`].
+
 pub mod backoff;
+mod prober;
+mod record;
+mod restart_window;
+mod snapshot;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prober::{Change, Prober};
+pub use record::{LifecycleRecord, RestRecord};
+use restart_window::RestartWindow;
+pub use snapshot::{End, ProbeView, Snapshot};
+
+use crate::probe::ProbeResult;
+use crate::restarter::{Exit, RunId};
+use crate::spec::{ComponentSpec, ProbeRole};
+use crate::status::EventType;
+use crate::time::Timestamp;
+
+/// What a lifecycle is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Something about one run.
+    Report(Report),
+    /// A person, or the supervisor on its way out, wants something.
+    Command(Command),
+    /// What the component depends on is there (`None`), or what is missing.
+    Dependencies(Option<String>),
+    /// Time has passed.
+    Deadline,
+}
+
+/// What was observed of one run. What belongs to an older run than the current one is dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Which run.
+    pub run: RunId,
+    /// What.
+    pub what: Observed,
+}
+
+/// What can be observed of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed {
+    /// Its main process executes the component's program.
+    Spawned,
+    /// It did not begin: why.
+    StartFailed(String),
+    /// The postStart hook ended, well or not: why not.
+    PostStartDone(Result<(), String>),
+    /// The preStop hook ended, well or not: why not.
+    PreStopDone(Result<(), String>),
+    /// Its main process ended.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// Whether anything else of its process tree lives on.
+        leftovers: bool,
+    },
+    /// Nothing of its process tree is left.
+    Gone,
+    /// A probe answered.
+    Probed {
+        /// Which.
+        role: ProbeRole,
+        /// What it said.
+        result: ProbeResult,
+        /// How long that took.
+        latency: Duration,
+    },
+}
+
+/// What a person may want of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// The supervisor begins: start it, unless it is to rest or has a delay to wait out.
+    Begin,
+    /// Start it, if it does not run.
+    Start,
+    /// Stop it, and leave it so.
+    Stop,
+    /// Stop it if it runs, then start it.
+    Restart,
+    /// Clear its counters, and start it if it does not run.
+    Reset,
+    /// The supervisor ends: start nothing any more, but leave alone what runs until it is its turn.
+    Close,
+    /// Stop it because the supervisor ends; it starts again with the next one.
+    Shutdown,
+    /// As `Shutdown`, with SIGKILL at once.
+    Kill,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Start this run; answer with `Spawned` or `StartFailed`, later with `Exited`, and with `Gone` where
+    /// there were leftovers.
+    Start(RunId),
+    /// Run the postStart hook; answer with `PostStartDone`.
+    PostStart(RunId),
+    /// Run the preStop hook; answer with `PreStopDone`.
+    PreStop(RunId),
+    /// Ask the run's process tree to end (SIGTERM, SIGCONT).
+    Terminate(RunId),
+    /// End the run's process tree (SIGKILL).
+    Kill(RunId),
+    /// Check once; answer with `Probed`.
+    Probe(RunId, ProbeRole),
+    /// Tell people.
+    Notify(Notice),
+}
+
+/// Something that people are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Good news or bad.
+    pub kind: EventType,
+    /// What, in one word.
+    pub reason: EventReason,
+    /// What, in one sentence.
+    pub message: String,
+}
+
+/// The words for what happens; Kubernetes' where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventReason {
+    /// A run began.
+    Started,
+    /// It is ready from now on.
+    Ready,
+    /// It is not ready any more.
+    NotReady,
+    /// A probe failed.
+    Unhealthy,
+    /// A probe succeeded, with something to tell.
+    ProbeWarning,
+    /// A probe has been unable to ask for a while.
+    ProbeUnknown,
+    /// It is being stopped.
+    Killing,
+    /// Its main process ended by itself.
+    Exited,
+    /// It ended well and stays so.
+    Completed,
+    /// It was stopped.
+    Stopped,
+    /// A run did not begin.
+    FailedStart,
+    /// A hook failed.
+    FailedPostStartHook,
+    /// A hook failed.
+    FailedPreStopHook,
+    /// The next restart waits out a delay.
+    BackOff,
+    /// An automatic restart was made.
+    Restarted,
+    /// The restart limit was reached.
+    Failed,
+    /// A start waits for a dependency.
+    WaitingForDependency,
+    /// Something lives on after SIGKILL.
+    FailedKill,
+    /// Its state could not be written.
+    FailedWrite,
+}
+
+/// The life of one component.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    spec: Arc<ComponentSpec>,
+    now: Timestamp,
+    phase: Phase,
+    /// The run that reports are about; 0 before the first.
+    run: RunId,
+    window: RestartWindow,
+    /// Ends in a row without a stable run: the number of the last delay.
+    unstable_ends: u32,
+    restart_count: u64,
+    /// What is missing of the dependencies.
+    missing: Option<String>,
+    /// The supervisor is ending: nothing is started any more.
+    closing: bool,
+    last_end: Option<End>,
+    last_error: Option<String>,
+    was_ready: bool,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug, Clone)]
+enum Phase {
+    /// Nothing runs, and nothing will by itself.
+    Idle(Rest),
+    /// To be started as soon as the dependencies are there; whether people have been told.
+    Waiting { launch: Launch, told: bool },
+    /// To be started after a delay.
+    Delaying { until: Timestamp, launch: Launch },
+    /// A start is under way.
+    Spawning { launch: Launch, then: Then },
+    /// The main process runs.
+    Up(Up),
+    /// The run is being ended, or its remains are.
+    Stopping(Stopping),
+}
+
+/// Why nothing runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Nobody has told it to start.
+    Fresh,
+    StoppedByUser,
+    Completed,
+    /// A bad end under `restartPolicy: Never`.
+    Error,
+    /// The restart limit was reached.
+    Failed,
+}
+
+/// What a start is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Launch {
+    /// The first one, or one on request.
+    Plain,
+    /// An automatic restart, because of this; the number in the window once it is made.
+    Automatic { cause: String, attempt: u32 },
+}
+
+/// What follows the end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// What the restart policy says. For a start under way: run.
+    Policy,
+    /// Start again, on request.
+    StartAgain,
+    /// Rest, on request.
+    Rest,
+    /// Rest, because the supervisor ends; `true`: with SIGKILL at once.
+    Close { kill: bool },
+}
+
+#[derive(Debug, Clone)]
+struct Up {
+    since: Timestamp,
+    /// The startup probe has succeeded, or there is none.
+    started: bool,
+    /// Liveness is probed: started, or the startup probe could not ask for its whole allowance.
+    gate_open: bool,
+    post_start_done: bool,
+    startup: Option<Prober>,
+    liveness: Option<Prober>,
+    readiness: Option<Prober>,
+    /// Since when it has been Running with no liveness failure open.
+    well_since: Option<Timestamp>,
+    liveness_succeeded: bool,
+    stable: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Stopping {
+    up: Up,
+    why: Why,
+    then: Then,
+    step: Step,
+    began: Timestamp,
+    grace: Duration,
+    exit: Option<(Exit, Timestamp)>,
+}
+
+/// Why a run is being ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Why {
+    ProbeFailed(ProbeRole, String),
+    PostStartFailed(String),
+    /// It ended by itself; what is left of its process tree goes, too.
+    Exited,
+    Requested,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The preStop hook runs, until then at most.
+    PreStop { until: Timestamp },
+    /// SIGTERM was sent; SIGKILL follows then.
+    Terminating { kill_at: Timestamp },
+    /// SIGKILL was sent; what lives on is told then.
+    Killing { tell_at: Option<Timestamp> },
+}
+
+/// What a preStop hook that used up the grace period leaves for SIGTERM, as Kubernetes grants it
+/// (Kubernetes documentation, "Container Lifecycle Hooks").
+const GRACE_AFTER_PRE_STOP: Duration = Duration::from_secs(2);
+
+/// How long SIGKILL may take before people are told what lives on.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Lifecycle {
+    /// The lifecycle of a component that has never run. It does nothing until it is told to start.
+    pub fn new(spec: Arc<ComponentSpec>) -> Self {
+        let window = RestartWindow::new(spec.restart.max_restarts, spec.restart.window, vec![]);
+        Self {
+            missing: spec.depends_on.first().map(|dependency| {
+                format!("waits for `{}` to be {:?}", dependency.name, dependency.condition)
+            }),
+            spec,
+            now: Timestamp::ZERO,
+            phase: Phase::Idle(Rest::Fresh),
+            run: RunId::default(),
+            window,
+            unstable_ends: 0,
+            restart_count: 0,
+            closing: false,
+            last_end: None,
+            last_error: None,
+            was_ready: false,
+            actions: vec![],
+        }
+    }
+
+    /// Applies one event. `Event::Deadline` before the deadline, or twice, does nothing.
+    pub fn on(&mut self, now: Timestamp, event: Event) -> Vec<Action> {
+        self.now = self.now.max(now);
+        self.note_stability();
+        match event {
+            Event::Report(report) if report.run != self.run => {} // A late answer about an earlier run.
+            Event::Report(report) => self.observe(report.what),
+            Event::Command(command) => self.command(command),
+            Event::Dependencies(missing) => self.missing = missing,
+            Event::Deadline => {}
+        }
+        self.pass_time();
+        self.tell_readiness();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to send `Event::Deadline` at the latest. Changes only in a call to `on`.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let probes = |up: &Up| {
+            [&up.startup, &up.liveness, &up.readiness]
+                .into_iter()
+                .filter_map(|p| p.as_ref().and_then(Prober::next))
+                .min()
+        };
+        match &self.phase {
+            Phase::Idle(_) | Phase::Waiting { .. } | Phase::Spawning { .. } => None,
+            Phase::Delaying { until, .. } => Some(*until),
+            Phase::Up(up) => probes(up),
+            Phase::Stopping(stopping) => {
+                let step = match stopping.step {
+                    Step::PreStop { until } => Some(until),
+                    Step::Terminating { kill_at } => Some(kill_at),
+                    Step::Killing { tell_at } => tell_at,
+                };
+                step.into_iter().chain(probes(&stopping.up)).min()
+            }
+        }
+    }
+
+    /// The current run; 0 before the first.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Whether nothing of the component runs or is about to: the supervisor may leave it.
+    pub fn is_at_rest(&self) -> bool {
+        match self.phase {
+            Phase::Idle(_) => true,
+            Phase::Waiting { .. }
+            | Phase::Delaying { .. }
+            | Phase::Spawning { .. }
+            | Phase::Up(_)
+            | Phase::Stopping(_) => false,
+        }
+    }
+
+    /// Whether a run has begun and something of it is left.
+    pub fn has_run(&self) -> bool {
+        match self.phase {
+            Phase::Up(_) | Phase::Stopping(_) => true,
+            Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. } | Phase::Spawning { .. } => false,
+        }
+    }
+
+    /// The component.
+    pub fn spec(&self) -> &Arc<ComponentSpec> {
+        &self.spec
+    }
+
+    /// Whether a request has taken effect as far as the component itself can bring it: no start or stop is
+    /// under way.
+    pub fn is_settled(&self) -> bool {
+        match self.phase {
+            Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. } | Phase::Up(_) => true,
+            Phase::Spawning { .. } | Phase::Stopping(_) => false,
+        }
+    }
+
+    // ---- events ----
+
+    fn observe(&mut self, what: Observed) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
+        self.phase = match (phase, what) {
+            (Phase::Spawning { launch, then }, Observed::Spawned) => self.spawned(&launch, then),
+            (Phase::Spawning { then, .. }, Observed::StartFailed(why)) => self.start_failed(then, &why),
+
+            (Phase::Up(up), Observed::PostStartDone(Ok(()))) => Phase::Up(Up { post_start_done: true, ..up }),
+            (Phase::Up(up), Observed::PostStartDone(Err(why))) => {
+                self.warn(EventReason::FailedPostStartHook, format!("postStart hook failed: {why}"));
+                self.last_error = Some(format!("postStart hook failed: {why}"));
+                self.stop(up, Why::PostStartFailed(why), Then::Policy)
+            }
+            (Phase::Up(up), Observed::Exited { exit, leftovers }) => self.exited(up, exit, leftovers),
+            // Only where the exit itself went unseen.
+            (Phase::Up(up), Observed::Gone) => self.exited(up, Exit::Unknown, false),
+            (Phase::Up(up), Observed::Probed { role, result, latency }) => {
+                self.probed(up, role, &result, latency)
+            }
+
+            (Phase::Stopping(stopping), Observed::PreStopDone(done)) => {
+                if let Err(why) = done {
+                    self.warn(EventReason::FailedPreStopHook, format!("preStop hook failed: {why}"));
+                }
+                let stopping = match stopping.step {
+                    Step::PreStop { .. } => self.terminate(stopping),
+                    Step::Terminating { .. } | Step::Killing { .. } => stopping,
+                };
+                Phase::Stopping(stopping)
+            }
+            (Phase::Stopping(mut stopping), Observed::Exited { exit, leftovers }) => {
+                stopping.exit = Some((exit, self.now));
+                match stopping.step {
+                    _ if !leftovers => self.ended(stopping),
+                    // The hook was for the main process; what is left of the tree is asked to end.
+                    Step::PreStop { .. } => Phase::Stopping(self.terminate(stopping)),
+                    Step::Terminating { .. } | Step::Killing { .. } => Phase::Stopping(stopping),
+                }
+            }
+            (Phase::Stopping(stopping), Observed::Gone) => self.ended(stopping),
+            (Phase::Stopping(mut stopping), Observed::Probed { role, result, latency }) => {
+                // Startup and liveness are on hold, so that only readiness takes the answer.
+                if let Some(prober) = stopping.up.prober(role) {
+                    prober.take(self.now, &result, latency);
+                }
+                Phase::Stopping(stopping)
+            }
+
+            // Late answers about this run after it ended, or answers to what was not asked.
+            (phase @ (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }), _late) => phase,
+            (
+                phase @ Phase::Spawning { .. },
+                Observed::PostStartDone(_)
+                | Observed::PreStopDone(_)
+                | Observed::Exited { .. }
+                | Observed::Gone
+                | Observed::Probed { .. },
+            ) => phase,
+            (
+                phase @ Phase::Up(_),
+                Observed::Spawned | Observed::StartFailed(_) | Observed::PreStopDone(_),
+            ) => phase,
+            (
+                phase @ Phase::Stopping(_),
+                Observed::Spawned | Observed::StartFailed(_) | Observed::PostStartDone(_),
+            ) => phase,
+        };
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Reset => {
+                self.window.clear();
+                self.unstable_ends = 0;
+                self.restart_count = 0;
+            }
+            Command::Close | Command::Shutdown | Command::Kill => self.closing = true,
+            Command::Begin | Command::Start | Command::Stop | Command::Restart => {}
+        }
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
+        self.phase = match (phase, command) {
+            (phase, Command::Begin | Command::Start | Command::Restart | Command::Reset) if self.closing => {
+                phase
+            }
+            (Phase::Idle(Rest::Fresh), Command::Begin) => {
+                Phase::Waiting { launch: Launch::Plain, told: false }
+            }
+            (phase, Command::Begin) => phase,
+
+            (
+                Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. },
+                Command::Start | Command::Restart | Command::Reset,
+            ) => Phase::Waiting { launch: Launch::Plain, told: false },
+            (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }, Command::Stop) => self.rest(),
+            // What was stopped, or has failed, stays so under the next supervisor; the rest starts again.
+            (
+                Phase::Idle(rest @ (Rest::StoppedByUser | Rest::Failed)),
+                Command::Close | Command::Shutdown | Command::Kill,
+            ) => Phase::Idle(rest),
+            (
+                Phase::Idle(Rest::Fresh | Rest::Completed | Rest::Error)
+                | Phase::Waiting { .. }
+                | Phase::Delaying { .. },
+                Command::Close | Command::Shutdown | Command::Kill,
+            ) => Phase::Idle(Rest::Fresh),
+            (phase @ (Phase::Spawning { .. } | Phase::Up(_) | Phase::Stopping(_)), Command::Close) => phase,
+
+            (Phase::Spawning { launch, then: _ }, Command::Start | Command::Restart | Command::Reset) => {
+                Phase::Spawning { launch, then: Then::Policy }
+            }
+            (Phase::Spawning { launch, then: _ }, Command::Stop) => {
+                Phase::Spawning { launch, then: Then::Rest }
+            }
+            (Phase::Spawning { launch, then }, Command::Shutdown | Command::Kill) => {
+                let kill = command == Command::Kill;
+                // A stop on request is still one when the supervisor ends in the middle of it.
+                let then = if then == Then::Rest && !kill { then } else { Then::Close { kill } };
+                Phase::Spawning { launch, then }
+            }
+
+            (phase @ Phase::Up(_), Command::Start | Command::Reset) => phase,
+            (Phase::Up(up), Command::Stop) => self.stop(up, Why::Requested, Then::Rest),
+            (Phase::Up(up), Command::Restart) => self.stop(up, Why::Requested, Then::StartAgain),
+            (Phase::Up(up), Command::Shutdown) => self.stop(up, Why::Requested, Then::Close { kill: false }),
+            (Phase::Up(up), Command::Kill) => self.stop(up, Why::Requested, Then::Close { kill: true }),
+
+            (Phase::Stopping(stopping), Command::Start | Command::Reset) => {
+                let then = match stopping.then {
+                    // It will be started, by policy or on request.
+                    Then::Policy | Then::StartAgain => stopping.then,
+                    Then::Rest | Then::Close { .. } => Then::StartAgain,
+                };
+                Phase::Stopping(Stopping { then, ..stopping })
+            }
+            (Phase::Stopping(stopping), Command::Restart) => {
+                Phase::Stopping(Stopping { then: Then::StartAgain, ..stopping })
+            }
+            (Phase::Stopping(stopping), Command::Stop) => {
+                Phase::Stopping(Stopping { then: Then::Rest, ..stopping })
+            }
+            (Phase::Stopping(stopping), Command::Shutdown) => {
+                let then = if stopping.then == Then::Rest { Then::Rest } else { Then::Close { kill: false } };
+                Phase::Stopping(Stopping { then, ..stopping })
+            }
+            (Phase::Stopping(stopping), Command::Kill) => {
+                let then = if stopping.then == Then::Rest { Then::Rest } else { Then::Close { kill: true } };
+                let stopping = Stopping { then, ..stopping };
+                Phase::Stopping(match stopping.step {
+                    Step::PreStop { .. } | Step::Terminating { .. } => self.kill(stopping),
+                    Step::Killing { .. } => stopping,
+                })
+            }
+        };
+    }
+}

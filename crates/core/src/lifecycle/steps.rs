@@ -1,0 +1,489 @@
+//! The steps of a component's life: what each one changes, and what it asks for.
+
+use std::time::Duration;
+
+use super::{
+    Action, Change, End, EventReason, GRACE_AFTER_PRE_STOP, KILL_PATIENCE, Launch, Lifecycle, Notice, Phase,
+    Prober, Rest, Step, Stopping, Then, Up, Why,
+};
+use crate::probe::ProbeResult;
+use crate::restarter::{Exit, RunId};
+use crate::spec::{ComponentSpec, ProbeRole, RestartPolicy};
+use crate::status::{EventType, ProbeState, Reason};
+use crate::time::Timestamp;
+
+impl Lifecycle {
+    // ---- time ----
+
+    /// Starts what may start now, asks what is due, and lets the steps of a stop run out.
+    pub(super) fn pass_time(&mut self) {
+        let now = self.now;
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
+        self.phase = match phase {
+            Phase::Delaying { until, launch } if until <= now => self.launch(launch, false),
+            Phase::Waiting { launch, told } => self.launch(launch, told),
+            Phase::Up(mut up) => {
+                self.ask(&mut up);
+                Phase::Up(up)
+            }
+            Phase::Stopping(mut stopping) => {
+                self.ask(&mut stopping.up);
+                Phase::Stopping(self.pass_step(stopping))
+            }
+            phase @ (Phase::Idle(_) | Phase::Delaying { .. } | Phase::Spawning { .. }) => phase,
+        };
+    }
+
+    fn pass_step(&mut self, stopping: Stopping) -> Stopping {
+        match stopping.step {
+            Step::PreStop { until } if until <= self.now => {
+                self.warn(EventReason::FailedPreStopHook, "preStop hook used up the grace period".into());
+                self.terminate(stopping)
+            }
+            Step::Terminating { kill_at } if kill_at <= self.now => {
+                let waited = seconds(self.now - stopping.began);
+                self.warn(EventReason::Killing, format!("still there after {waited}: SIGKILL"));
+                self.kill(stopping)
+            }
+            Step::Killing { tell_at: Some(at) } if at <= self.now => {
+                let waited = seconds(KILL_PATIENCE);
+                self.warn(EventReason::FailedKill, format!("something lives on {waited} after SIGKILL"));
+                Stopping { step: Step::Killing { tell_at: None }, ..stopping }
+            }
+            Step::PreStop { .. } | Step::Terminating { .. } | Step::Killing { .. } => stopping,
+        }
+    }
+
+    fn ask(&mut self, up: &mut Up) {
+        for prober in up.probers() {
+            if prober.ask(self.now) {
+                self.actions.push(Action::Probe(self.run, prober.role));
+            }
+        }
+    }
+
+    /// A run that was well for long enough makes the delays begin again, whatever becomes of it.
+    pub(super) fn note_stability(&mut self) {
+        let (now, min_uptime) = (self.now, self.spec.restart.min_uptime);
+        if let Phase::Up(up) = &mut self.phase
+            && up.is_stable(now, min_uptime)
+        {
+            up.stable = true;
+            self.unstable_ends = 0;
+            self.last_error = None;
+        }
+    }
+
+    // ---- the way up ----
+
+    /// Starts a run, or waits for what it depends on. Waiting uses up no restart.
+    fn launch(&mut self, launch: Launch, told: bool) -> Phase {
+        if self.closing {
+            return Phase::Idle(Rest::Fresh);
+        }
+        if let Some(missing) = &self.missing {
+            if !told {
+                self.say(EventReason::WaitingForDependency, missing.clone());
+            }
+            return Phase::Waiting { launch, told: true };
+        }
+        let launch = match launch {
+            Launch::Plain => Launch::Plain,
+            Launch::Automatic { cause, .. } if self.window.is_full(self.now) => return self.give_up(&cause),
+            Launch::Automatic { cause, .. } => {
+                self.restart_count += 1;
+                Launch::Automatic { cause, attempt: self.window.add(self.now) }
+            }
+        };
+        self.run = RunId(self.run.0 + 1);
+        self.actions.push(Action::Start(self.run));
+        Phase::Spawning { launch, then: Then::Policy }
+    }
+
+    pub(super) fn spawned(&mut self, launch: &Launch, then: Then) -> Phase {
+        let up = Up::new(&self.spec, self.now);
+        match launch {
+            Launch::Plain => self.say(EventReason::Started, "started".into()),
+            Launch::Automatic { cause, attempt } => {
+                let (name, max) = (&self.spec.name, self.spec.restart.max_restarts);
+                let message = format!("Restarted {name} (attempt {attempt}/{max}): {cause}");
+                self.say(EventReason::Restarted, message);
+            }
+        }
+        match then {
+            Then::Policy | Then::StartAgain => {
+                if !up.post_start_done {
+                    self.actions.push(Action::PostStart(self.run));
+                }
+                Phase::Up(up)
+            }
+            Then::Rest | Then::Close { .. } => self.stop(up, Why::Requested, then),
+        }
+    }
+
+    pub(super) fn start_failed(&mut self, then: Then, why: &str) -> Phase {
+        self.warn(EventReason::FailedStart, format!("cannot be started: {why}"));
+        self.last_error = Some(format!("cannot be started: {why}"));
+        self.last_end =
+            Some(End { exit: None, reason: Reason::StartError, at: self.now, uptime: Duration::ZERO });
+        match then {
+            Then::Policy | Then::StartAgain => self.after_bad_end(&format!("cannot be started: {why}")),
+            Then::Rest => self.rest(),
+            Then::Close { .. } => Phase::Idle(Rest::Fresh),
+        }
+    }
+
+    pub(super) fn probed(
+        &mut self,
+        mut up: Up,
+        role: ProbeRole,
+        result: &ProbeResult,
+        latency: Duration,
+    ) -> Phase {
+        let now = self.now;
+        let Some(prober) = up.prober(role) else { return Phase::Up(up) };
+        let change = prober.take(now, result, latency);
+        let failures = prober.consecutive_failures();
+        match (role, result) {
+            (_, ProbeResult::Warning(message)) => {
+                self.warn(EventReason::ProbeWarning, format!("{role} probe: {message}"));
+            }
+            // What is still starting is not expected to answer; its status tells.
+            (ProbeRole::Startup, ProbeResult::Failure(_)) => {}
+            (ProbeRole::Liveness | ProbeRole::Readiness, ProbeResult::Failure(message)) => {
+                self.warn(EventReason::Unhealthy, format!("{role} probe failed: {message}"));
+            }
+            (_, ProbeResult::Success | ProbeResult::Unknown(_)) => {}
+        }
+        if role == ProbeRole::Liveness {
+            match result {
+                ProbeResult::Success | ProbeResult::Warning(_) => {
+                    up.liveness_succeeded = true;
+                    up.well_since.get_or_insert(now);
+                }
+                ProbeResult::Failure(_) => up.well_since = None,
+                ProbeResult::Unknown(_) => {}
+            }
+        }
+        match (role, change) {
+            (ProbeRole::Startup, Change::Succeeded) => up.has_started(&self.spec, now),
+            (ProbeRole::Startup | ProbeRole::Liveness, Change::Failed) => {
+                let times = if failures == 1 { String::new() } else { format!(" {failures} times in a row") };
+                let why = format!("{role} probe failed{times}: {}", result.message());
+                self.last_error = Some(why.clone());
+                return self.stop(up, Why::ProbeFailed(role, why), Then::Policy);
+            }
+            (ProbeRole::Startup, Change::CannotAsk) => {
+                let message = format!(
+                    "startup probe could not ask {failures} times in a row: {}; liveness takes over",
+                    result.message(),
+                    failures = self.spec.startup_probe.as_ref().map_or(0, |p| p.failure_threshold),
+                );
+                self.warn(EventReason::ProbeUnknown, message);
+                up.open_gate(&self.spec, now);
+            }
+            (ProbeRole::Liveness | ProbeRole::Readiness, Change::CannotAsk) => {
+                let message = format!("{role} probe could not ask: {}", result.message());
+                self.warn(EventReason::ProbeUnknown, message);
+            }
+            (ProbeRole::Liveness | ProbeRole::Readiness, Change::Succeeded)
+            | (ProbeRole::Readiness, Change::Failed)
+            | (_, Change::None) => {}
+        }
+        Phase::Up(up)
+    }
+
+    /// Tells when readiness changed while the component runs.
+    pub(super) fn tell_readiness(&mut self) {
+        let ready = self.is_ready();
+        if ready == self.was_ready {
+            return;
+        }
+        self.was_ready = ready;
+        if ready {
+            self.say(EventReason::Ready, "ready".into());
+        } else if let Phase::Up(up) = &self.phase {
+            let why = up.readiness.as_ref().and_then(Prober::last).map_or("", |answer| &answer.message);
+            let message = format!("not ready any more: {why}");
+            self.warn(EventReason::NotReady, message);
+        }
+    }
+
+    // ---- the way down ----
+
+    pub(super) fn stop(&mut self, mut up: Up, why: Why, then: Then) -> Phase {
+        // Kubernetes: while a container is terminated, only readiness is probed on.
+        for prober in [&mut up.startup, &mut up.liveness].into_iter().flatten() {
+            prober.hold();
+        }
+        let own_grace = match &why {
+            Why::ProbeFailed(role, _) => self.spec.probe(*role).and_then(|p| p.termination_grace_period),
+            Why::PostStartFailed(_) | Why::Exited | Why::Requested => None,
+        };
+        let grace = own_grace.unwrap_or(self.spec.termination_grace_period);
+        let stopping = Stopping {
+            up,
+            why,
+            then,
+            step: Step::Killing { tell_at: None },
+            began: self.now,
+            grace,
+            exit: None,
+        };
+        let patience = format!("SIGTERM, then SIGKILL after {}", seconds(grace));
+        match (&stopping.why, then) {
+            (_, Then::Close { kill: true }) => {
+                self.say(EventReason::Killing, "stopping at once: SIGKILL".into());
+                return Phase::Stopping(self.kill(stopping));
+            }
+            (Why::ProbeFailed(_, why), _) => self.warn(EventReason::Killing, format!("{why}; {patience}")),
+            (Why::PostStartFailed(why), _) => {
+                self.warn(EventReason::Killing, format!("postStart hook failed: {why}; {patience}"));
+            }
+            (Why::Exited, _) => {
+                self.say(EventReason::Killing, format!("its processes live on without it; {patience}"));
+            }
+            (Why::Requested, Then::StartAgain) => {
+                self.say(EventReason::Killing, format!("restart requested; {patience}"));
+            }
+            (Why::Requested, Then::Policy | Then::Rest | Then::Close { kill: false }) => {
+                self.say(EventReason::Killing, format!("stopping: {patience}"));
+            }
+        }
+        Phase::Stopping(if self.spec.pre_stop.is_some() && stopping.why != Why::Exited {
+            self.actions.push(Action::PreStop(self.run));
+            Stopping { step: Step::PreStop { until: self.now + grace }, ..stopping }
+        } else {
+            self.terminate(stopping)
+        })
+    }
+
+    pub(super) fn terminate(&mut self, stopping: Stopping) -> Stopping {
+        self.actions.push(Action::Terminate(self.run));
+        let least = self.now + stopping.grace.min(GRACE_AFTER_PRE_STOP);
+        Stopping {
+            step: Step::Terminating { kill_at: least.max(stopping.began + stopping.grace) },
+            ..stopping
+        }
+    }
+
+    pub(super) fn kill(&mut self, stopping: Stopping) -> Stopping {
+        self.actions.push(Action::Kill(self.run));
+        Stopping { step: Step::Killing { tell_at: Some(self.now + KILL_PATIENCE) }, ..stopping }
+    }
+
+    /// The main process ended by itself.
+    pub(super) fn exited(&mut self, up: Up, exit: Exit, leftovers: bool) -> Phase {
+        let message = format!("{exit} after {}", seconds(self.now - up.since));
+        if exit.is_success() {
+            self.say(EventReason::Exited, message);
+        } else {
+            self.last_error = Some(message.clone());
+            self.warn(EventReason::Exited, message);
+        }
+        let ended = Some((exit, self.now));
+        if leftovers {
+            match self.stop(up, Why::Exited, Then::Policy) {
+                Phase::Stopping(stopping) => Phase::Stopping(Stopping { exit: ended, ..stopping }),
+                phase => phase,
+            }
+        } else {
+            let grace = self.spec.termination_grace_period;
+            let step = Step::Killing { tell_at: None };
+            self.ended(Stopping {
+                up,
+                why: Why::Exited,
+                then: Then::Policy,
+                step,
+                began: self.now,
+                grace,
+                exit: ended,
+            })
+        }
+    }
+
+    /// Nothing of the run is left.
+    pub(super) fn ended(&mut self, stopping: Stopping) -> Phase {
+        let Stopping { up, why, then, exit, .. } = stopping;
+        let (exit, at) = exit.unwrap_or((Exit::Unknown, self.now));
+        let good = exit.is_success();
+        let reason = match (&why, &exit) {
+            (_, Exit::OomKilled) => Reason::OOMKilled,
+            (Why::ProbeFailed(ProbeRole::Startup, _), _) => Reason::StartupProbeFailed,
+            (Why::ProbeFailed(_, _), _) => Reason::LivenessProbeFailed,
+            (Why::PostStartFailed(_), _) => Reason::Error,
+            (Why::Requested, _) if then == Then::StartAgain => Reason::RestartRequested,
+            (Why::Requested, _) => Reason::StoppedByUser,
+            (Why::Exited, _) if good => Reason::Completed,
+            (Why::Exited, _) => Reason::Error,
+        };
+        let cause = match &why {
+            Why::ProbeFailed(_, why) => why.clone(),
+            Why::PostStartFailed(why) => format!("postStart hook failed: {why}"),
+            Why::Exited | Why::Requested => exit.to_string(),
+        };
+        self.last_end = Some(End { exit: Some(exit), reason, at, uptime: at - up.since });
+        match then {
+            Then::StartAgain => Phase::Waiting { launch: Launch::Plain, told: false },
+            Then::Rest => self.rest(),
+            Then::Close { .. } => {
+                self.say(EventReason::Stopped, "stopped".into());
+                Phase::Idle(Rest::Fresh)
+            }
+            Then::Policy if good && why == Why::Exited => self.after_good_end(&cause),
+            Then::Policy => self.after_bad_end(&cause),
+        }
+    }
+
+    pub(super) fn rest(&mut self) -> Phase {
+        self.say(EventReason::Stopped, "stopped on request".into());
+        Phase::Idle(Rest::StoppedByUser)
+    }
+
+    fn after_good_end(&mut self, cause: &str) -> Phase {
+        match self.spec.restart_policy {
+            RestartPolicy::Always => self.restart_later(cause),
+            RestartPolicy::OnFailure | RestartPolicy::Never => {
+                self.say(EventReason::Completed, "completed".into());
+                Phase::Idle(Rest::Completed)
+            }
+        }
+    }
+
+    fn after_bad_end(&mut self, cause: &str) -> Phase {
+        match self.spec.restart_policy {
+            RestartPolicy::Always | RestartPolicy::OnFailure => self.restart_later(cause),
+            RestartPolicy::Never => Phase::Idle(Rest::Error),
+        }
+    }
+
+    fn restart_later(&mut self, cause: &str) -> Phase {
+        if self.closing {
+            return Phase::Idle(Rest::Fresh);
+        }
+        self.unstable_ends = self.unstable_ends.saturating_add(1);
+        let delay = self.spec.restart.backoff.delay(self.unstable_ends, self.chance());
+        let until = self.now + delay;
+        if self.window.is_full(until) {
+            return self.give_up(cause);
+        }
+        let (next, max) = (self.window.count(until) + 1, self.spec.restart.max_restarts);
+        self.say(EventReason::BackOff, format!("restart {next}/{max} in {}: {cause}", seconds(delay)));
+        Phase::Delaying { until, launch: Launch::Automatic { cause: cause.to_owned(), attempt: 0 } }
+    }
+
+    fn give_up(&mut self, cause: &str) -> Phase {
+        let message = format!("{}: {cause}", self.limit_message());
+        self.last_error = Some(message.clone());
+        self.warn(EventReason::Failed, message);
+        Phase::Idle(Rest::Failed)
+    }
+
+    pub(super) fn limit_message(&self) -> String {
+        let restart = &self.spec.restart;
+        let times = if restart.max_restarts == 1 { "restart" } else { "restarts" };
+        format!(
+            "{} {times} in {} are the limit, given up until started on request",
+            restart.max_restarts,
+            seconds(restart.window)
+        )
+    }
+
+    /// A number from 0 to 1 that is different for each component and restart, and the same every time.
+    fn chance(&self) -> f64 {
+        let seed = self.spec.name.bytes().fold(self.run.0, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
+        });
+        // SplitMix64's finisher spreads the few bits that differ.
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        f64::from((mixed >> 32) as u32) / f64::from(u32::MAX)
+    }
+
+    pub(super) fn say(&mut self, reason: EventReason, message: String) {
+        self.actions.push(Action::Notify(Notice { kind: EventType::Normal, reason, message }));
+    }
+
+    pub(super) fn warn(&mut self, reason: EventReason, message: String) {
+        self.actions.push(Action::Notify(Notice { kind: EventType::Warning, reason, message }));
+    }
+}
+
+impl Up {
+    fn new(spec: &ComponentSpec, now: Timestamp) -> Self {
+        let prober = |role| spec.probe(role).map(|spec| Prober::new(role, spec));
+        let mut up = Self {
+            since: now,
+            started: false,
+            gate_open: false,
+            post_start_done: spec.post_start.is_none(),
+            startup: prober(ProbeRole::Startup),
+            liveness: prober(ProbeRole::Liveness),
+            readiness: prober(ProbeRole::Readiness),
+            well_since: None,
+            liveness_succeeded: false,
+            stable: false,
+        };
+        match (&mut up.startup, &spec.startup_probe) {
+            (Some(startup), Some(probe)) => startup.open(now + probe.initial_delay),
+            (Some(_), None) | (None, _) => up.has_started(spec, now),
+        }
+        up
+    }
+
+    /// Startup has succeeded: liveness is probed, and readiness at once.
+    fn has_started(&mut self, spec: &ComponentSpec, now: Timestamp) {
+        self.started = true;
+        self.well_since.get_or_insert(now);
+        if let Some(startup) = &mut self.startup {
+            startup.hold();
+        }
+        self.open_gate(spec, now);
+        if let (Some(readiness), Some(probe)) = (&mut self.readiness, &spec.readiness_probe) {
+            readiness.open(now.max(self.since + probe.initial_delay));
+        }
+    }
+
+    fn open_gate(&mut self, spec: &ComponentSpec, now: Timestamp) {
+        if self.gate_open {
+            return;
+        }
+        self.gate_open = true;
+        if let (Some(liveness), Some(probe)) = (&mut self.liveness, &spec.liveness_probe) {
+            liveness.open(now.max(self.since + probe.initial_delay));
+        }
+    }
+
+    pub(super) fn prober(&mut self, role: ProbeRole) -> Option<&mut Prober> {
+        match role {
+            ProbeRole::Startup => self.startup.as_mut(),
+            ProbeRole::Liveness => self.liveness.as_mut(),
+            ProbeRole::Readiness => self.readiness.as_mut(),
+        }
+    }
+
+    fn probers(&mut self) -> impl Iterator<Item = &mut Prober> {
+        [&mut self.startup, &mut self.liveness, &mut self.readiness].into_iter().flatten()
+    }
+
+    pub(super) fn is_stable(&self, now: Timestamp, min_uptime: Duration) -> bool {
+        let long_enough = self.well_since.is_some_and(|since| now.since(since) >= min_uptime);
+        self.stable || (long_enough && (self.liveness.is_none() || self.liveness_succeeded))
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.started
+            && self.post_start_done
+            && self.readiness.as_ref().is_none_or(|prober| prober.verdict() == ProbeState::Success)
+    }
+}
+
+/// `4 s`, `0.25 s`.
+pub(super) fn seconds(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    if seconds < 1.0 {
+        format!("{} s", (seconds * 1000.0).round() / 1000.0)
+    } else {
+        format!("{} s", (seconds * 10.0).round() / 10.0)
+    }
+}
