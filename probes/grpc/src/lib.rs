@@ -1,1 +1,255 @@
+//! `grpc`: healthy when `grpc.health.v1.Health/Check` answers SERVING.
+//!
+//! As the kubelet has it: any other answer is a failure, and so is none. Every check has a connection of
+//! its own, and the server is told the deadline. A server without the health service fails, unless
+//! `onUnimplemented: Succeed` says that a gRPC answer is enough.
 
+use std::error::Error;
+use std::future::ready;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::net::{TcpStream, lookup_host};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+use vitald_core::async_trait;
+use vitald_core::probe::{
+    CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
+};
+use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, host_port, resolve_failure};
+
+/// Healthy when `grpc.health.v1.Health/Check` answers SERVING.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GrpcSpec {
+    /// Port to ask: a number from 1 to 65535, or the name of one of the component's ports.
+    pub port: PortRef,
+    /// Host name or IP address. Defaults to `localhost`, tried on 127.0.0.1 and then on ::1.
+    #[serde(default = "localhost")]
+    #[schemars(length(min = 1))]
+    pub host: String,
+    /// Service to ask about. Defaults to the empty name: the server as a whole.
+    #[serde(default)]
+    pub service: String,
+    /// Whether to use TLS, without a check of the certificate. Defaults to `false`.
+    #[serde(default)]
+    pub tls: bool,
+    /// What to make of a gRPC server that has no health service. Defaults to `Fail`.
+    #[serde(default)]
+    pub on_unimplemented: OnUnimplemented,
+}
+
+/// What to make of a gRPC server that has no health service.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum OnUnimplemented {
+    /// It is a failure, as it is to the kubelet.
+    #[default]
+    Fail,
+    /// The server answers gRPC, and that is enough.
+    Succeed,
+}
+
+fn localhost() -> String {
+    "localhost".to_owned()
+}
+
+/// Asks the server of a [`GrpcSpec`].
+pub struct GrpcProbe {
+    endpoint: Endpoint,
+    host: String,
+    port: u16,
+    service: String,
+    on_unimplemented: OnUnimplemented,
+}
+
+impl ProbeKind for GrpcProbe {
+    const KEY: &'static str = "grpc";
+    type Spec = GrpcSpec;
+
+    fn build(spec: GrpcSpec, component: &ComponentContext) -> Result<Self, SpecError> {
+        let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
+        let scheme = if spec.tls { "https" } else { "http" };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", host_port(&spec.host, port)))
+            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
+            .and_then(|endpoint| match spec.tls {
+                true => endpoint.tls_config_with_verifier(ClientTlsConfig::new(), Arc::new(AnyCertificate)),
+                false => Ok(endpoint),
+            })
+            .map_err(|_| SpecError::new("must be a host name or an IP address").at("host"))?;
+        Ok(Self {
+            endpoint,
+            host: spec.host,
+            port,
+            service: spec.service,
+            on_unimplemented: spec.on_unimplemented,
+        })
+    }
+}
+
+/// Begins as the kubelet's does: servers tell probes from other callers by it.
+const USER_AGENT: &str = concat!("kube-probe/1.37 (vitald ", env!("CARGO_PKG_VERSION"), ")");
+
+#[async_trait]
+impl HealthProbe for GrpcProbe {
+    async fn check(&self, cx: &CheckContext) -> ProbeResult {
+        let server = host_port(&self.host, self.port);
+        let mut stream = match connect(&self.host, self.port).await {
+            Ok(stream) => Some(TokioIo::new(stream)),
+            Err(reason) => return ProbeResult::failure(reason),
+        };
+        let only_once = tower::service_fn(move |_| {
+            ready(stream.take().ok_or(io::Error::from(io::ErrorKind::NotConnected)))
+        });
+        let channel = match self.endpoint.connect_with_connector(only_once).await {
+            Ok(channel) => channel,
+            Err(err) => return ProbeResult::failure(format!("no gRPC at {server}: {}", innermost(&err))),
+        };
+        let about = match &*self.service {
+            "" => String::new(),
+            service => format!(" for service `{service}`"),
+        };
+        match health(channel, &self.service, cx).await {
+            Ok(ServingStatus::Serving) => ProbeResult::Success,
+            Ok(ServingStatus::NotServing) => {
+                ProbeResult::failure(format!("{server} answers NOT_SERVING{about}"))
+            }
+            Ok(ServingStatus::Unknown) => ProbeResult::failure(format!("{server} answers UNKNOWN{about}")),
+            Ok(ServingStatus::ServiceUnknown) => ProbeResult::failure(self.knows_no_service(&server)),
+            Err(status) => self.no_status(&server, &status),
+        }
+    }
+}
+
+impl GrpcProbe {
+    /// Judges an answer that is an error, or the lack of one.
+    fn no_status(&self, server: &str, status: &Status) -> ProbeResult {
+        let said = excerpt(status.message());
+        match status.code() {
+            _ if status.source().is_some() => {
+                ProbeResult::failure(format!("no gRPC at {server}: {}", innermost(status)))
+            }
+            // Where tonic has made up the status from an HTTP one, the server has not spoken gRPC.
+            _ if said.contains("grpc-status") => ProbeResult::failure(format!("no gRPC at {server}: {said}")),
+            Code::Unimplemented if self.on_unimplemented == OnUnimplemented::Succeed => ProbeResult::Success,
+            Code::Unimplemented => {
+                ProbeResult::failure(format!("{server} does not implement grpc.health.v1.Health: {said}"))
+            }
+            Code::NotFound => ProbeResult::failure(self.knows_no_service(server)),
+            code => ProbeResult::failure(format!("{server} answers {code:?}: {said}")),
+        }
+    }
+
+    fn knows_no_service(&self, server: &str) -> String {
+        format!("{server} knows no service `{}`", self.service)
+    }
+}
+
+async fn health(channel: Channel, service: &str, cx: &CheckContext) -> Result<ServingStatus, Status> {
+    let mut client = Grpc::new(channel);
+    client.ready().await.map_err(|err| Status::from_error(err.into()))?;
+    let mut request = Request::new(HealthCheckRequest { service: service.to_owned() });
+    request.set_timeout(cx.timeout);
+    let check = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+    let response = client.unary(request, check, ProstCodec::default()).await?;
+    Ok(HealthCheckResponse::status(response.get_ref()))
+}
+
+/// Tries the addresses of `host` in turn; where none accepts, says what the first one answered.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+    let addresses: Vec<IpAddr> = if host.eq_ignore_ascii_case("localhost") {
+        LOCALHOST.to_vec()
+    } else {
+        let found = lookup_host((host, port)).await.map_err(|err| resolve_failure(&err, host))?;
+        found.map(|address| address.ip()).collect()
+    };
+    let mut first_error = None;
+    for address in &addresses {
+        match TcpStream::connect((*address, port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(err) => first_error = first_error.or(Some(err)),
+        }
+    }
+    Err(match first_error {
+        Some(err) => connect_failure(&err, host, port, &addresses),
+        None => format!("host `{host}` has no address"),
+    })
+}
+
+fn innermost(mut err: &(dyn Error + 'static)) -> String {
+    while let Some(source) = err.source() {
+        err = source;
+    }
+    err.to_string()
+}
+
+// grpc/health/v1/health.proto, as far as Check needs it.
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckResponse {
+    #[prost(enumeration = "ServingStatus", tag = "1")]
+    status: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+enum ServingStatus {
+    Unknown = 0,
+    Serving = 1,
+    NotServing = 2,
+    ServiceUnknown = 3,
+}
+
+/// Takes whatever certificate the server has: a probe asks whether the server is well, not who it is.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,1 +1,298 @@
+//! `httpGet`: healthy when a GET request is answered with a status from 200 to 399.
+//!
+//! As the kubelet has it: certificates are not checked, proxies are ignored, every check has a connection
+//! of its own, and up to ten redirects are followed as long as they stay on the host that was asked. An
+//! answer that redirects elsewhere is a success with a warning. No answer is a failure.
 
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Client, Response, Url};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use vitald_core::async_trait;
+use vitald_core::probe::{
+    CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
+};
+use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, resolve_failure};
+
+/// Healthy when a GET request is answered with a status from 200 to 399.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpGetSpec {
+    /// Path to ask for, with a query if need be. Defaults to `/`.
+    #[serde(default)]
+    pub path: String,
+    /// Port to ask: a number from 1 to 65535, or the name of one of the component's ports.
+    pub port: PortRef,
+    /// Host name or IP address. Defaults to `localhost`, tried on 127.0.0.1 and ::1. To ask for a virtual
+    /// host, set the `Host` header instead.
+    #[serde(default = "localhost")]
+    #[schemars(length(min = 1))]
+    pub host: String,
+    /// `HTTP` or `HTTPS`, the latter without a check of the certificate. Defaults to `HTTP`.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// Headers to send; a name may be repeated. `User-Agent` and `Accept: */*` are sent unless given here,
+    /// and not at all where given with an empty value.
+    #[serde(default)]
+    pub http_headers: Vec<HttpHeader>,
+}
+
+/// How to talk to the server.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Scheme {
+    /// Plain HTTP.
+    #[default]
+    Http,
+    /// HTTP over TLS; any certificate will do.
+    Https,
+}
+
+/// One header of the request.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpHeader {
+    /// Its name; case does not matter.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Its value. Defaults to the empty string.
+    #[serde(default)]
+    pub value: String,
+}
+
+fn localhost() -> String {
+    "localhost".to_owned()
+}
+
+/// Sends the request of an [`HttpGetSpec`].
+pub struct HttpGetProbe {
+    client: Client,
+    url: Url,
+    headers: HeaderMap,
+    host: String,
+    port: u16,
+}
+
+impl ProbeKind for HttpGetProbe {
+    const KEY: &'static str = "httpGet";
+    type Spec = HttpGetSpec;
+
+    fn build(spec: HttpGetSpec, component: &ComponentContext) -> Result<Self, SpecError> {
+        let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
+        let client = client().map_err(|err| SpecError::new(err.to_string()))?;
+        Ok(Self {
+            client,
+            url: url(&spec, port)?,
+            headers: headers(&spec.http_headers)?,
+            host: spec.host,
+            port,
+        })
+    }
+}
+
+#[async_trait]
+impl HealthProbe for HttpGetProbe {
+    async fn check(&self, _cx: &CheckContext) -> ProbeResult {
+        let request = self.client.get(self.url.clone()).headers(self.headers.clone());
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(err) => return ProbeResult::failure(self.no_answer(&err)),
+        };
+        let body = match beginning_of_body(&mut response).await {
+            Ok(body) => body,
+            Err(err) => return ProbeResult::failure(self.no_answer(&err)),
+        };
+        let (status, location) = (response.status(), response.headers().get(LOCATION));
+        let mut said = format!("HTTP {status} from {}", response.url());
+        match (status.as_u16(), location) {
+            (200..300, _) => ProbeResult::Success,
+            (300..400, None) => ProbeResult::Warning(said),
+            (300..400, Some(elsewhere)) => {
+                let elsewhere = excerpt(&String::from_utf8_lossy(elsewhere.as_bytes()));
+                ProbeResult::Warning(format!(
+                    "{said}: redirect to another host, {elsewhere}, is not followed"
+                ))
+            }
+            _ => {
+                let body = excerpt(&body);
+                if !body.is_empty() {
+                    said = format!("{said}: {body}");
+                }
+                ProbeResult::failure(said)
+            }
+        }
+    }
+}
+
+/// Reads as much of the body as the kubelet does; a server may send without end.
+async fn beginning_of_body(response: &mut Response) -> reqwest::Result<String> {
+    const MAX_BODY: usize = 10 * 1024;
+    let mut body = Vec::new();
+    while body.len() < MAX_BODY
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(MAX_BODY);
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+impl HttpGetProbe {
+    /// Says why there is no answer: the innermost cause that a person can act on.
+    fn no_answer(&self, err: &reqwest::Error) -> String {
+        let from = err.url().unwrap_or(&self.url);
+        if err.is_redirect() {
+            return format!("{} from {}", innermost(err), self.url);
+        }
+        let Some(system) = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>()) else {
+            return format!("no valid HTTP answer from {from}: {}", innermost(err));
+        };
+        match system.kind() {
+            _ if system.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                format!("no TLS with {from}: {}", innermost(system))
+            }
+            _ if !err.is_connect() => format!("no valid HTTP answer from {from}: {}", innermost(err)),
+            _ if causes(err).any(|cause| cause.to_string() == "dns error") => {
+                resolve_failure(system, &self.host)
+            }
+            // A machine without IPv6 has no ::1; what counts there is that 127.0.0.1 has refused.
+            io::ErrorKind::AddrNotAvailable if is_localhost(&self.host) => {
+                connect_failure(&io::ErrorKind::ConnectionRefused.into(), &self.host, self.port, &LOCALHOST)
+            }
+            _ if is_localhost(&self.host) => connect_failure(system, &self.host, self.port, &LOCALHOST),
+            _ => connect_failure(system, &self.host, self.port, &[]),
+        }
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+}
+
+fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(err), |err| err.source())
+}
+
+fn innermost(err: &(dyn Error + 'static)) -> String {
+    causes(err).last().unwrap_or(err).to_string()
+}
+
+fn url(spec: &HttpGetSpec, port: u16) -> Result<Url, SpecError> {
+    let scheme = match spec.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let slash = if spec.path.starts_with('/') { "" } else { "/" };
+    let mut url = Url::parse(&format!("{scheme}://localhost{slash}{}", spec.path))
+        .map_err(|err| SpecError::new(err.to_string()).at("path"))?;
+    let is_host = match spec.host.parse::<IpAddr>() {
+        Ok(address) => url.set_ip_host(address).is_ok(),
+        Err(_) => !spec.host.contains(':') && url.set_host(Some(&spec.host)).is_ok(),
+    };
+    if !is_host || url.set_port(Some(port)).is_err() {
+        return Err(SpecError::new("must be a host name or an IP address").at("host"));
+    }
+    Ok(url)
+}
+
+/// Begins as the kubelet's does: servers tell probes from other callers by it.
+const KUBE_PROBE: &str = concat!("kube-probe/1.37 (vitald ", env!("CARGO_PKG_VERSION"), ")");
+
+fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
+    let mut headers = HeaderMap::new();
+    for (i, HttpHeader { name, value }) in given.iter().enumerate() {
+        let at = |field: &str, rule: &str| SpecError::new(rule).at(field).at(format!("httpHeaders[{i}]"));
+        let name: HeaderName = name.parse().map_err(|_| at("name", "must be the name of an HTTP header"))?;
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| at("value", "must not contain line breaks or control characters"))?;
+        headers.append(name, value);
+    }
+    let defaults =
+        [(USER_AGENT, Some(KUBE_PROBE)), (ACCEPT, Some("*/*")), (HOST, None), (CONNECTION, Some("close"))];
+    for (name, default) in defaults {
+        match (headers.get(&name), default) {
+            (None, Some(default)) => drop(headers.insert(name, HeaderValue::from_static(default))),
+            // An empty `Accept` stays: without it reqwest would send its own, `*/*`.
+            (Some(value), _) if value.is_empty() && name != ACCEPT => drop(headers.remove(name)),
+            _ => {}
+        }
+    }
+    Ok(headers)
+}
+
+fn client() -> Result<Client, Box<dyn Error>> {
+    let provider = Arc::new(ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .resolve_to_addrs("localhost", &LOCALHOST.map(|address| SocketAddr::new(address, 0)))
+        .redirect(Policy::custom(stay_on_host))
+        .pool_max_idle_per_host(0)
+        .no_proxy()
+        .http1_only()
+        .http1_title_case_headers()
+        .build()?;
+    Ok(client)
+}
+
+fn stay_on_host(attempt: Attempt<'_>) -> Action {
+    const MAX_REDIRECTS: usize = 10;
+    match attempt.previous() {
+        [first, ..] if first.host() != attempt.url().host() => attempt.stop(),
+        asked if asked.len() > MAX_REDIRECTS => attempt.error("more than 10 redirects"),
+        _ => attempt.follow(),
+    }
+}
+
+/// Takes whatever certificate the server has: a probe asks whether the server is well, not who it is.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,1 +1,80 @@
+//! `tcpSocket`: healthy when a TCP connection to `host:port` opens.
+//!
+//! As the kubelet has it: nothing is sent or read, and a server that closes at once is healthy, too.
 
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::net::{TcpStream, lookup_host};
+use vitald_core::async_trait;
+use vitald_core::probe::{
+    CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
+};
+use vitald_core::wording::{LOCALHOST, connect_failure, resolve_failure};
+
+/// Healthy when a TCP connection to `host:port` opens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TcpSocketSpec {
+    /// Port to connect to: a number from 1 to 65535, or the name of one of the component's ports.
+    pub port: PortRef,
+    /// Host name or IP address. Defaults to `localhost`, tried on 127.0.0.1 and then on ::1.
+    #[serde(default = "localhost")]
+    #[schemars(length(min = 1))]
+    pub host: String,
+}
+
+fn localhost() -> String {
+    "localhost".to_owned()
+}
+
+/// Connects to the address of a [`TcpSocketSpec`].
+pub struct TcpSocketProbe {
+    host: String,
+    port: u16,
+}
+
+impl ProbeKind for TcpSocketProbe {
+    const KEY: &'static str = "tcpSocket";
+    type Spec = TcpSocketSpec;
+
+    fn build(spec: TcpSocketSpec, component: &ComponentContext) -> Result<Self, SpecError> {
+        let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
+        if spec.host.is_empty() {
+            return Err(SpecError::new("must be a host name or an IP address").at("host"));
+        }
+        Ok(Self { host: spec.host, port })
+    }
+}
+
+#[async_trait]
+impl HealthProbe for TcpSocketProbe {
+    async fn check(&self, _cx: &CheckContext) -> ProbeResult {
+        match connect(&self.host, self.port).await {
+            Ok(_) => ProbeResult::Success,
+            Err(reason) => ProbeResult::failure(reason),
+        }
+    }
+}
+
+/// Tries the addresses of `host` in turn; where none accepts, says what the first one answered.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+    let addresses: Vec<IpAddr> = if host.eq_ignore_ascii_case("localhost") {
+        LOCALHOST.to_vec()
+    } else {
+        let found = lookup_host((host, port)).await.map_err(|err| resolve_failure(&err, host))?;
+        found.map(|address| address.ip()).collect()
+    };
+    let mut first_error = None;
+    for address in &addresses {
+        match TcpStream::connect((*address, port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(err) => first_error = first_error.or(Some(err)),
+        }
+    }
+    Err(match first_error {
+        Some(err) => connect_failure(&err, host, port, &addresses),
+        None => format!("host `{host}` has no address"),
+    })
+}
