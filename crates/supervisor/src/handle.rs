@@ -1,13 +1,30 @@
 //! What the control API and the command line may ask of a running supervisor.
 
+use std::sync::Arc;
+
+use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::sync::broadcast;
-use vitald_core::spec::ProbeRole;
-use vitald_core::status::{ComponentDetail, EventRecord, ProbeAnswer, Status};
+use vitald_core::lifecycle;
+use vitald_core::probe::{CheckContext, ProbeResult};
+use vitald_core::spec::{ProbeRole, Workload};
+use vitald_core::status::{
+    ComponentDetail, DependencyStatus, EventRecord, ProbeAnswer, ProbeState, Status, SupervisorStatus,
+};
+
+use crate::probe_run::check_once;
+use crate::report;
+use crate::shutdown::{Shutdown, in_reverse_order};
+use crate::supervisor::{Member, Shared};
+
+/// How many events of a component `describe` shows.
+const DESCRIBED_EVENTS: usize = 20;
 
 /// A running supervisor. Cheap to clone.
 #[derive(Clone)]
-pub struct SupervisorHandle {}
+pub struct SupervisorHandle {
+    shared: Arc<Shared>,
+}
 
 /// What a person asks of components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,41 +79,152 @@ pub enum CommandError {
 }
 
 impl SupervisorHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     /// The supervisor and all components, in start order.
     pub fn status(&self) -> Status {
-        todo!()
+        let Shared { state_dir, clock, .. } = self.shared.as_ref();
+        Status {
+            supervisor: SupervisorStatus {
+                pid: std::process::id(),
+                version: self.shared.version.clone(),
+                uptime_seconds: report::millis(clock.now() - self.shared.started),
+                state_dir: state_dir.path().display().to_string(),
+            },
+            components: self
+                .shared
+                .components
+                .iter()
+                .map(|member| report::component(&member.view.borrow(), state_dir, clock.as_ref()))
+                .collect(),
+        }
     }
 
     /// All of one component.
-    pub fn describe(&self, _name: &str) -> Result<ComponentDetail, CommandError> {
-        todo!()
+    ///
+    /// # Errors
+    /// No component has this name.
+    pub fn describe(&self, name: &str) -> Result<ComponentDetail, CommandError> {
+        let member = self.find(name)?;
+        let Shared { state_dir, clock, .. } = self.shared.as_ref();
+        let view = member.view.borrow().clone();
+        let spec = &member.spec;
+        let Workload::Process(process) = &spec.workload;
+        let met = |name: &str, condition| {
+            self.find(name).is_ok_and(|other| {
+                report::meets(&other.view.borrow().lifecycle.snapshot(clock.now()), condition)
+            })
+        };
+        Ok(ComponentDetail {
+            status: report::component(&view, state_dir, clock.as_ref()),
+            labels: spec.labels.clone(),
+            annotations: spec.annotations.clone(),
+            command: process.command.clone(),
+            working_dir: process.working_dir.display().to_string(),
+            depends_on: spec
+                .depends_on
+                .iter()
+                .map(|dependency| DependencyStatus {
+                    name: dependency.name.clone(),
+                    condition: dependency.condition,
+                    met: met(&dependency.name, dependency.condition),
+                })
+                .collect(),
+            restart_policy: spec.restart_policy,
+            termination_grace_period_seconds: report::millis(spec.termination_grace_period),
+            run: view.lifecycle.run().0,
+            runs: view.runs,
+            events: self.shared.events.of(name, DESCRIBED_EVENTS),
+        })
     }
 
     /// The recent events of all components, oldest first, and every one after them. Joined without a gap.
     /// An event that repeats comes again with a higher `count`.
     pub fn events(&self) -> (Vec<EventRecord>, broadcast::Receiver<EventRecord>) {
-        todo!()
+        self.shared.events.subscribe()
     }
 
     /// Does something to components, in dependency order (reverse for `Stop`). Refused as a whole if one
     /// name is wrong. Returns once it has taken effect: stopped and gone for `Stop`; for the others a new
     /// run has begun, or is being waited for (dependency, delay), or has failed to begin.
-    pub async fn command(&self, _command: Command, _names: &[String]) -> Result<(), CommandError> {
-        todo!()
+    ///
+    /// # Errors
+    /// No component has one of the names, or the supervisor is ending.
+    pub async fn command(&self, command: Command, names: &[String]) -> Result<(), CommandError> {
+        let members = names.iter().map(|name| self.find(name)).collect::<Result<Vec<_>, _>>()?;
+        if self.shared.shutdown.is_asked() {
+            return Err(CommandError::ShuttingDown);
+        }
+        let command = match command {
+            Command::Stop => {
+                in_reverse_order(&members, lifecycle::Command::Stop).await;
+                return Ok(());
+            }
+            Command::Start => lifecycle::Command::Start,
+            Command::Restart => lifecycle::Command::Restart,
+            Command::Reset => lifecycle::Command::Reset,
+        };
+        join_all(members.into_iter().map(|member| async move {
+            member.tell(command).await;
+            member.until(|view| view.lifecycle.is_settled()).await;
+        }))
+        .await;
+        Ok(())
     }
 
     /// Runs a component's probe now, beside its schedule; the answer counts for nothing.
-    pub async fn run_probe(&self, _name: &str, _role: ProbeRole) -> Result<ProbeAnswer, CommandError> {
-        todo!()
+    ///
+    /// # Errors
+    /// No such component or probe, or the component does not run.
+    pub async fn run_probe(&self, name: &str, role: ProbeRole) -> Result<ProbeAnswer, CommandError> {
+        let member = self.find(name)?;
+        let no_probe = || CommandError::NoSuchProbe { name: name.to_owned(), role };
+        let probe = member.spec.probe(role).ok_or_else(no_probe)?;
+        let process = member.view.borrow().process.clone();
+        let process = process.ok_or_else(|| CommandError::NotRunning { name: name.to_owned() })?;
+        let cx = CheckContext {
+            timeout: probe.timeout,
+            process: Some(process),
+            executor: member.restarter.executor(),
+        };
+        let Shared { state_dir, registry, clock, .. } = self.shared.as_ref();
+        let context = member.spec.context(Some(state_dir.log(name)));
+        let (state, message, latency) = match check_once(&probe.check, registry, &context, &cx, clock).await {
+            Ok((result, latency)) => {
+                let state = match &result {
+                    ProbeResult::Success | ProbeResult::Warning(_) => ProbeState::Success,
+                    ProbeResult::Failure(_) => ProbeState::Failure,
+                    ProbeResult::Unknown(_) => ProbeState::Unknown,
+                };
+                (state, result.message().to_owned(), latency)
+            }
+            Err(err) => (ProbeState::Unknown, err.to_string(), std::time::Duration::ZERO),
+        };
+        Ok(ProbeAnswer { role, state, message, latency_ms: (latency.as_secs_f64() * 1e6).round() / 1e3 })
     }
 
     /// Begins to end the supervisor. A second call may turn `Graceful` into `Now`.
-    pub fn shutdown(&self, _mode: ShutdownMode) {
-        todo!()
+    pub fn shutdown(&self, mode: ShutdownMode) {
+        Shutdown::ask(&self.shared, mode);
     }
 
-    /// Returns once everything has been stopped and the supervisor may exit.
+    /// Returns once everything has been stopped and the supervisor may exit. Its lock is still held.
     pub async fn finished(&self) {
-        todo!()
+        self.shared.shutdown.finished().await;
+    }
+
+    /// Gives up the state dir. The last thing to do, after the control socket is gone.
+    pub fn unlock(&self) {
+        self.shared.shutdown.unlock();
+    }
+
+    fn find(&self, name: &str) -> Result<&Member, CommandError> {
+        let components = &self.shared.components;
+        components.iter().find(|member| member.name == name).ok_or_else(|| CommandError::NoSuchComponent {
+            name: name.to_owned(),
+            known: components.iter().map(|member| member.name.clone()).collect(),
+        })
     }
 }

@@ -1,6 +1,20 @@
 //! Drives the lifecycles: one task a component, events by message, state that survives.
+//!
+//! Every decision is the [lifecycle](vitald_core::lifecycle)'s. Here is what it leaves open: a clock,
+//! timers, tasks that start runs and ask probes, files, and what others may look at meanwhile.
 
+pub mod clock;
+mod driver;
+mod events;
 pub mod handle;
+mod probe_run;
+mod report;
+mod shutdown;
 pub mod state_dir;
+mod store;
+mod supervisor;
 
-pub use handle::{CommandError, ShutdownMode, SupervisorHandle};
+pub use handle::{Command, CommandError, ShutdownMode, SupervisorHandle};
+pub use probe_run::check_once;
+pub use state_dir::{StateDir, StateDirError, StateLock};
+pub use supervisor::{Config, RestarterContext, Supervisor};

@@ -1,5 +1,8 @@
 //! The files under the state dir, and the lock that makes a supervisor the only one there.
 
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -54,19 +57,68 @@ impl StateDir {
     /// # Errors
     /// Another supervisor holds it (its pid is told), or the folder cannot be used.
     pub fn lock(&self) -> Result<StateLock, StateDirError> {
-        todo!()
+        self.create()?;
+        let path = self.lock_file();
+        let io = |doing| {
+            let path = path.clone();
+            move |source| StateDirError::Io { doing, path, source }
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io("cannot open"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StateDirError::Held { pid: read_pid(&file), dir: self.0.clone() });
+            }
+            Err(TryLockError::Error(source)) => return Err(io("cannot lock")(source)),
+        }
+        // The pid is only told to people; the lock itself is what counts.
+        file.set_len(0).map_err(io("cannot write"))?;
+        file.rewind().map_err(io("cannot write"))?;
+        writeln!(file, "{}", std::process::id()).map_err(io("cannot write"))?;
+        Ok(StateLock { _file: file })
     }
 
-    /// The pid of the supervisor that holds the lock right now, if one does.
+    /// The pid of the supervisor that holds the lock right now, if one does; 0 if it cannot be read.
     pub fn holder(&self) -> Option<u32> {
-        todo!()
+        // Open for reading, and lock shared: neither disturbs a supervisor that is just starting.
+        let file = File::open(self.lock_file()).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(read_pid(&file)),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
     }
+
+    fn create(&self) -> Result<(), StateDirError> {
+        for dir in [&self.0, &self.0.join("logs"), &self.0.join("components"), &self.0.join("locks")] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)
+                .map_err(|source| StateDirError::Io { doing: "cannot create", path: dir.clone(), source })?;
+        }
+        std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(0o700)).map_err(|source| {
+            StateDirError::Io { doing: "cannot make private", path: self.0.clone(), source }
+        })
+    }
+}
+
+fn read_pid(mut file: &File) -> u32 {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    text.trim().parse().unwrap_or_default()
 }
 
 /// The lock of a state dir. Dropped, it is free again.
 #[derive(Debug)]
 pub struct StateLock {
-    _file: std::fs::File,
+    _file: File,
 }
 
 /// Why a state dir cannot be used.

@@ -1,0 +1,78 @@
+//! From what the driver publishes to what people read: wall-clock times, seconds, words.
+
+use vitald_core::lifecycle::{End, ProbeView, Snapshot};
+use vitald_core::restarter::Exit;
+use vitald_core::spec::{ComponentSpec, Condition};
+use vitald_core::status::{ComponentStatus, LastExit, ProbeStatus, Reason, State};
+
+use crate::clock::{Clock, rfc3339};
+use crate::driver::View;
+use crate::state_dir::StateDir;
+
+pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) -> ComponentStatus {
+    let now = clock.now();
+    let spec = view.lifecycle.spec();
+    let snapshot = view.lifecycle.snapshot(now);
+    ComponentStatus {
+        name: spec.name.clone(),
+        kind: spec.workload.kind().to_owned(),
+        state: snapshot.state,
+        reason: snapshot.reason,
+        message: snapshot.message,
+        ready: snapshot.ready,
+        pid: snapshot.started_at.and(view.process.as_ref()).map(|process| process.pid),
+        started_at: snapshot.started_at.map(|at| rfc3339(clock.wall_at(at))),
+        uptime_seconds: snapshot.started_at.map(|at| millis(now - at)),
+        restart_count: snapshot.restart_count,
+        restarts_in_window: snapshot.restarts_in_window,
+        max_restarts: spec.restart.max_restarts,
+        next_restart_seconds: snapshot.next_restart_at.map(|at| millis(at - now)),
+        last_exit: snapshot.last_end.as_ref().map(|end| last_exit(end, clock)),
+        last_error: snapshot.last_error,
+        log_file: Some(state_dir.log(&spec.name).display().to_string()),
+        probes: snapshot.probes.into_iter().map(|probe| probe_status(probe, spec, clock)).collect(),
+    }
+}
+
+fn last_exit(end: &End, clock: &dyn Clock) -> LastExit {
+    let (code, signal) = match &end.exit {
+        Some(Exit::Code(code)) => (Some(*code), None),
+        Some(Exit::Signal(signal)) => (None, Some(signal.clone())),
+        Some(Exit::OomKilled) => (None, Some("SIGKILL".to_owned())),
+        Some(Exit::Unknown) | None => (None, None),
+    };
+    LastExit {
+        code,
+        signal,
+        reason: end.reason.to_string(),
+        at: rfc3339(clock.wall_at(end.at)),
+        uptime_seconds: millis(end.uptime),
+    }
+}
+
+fn probe_status(probe: ProbeView, spec: &ComponentSpec, clock: &dyn Clock) -> ProbeStatus {
+    ProbeStatus {
+        role: probe.role,
+        handler: spec.probe(probe.role).map(|spec| spec.check.handlers().join(", ")).unwrap_or_default(),
+        state: probe.state,
+        consecutive_failures: probe.consecutive_failures,
+        failure_threshold: probe.failure_threshold,
+        last_probe_at: probe.last_at.map(|at| rfc3339(clock.wall_at(at))),
+        latency_ms: probe.latency.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
+        message: probe.message,
+    }
+}
+
+/// Seconds, to the millisecond.
+pub(crate) fn millis(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1e3).round() / 1e3
+}
+
+/// Whether a dependency's condition holds.
+pub(crate) fn meets(snapshot: &Snapshot, condition: Condition) -> bool {
+    match condition {
+        Condition::Started => snapshot.state == State::Running && snapshot.reason != Reason::Terminating,
+        Condition::Ready => snapshot.ready,
+        Condition::Completed => snapshot.state == State::Stopped && snapshot.reason == Reason::Completed,
+    }
+}
