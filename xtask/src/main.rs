@@ -1,1 +1,80 @@
-fn main() {}
+//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask ci`.
+
+// What a task says is for the person at the terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod run;
+mod temporal;
+mod test;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+use crate::test::Part;
+use crate::workspace::Workspace;
+
+/// Project tasks.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// `vitald run`, built in release mode, on `manifests/quickstart` unless -f is given
+    #[command(disable_help_flag = true)]
+    Run {
+        /// Arguments of `vitald run`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Every test, or the parts named; brings up what they need
+    Test {
+        /// Parts to run
+        parts: Vec<Part>,
+        /// Arguments of the test programs, after `--`: a filter, `--nocapture` …
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// What must hold before a change goes in: format, lint, test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("xtask: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(task: Task) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Run { args } => run::run(&workspace, &args),
+        Task::Test { parts, args } => test::test(&workspace, &parts, &args),
+        Task::Ci => ci(&workspace),
+    }
+}
+
+fn ci(workspace: &Workspace) -> Result<()> {
+    // All three are tried, so that one round shows everything there is to fix.
+    let checks = [
+        workspace.cargo(["fmt", "--all", "--check"]),
+        workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        test::test(workspace, &[], &[]),
+    ];
+    let failed: Vec<String> =
+        checks.into_iter().filter_map(|check| check.err().map(|err| err.to_string())).collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(())
+}

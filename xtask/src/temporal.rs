@@ -1,0 +1,99 @@
+//! The Temporal CLI, which contains the development server: the one on PATH, else a pinned one, built
+//! once with Go and kept outside the tree.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{on_path, say};
+
+/// The newest version that `go install` accepts: later ones have `replace` lines in their go.mod.
+const VERSION: &str = "v1.5.1";
+const PACKAGE: &str = "github.com/temporalio/cli/cmd/temporal";
+
+/// Makes sure that there is a `temporal`, and says in which directory.
+pub(crate) fn ensure() -> Result<PathBuf> {
+    let found = match on_path("temporal") {
+        Some(found) => found,
+        None => ensure_in(&cache_dir()?)?,
+    };
+    eprintln!("xtask: using {}", found.display());
+    Ok(found.parent().context("a program without a directory")?.to_owned())
+}
+
+fn cache_dir() -> Result<PathBuf> {
+    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let base = base.or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    Ok(base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("vitald"))
+}
+
+fn ensure_in(cache: &Path) -> Result<PathBuf> {
+    let dir = cache.join(format!("temporal-{VERSION}"));
+    let program = dir.join("temporal");
+    if program.exists() {
+        return Ok(program);
+    }
+    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    let lock = File::create(cache.join("temporal.lock"))?;
+    if lock.try_lock().is_err() {
+        eprintln!("xtask: another xtask is building temporal; waiting for it");
+        lock.lock()?;
+    }
+    if program.exists() {
+        return Ok(program);
+    }
+    // Whoever was interrupted here held the lock, so what is in the way is nobody's.
+    let scratch = cache.join(format!("temporal-{VERSION}.part"));
+    let _ = fs::remove_dir_all(&scratch);
+    fs::create_dir_all(&scratch)?;
+    build(&scratch)?;
+    let works = Command::new(scratch.join("temporal")).arg("--version").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        bail!("the temporal that go built does not run: {}", scratch.join("temporal").display());
+    }
+    let _ = fs::remove_dir_all(&dir);
+    fs::rename(&scratch, &dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(program)
+}
+
+fn build(into: &Path) -> Result<()> {
+    let Some(go) = find_go() else {
+        bail!(
+            "there is no `temporal` on PATH, and no Go to build it with: install Go 1.25 or later \
+             (https://go.dev/dl), or the Temporal CLI"
+        );
+    };
+    let mut command = Command::new(go);
+    command.args(["install", &format!("{PACKAGE}@{VERSION}")]).env("GOBIN", into);
+    // Set to another machine or a vendored tree, these would install elsewhere, or not at all.
+    for name in ["GOOS", "GOARCH", "GOFLAGS"] {
+        command.env_remove(name);
+    }
+    eprintln!("xtask: there is no `temporal` on PATH; building {VERSION} once, some four minutes");
+    say(&command);
+    let mut child = command.spawn().context("cannot start go")?;
+    let (done, is_done) = mpsc::channel::<()>();
+    let ticker = std::thread::spawn(move || {
+        let begun = Instant::now();
+        while is_done.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("xtask: still building temporal, {} s", begun.elapsed().as_secs());
+        }
+    });
+    let status = child.wait();
+    drop(done);
+    let _ = ticker.join();
+    if !status?.success() {
+        bail!("go install {PACKAGE}@{VERSION} failed; its words are above");
+    }
+    Ok(())
+}
+
+/// On PATH, or where Go's own installer puts it, which is often not on PATH.
+fn find_go() -> Option<PathBuf> {
+    on_path("go").or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|go| go.exists()))
+}

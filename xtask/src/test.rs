@@ -1,0 +1,161 @@
+//! `cargo xtask test`: the parts, and the sum of what they say.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::temporal;
+use crate::workspace::{Workspace, path_with, say};
+
+/// A part of the tests that can be run by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What must stay true of the sources
+    Tidy,
+    /// Unit and documentation tests of all crates
+    Unit,
+    /// The whole from outside, on programs that misbehave on purpose
+    E2e,
+    /// The whole from outside, on a real Temporal server
+    Temporal,
+    /// The documentation builds without warnings
+    Docs,
+}
+
+/// End-to-end tests mostly wait, and each has its own ports and state dir.
+const E2E_THREADS: &str = "--test-threads=4";
+
+pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> Result<()> {
+    let parts = if parts.is_empty() { Part::value_variants() } else { parts };
+    let mut tally = Tally::default();
+    let mut failed = Vec::new();
+    for part in parts {
+        let begun = Instant::now();
+        eprintln!("xtask: test {}", part.name());
+        if let Err(err) = part.run(workspace, args, &mut tally) {
+            eprintln!("xtask: test {}: {err:#}", part.name());
+            failed.push(part.name());
+        }
+        eprintln!("xtask: test {} took {} s", part.name(), begun.elapsed().as_secs());
+    }
+    if tally.ignored > 0 {
+        eprintln!("xtask: {} tests were ignored, which counts as a failure", tally.ignored);
+        failed.push("ignored tests".to_owned());
+    }
+    // A part can fail before any test of it ran; that must not read as a success.
+    let failures = tally.failed.max(failed.len() as u64);
+    println!("{} passed, {failures} failed", tally.passed);
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+impl Part {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    fn run(self, workspace: &Workspace, args: &[OsString], tally: &mut Tally) -> Result<()> {
+        let cargo_test = |words: &[&str]| {
+            let mut command = workspace.cargo_command(["test", "--no-fail-fast"]);
+            command.args(words).arg("--").args(args);
+            command
+        };
+        let of_the_whole = |name: &str| cargo_test(&["--package", "vitald-tests", "--test", name]);
+        match self {
+            Self::Tidy => tally.count(of_the_whole("tidy")),
+            Self::Unit => tally.count(cargo_test(&["--workspace", "--exclude", "vitald-tests"])),
+            Self::E2e => {
+                build(workspace)?;
+                let mut command = of_the_whole("e2e");
+                command.arg(E2E_THREADS).env("VITALD_BIN", workspace.programs("debug").join("vitald"));
+                tally.count(command)
+            }
+            Self::Temporal => {
+                let temporal = temporal::ensure()?;
+                build(workspace)?;
+                let mut command = of_the_whole("temporal");
+                command
+                    .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
+                    .env("PATH", path_with(&[temporal])?);
+                tally.count(command)
+            }
+            Self::Docs => {
+                let mut command = workspace.cargo_command(["doc", "--workspace", "--no-deps"]);
+                say(&command);
+                let status = command.env("RUSTDOCFLAGS", "-D warnings").status()?;
+                if !status.success() {
+                    bail!("cargo doc failed");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn build(workspace: &Workspace) -> Result<()> {
+    workspace.cargo(["build", "--package", "vitald", "--package", "vitald-demo"])
+}
+
+/// What cargo's `test result:` lines add up to.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Tally {
+    /// Runs a test command, passing its words on and counting.
+    fn count(&mut self, mut command: Command) -> Result<()> {
+        say(&command);
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+        let stdout = child.stdout.take().context("no pipe from cargo")?;
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            self.add(&line);
+        }
+        if !child.wait()?.success() {
+            bail!("cargo test failed");
+        }
+        Ok(())
+    }
+
+    /// `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.05s`
+    fn add(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+        let number = |what: &str| {
+            let at = words.iter().position(|word| *word == what)?;
+            words.get(at.checked_sub(1)?)?.parse::<u64>().ok()
+        };
+        self.passed += number("passed").unwrap_or(0);
+        self.failed += number("failed").unwrap_or(0);
+        self.ignored += number("ignored").unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up() {
+        let mut tally = Tally::default();
+        tally.add("running 3 tests");
+        tally.add(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 1s",
+        );
+        tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+        assert_eq!(tally, Tally { passed: 15, failed: 2, ignored: 1 });
+    }
+}
