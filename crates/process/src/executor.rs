@@ -1,0 +1,204 @@
+//! Commands that run where a component runs: exec probes and hooks.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use nix::sys::signal::Signal;
+use tokio::net::unix::pipe::Receiver;
+use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, MAX_EXEC_OUTPUT, StartError};
+
+use crate::child::Child;
+use crate::environment::{Environment, expand_with};
+use crate::launch::{Launch, ProcessSettings, system};
+use crate::restarter::{Component, blocking};
+use crate::spawn::Newborn;
+use crate::tree::{Root, Tree};
+use crate::{mark, procfs};
+
+/// Killed commands that may be on their way out at once. More are not started: these do not die, and
+/// there must not be ever more of them.
+const MOST_DYING: usize = 8;
+
+/// Runs commands on this machine, each in a session and group of its own.
+///
+/// A command is done when its own process has ended. What it leaves behind in its group is killed then, so
+/// that a probe never piles up processes; what has made itself a session of its own is left alone. When the
+/// future is dropped, all of it is killed.
+///
+/// `$(NAME)` in the command stands for what NAME is in its environment, as in Kubernetes.
+pub struct LocalExecutor {
+    place: Place,
+    dying: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+enum Place {
+    Fixed { dir: PathBuf, environment: Environment, settings: ProcessSettings },
+    Component(Arc<Component>),
+}
+
+impl LocalExecutor {
+    /// Runs commands in `working_dir` (absolute), with just this environment, as `settings` say.
+    pub fn new(working_dir: PathBuf, env: Vec<(String, String)>, settings: ProcessSettings) -> Self {
+        let environment = env.into_iter().collect();
+        Self::at(Place::Fixed { dir: working_dir, environment, settings })
+    }
+
+    /// Runs commands in our own working directory, with our own environment, as who we are.
+    ///
+    /// # Errors
+    /// The working directory is gone.
+    pub fn here() -> io::Result<Self> {
+        let env = std::env::vars_os();
+        let env = env.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+        Ok(Self::new(std::env::current_dir()?, env.collect(), ProcessSettings::default()))
+    }
+
+    pub(crate) fn of_component(component: Arc<Component>) -> Self {
+        Self::at(Place::Component(component))
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, dying: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Executor for LocalExecutor {
+    async fn exec(&self, request: ExecRequest) -> Result<ExecOutput, StartError> {
+        if self.dying.load(Ordering::Relaxed) >= MOST_DYING {
+            return Err(system(
+                "starting a command",
+                format!("{MOST_DYING} earlier ones were killed and have not died"),
+            ));
+        }
+        let mark = format!("{}-{}", procfs::own_pid(), next_number());
+        let entry = format!("{}={mark}", mark::EXEC);
+        let place = self.place.clone();
+        let (newborn, output) = blocking(move || launch(&place, &request, mark)).await?;
+        let child = Child::new(newborn).map_err(|err| system("watching the command", err))?;
+        let child = Arc::new(child);
+        let tree = Arc::new(Tree::new(Root::Child(Arc::clone(&child)), vec![entry], None));
+        let running = Running { child, tree, done: false, dying: Arc::clone(&self.dying) };
+        let output = Receiver::from_owned_fd(output).map_err(|err| system("reading its output", err))?;
+        running.finish(output).await
+    }
+}
+
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn launch(place: &Place, request: &ExecRequest, mark: String) -> Result<(Newborn, OwnedFd), StartError> {
+    let (dir, mut environment, settings) = match place {
+        Place::Fixed { dir, environment, settings } => (dir.as_path(), environment.clone(), settings.clone()),
+        Place::Component(component) => {
+            (component.working_dir(), component.environment_of_commands()?, component.settings())
+        }
+    };
+    for (name, value) in &request.env {
+        let value = expand_with(value, &environment);
+        environment.insert(name.clone(), value);
+    }
+    environment.insert(mark::EXEC.to_owned(), mark);
+    let dir = request.working_dir.as_ref().map_or_else(|| dir.to_owned(), |within| dir.join(within));
+    let (read, write) = io::pipe().map_err(|err| system("making a pipe", err))?;
+    let newborn = Launch {
+        command: &request.command,
+        environment: &environment,
+        dir: &dir,
+        user: settings.identity()?,
+        settings: &settings,
+        output: write.into(),
+        lock: None,
+    }
+    .start()?;
+    Ok((newborn, read.into()))
+}
+
+/// A command that is being executed; killed as a whole when it is dropped before its end.
+struct Running {
+    child: Arc<Child>,
+    tree: Arc<Tree>,
+    done: bool,
+    dying: Arc<AtomicUsize>,
+}
+
+impl Running {
+    async fn finish(mut self, output: Receiver) -> Result<ExecOutput, StartError> {
+        let mut kept = Kept::default();
+        let exit = {
+            let exited = self.child.exited();
+            tokio::pin!(exited);
+            let mut open = true;
+            loop {
+                tokio::select! {
+                    exit = &mut exited => break exit,
+                    readable = output.readable(), if open => open = readable.is_ok() && kept.read(&output),
+                }
+            }
+        };
+        // What it left in its group may write on for ever.
+        let _ = self.child.signal_group(Signal::SIGKILL);
+        kept.read(&output);
+        self.child.reap();
+        self.done = true;
+        Ok(ExecOutput { exit, output: kept.text() })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // There is nobody to tell if it fails; it is tried again while something is left.
+        let _ = self.tree.kill();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (child, tree, dying) = (Arc::clone(&self.child), Arc::clone(&self.tree), Arc::clone(&self.dying));
+        dying.fetch_add(1, Ordering::Relaxed);
+        runtime.spawn(async move {
+            child.exited().await;
+            tree.empty().await;
+            child.reap();
+            dying.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+/// The first bytes of an output.
+#[derive(Default)]
+struct Kept(Vec<u8>);
+
+impl Kept {
+    /// Reads what is there, as much as a pipe can hold; keeps the first of it. False once nobody can write
+    /// any more.
+    fn read(&mut self, output: &Receiver) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        for _ in 0..64 {
+            match output.try_read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    let room = MAX_EXEC_OUTPUT - self.0.len();
+                    self.0.extend_from_slice(&buffer[..count.min(room)]);
+                }
+                Err(err) => return err.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+
+    fn text(&self) -> String {
+        let bytes = match std::str::from_utf8(&self.0) {
+            // The cap may have cut the last character.
+            Err(err) if err.error_len().is_none() => &self.0[..err.valid_up_to()],
+            _ => &self.0,
+        };
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}

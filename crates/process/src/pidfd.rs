@@ -1,0 +1,76 @@
+//! A process held by a descriptor, so that a signal reaches it or nobody: pidfd_open(2).
+//!
+//! Unsafe in one place, since tokio has no safe way to wait on a descriptor: [`watch`].
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::procfs::{self, Stat};
+
+/// One process, pinned.
+pub(crate) struct Pinned(OwnedFd);
+
+impl Pinned {
+    /// Pins the process that was seen as `seen`. `None` if it is gone, or its pid has passed on.
+    pub(crate) fn open(seen: &Stat) -> Option<Self> {
+        let fd = open(seen.pid).ok()?;
+        // The descriptor names whoever has the pid now; the start time says whether it is the one meant.
+        let now = procfs::stat(seen.pid)?;
+        (now.start_time == seen.start_time).then_some(Self(fd))
+    }
+
+    /// Sends a signal; to one that has ended, it is sent to nobody.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.0, native(signal)?) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(err) => Err(err.into()),
+        }
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(self) {
+        match watch(self.0) {
+            Ok(fd) => wait_readable(&fd).await,
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+/// How long to wait before looking again where a descriptor cannot be waited on.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Opens a pidfd.
+pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Makes a pidfd one that can be waited on. Must be called within a tokio runtime.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` names the same open descriptor until it is dropped, and it is the `AsyncFd` that
+    // drops it, after it has taken it from the poller.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
+/// Waits until a pidfd tells the end of its process. It stays readable from then on.
+pub(crate) async fn wait_readable(fd: &AsyncFd<OwnedFd>) {
+    loop {
+        match fd.ready(Interest::READABLE).await {
+            Ok(guard) if guard.ready().is_readable() || guard.ready().is_read_closed() => return,
+            Ok(mut guard) => guard.clear_ready(),
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+/// A signal as rustix has it.
+pub(crate) fn native(signal: Signal) -> io::Result<rustix::process::Signal> {
+    rustix::process::Signal::from_named_raw(signal as i32).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}

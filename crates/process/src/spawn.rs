@@ -1,0 +1,311 @@
+//! The fork and what the child does before it executes the program: fork(2), execve(2).
+//!
+//! Between fork and exec only one thread exists, and any lock, the
+//! allocator's included, may be held by one that does not: the child calls nothing but what is
+//! async-signal-safe (signal-safety(7)), and all that it needs has been prepared before. `std` has no
+//! such spawn that also tells which step failed, keeps a signal from being lost between fork and exec,
+//! and leaves a script without `#!` alone.
+#![allow(unsafe_code)]
+
+use std::convert::Infallible;
+use std::ffi::{CString, c_char, c_int};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Once;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Gid, Pid, Uid, chdir, fork, setgid, setgroups, setsid, setuid};
+use rustix::io::fcntl_dupfd_cloexec;
+
+use crate::{pidfd, reaper};
+
+/// The child's file mode creation mask: what services usually get, whatever the supervisor's is.
+const UMASK: Mode = Mode::from_bits_truncate(0o022);
+
+/// All that the child will be.
+pub(crate) struct Plan {
+    /// Path of the program.
+    pub program: CString,
+    /// What it finds as its arguments, its own name first.
+    pub arguments: Vec<CString>,
+    /// `NAME=value`.
+    pub environment: Vec<CString>,
+    /// Working directory.
+    pub dir: CString,
+    /// Becomes stdout and stderr.
+    pub output: OwnedFd,
+    /// Stays open in the child under the number it has here; closed here as soon as the child has it.
+    pub lock: Option<OwnedFd>,
+    /// Soft and hard limit of open files.
+    pub open_files: Option<(u64, u64)>,
+    /// Whom to become, with which groups.
+    pub user: Option<(Uid, Gid, Vec<Gid>)>,
+    /// Whether set-user-ID programs give no privileges.
+    pub no_new_privileges: bool,
+}
+
+/// What the child did when it failed. Goes through a pipe as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Step {
+    Fork,
+    Session,
+    Output,
+    OpenFiles,
+    Groups,
+    Group,
+    User,
+    NoNewPrivileges,
+    WorkingDir,
+    Exec,
+}
+
+impl Step {
+    const ALL: [Self; 10] = [
+        Self::Fork,
+        Self::Session,
+        Self::Output,
+        Self::OpenFiles,
+        Self::Groups,
+        Self::Group,
+        Self::User,
+        Self::NoNewPrivileges,
+        Self::WorkingDir,
+        Self::Exec,
+    ];
+}
+
+/// A step that the system refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub step: Step,
+    pub errno: Errno,
+}
+
+impl Step {
+    fn refused(self, errno: Errno) -> Refusal {
+        Refusal { step: self, errno }
+    }
+}
+
+/// A child that executes its program, registered, and that nobody looks after yet: killed and reaped when
+/// it is dropped.
+pub(crate) struct Newborn {
+    pid: Pid,
+    pidfd: Option<OwnedFd>,
+    kept: bool,
+}
+
+impl Newborn {
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// A descriptor for it.
+    pub(crate) fn pidfd(&self) -> io::Result<OwnedFd> {
+        self.pidfd.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()
+    }
+
+    /// From now on somebody else looks after it.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Newborn {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = kill(self.pid, Signal::SIGKILL);
+            while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+            reaper::registered().remove(&self.pid.as_raw());
+        }
+    }
+}
+
+/// Starts the child and waits until it executes its program. May take long where the program lies on a
+/// slow filesystem.
+pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
+    let system =
+        |err: io::Error| Step::Fork.refused(Errno::from_raw(err.raw_os_error().unwrap_or(libc::EIO)));
+    children_stay_until_waited_for();
+    let null = above_stdio(File::open("/dev/null").map_err(system)?.into()).map_err(system)?;
+    let Plan { program, arguments, environment, dir, output, lock, open_files, user, no_new_privileges } =
+        plan;
+    let output = above_stdio(output).map_err(system)?;
+    let arguments = pointers(&arguments);
+    let environment = pointers(&environment);
+    let child = ChildSide {
+        program: &program,
+        arguments: &arguments,
+        environment: &environment,
+        dir: &dir,
+        null: null.as_raw_fd(),
+        output: output.as_raw_fd(),
+        lock: lock.as_ref().map(AsRawFd::as_raw_fd),
+        open_files,
+        user: user.as_ref().map(|(uid, gid, groups)| (*uid, *gid, groups.as_slice())),
+        no_new_privileges,
+    };
+
+    let (mut newborn, outcome) = {
+        let mut registered = reaper::registered();
+        // Made in here, so that no other child of ours gets a copy, and keeps it open until its own exec.
+        let (outcome, write) = io::pipe().map_err(system)?;
+        let write = above_stdio(write.into()).map_err(system)?;
+        // A signal that reaches the child before its handlers are gone would run one of ours there, and be
+        // lost. It waits until they are.
+        let mask =
+            SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|e| Step::Fork.refused(e))?;
+        // SAFETY: the child's side calls only async-signal-safe functions and never returns.
+        let forked = unsafe { fork() };
+        if let Ok(ForkResult::Child) = forked {
+            let Err(refusal) = child.become_program();
+            report(&write, refusal);
+        }
+        let _ = mask.thread_set_mask();
+        let Ok(ForkResult::Parent { child: pid }) = forked else {
+            return Err(Step::Fork.refused(forked.err().unwrap_or(Errno::UnknownErrno)));
+        };
+        registered.insert(pid.as_raw());
+        drop(lock);
+        (Newborn { pid, pidfd: None, kept: false }, outcome)
+    };
+    newborn.pidfd = Some(pidfd::open(newborn.pid()).map_err(system)?);
+    match refusal_from(outcome).map_err(system)? {
+        None => Ok(newborn),
+        Some(refusal) => Err(refusal),
+    }
+}
+
+/// The child's half of the plan, in a shape that needs no memory any more.
+struct ChildSide<'a> {
+    program: &'a CString,
+    arguments: &'a [*const c_char],
+    environment: &'a [*const c_char],
+    dir: &'a CString,
+    null: RawFd,
+    output: RawFd,
+    lock: Option<RawFd>,
+    open_files: Option<(u64, u64)>,
+    user: Option<(Uid, Gid, &'a [Gid])>,
+    no_new_privileges: bool,
+}
+
+impl ChildSide<'_> {
+    /// Only async-signal-safe calls from here on.
+    fn become_program(&self) -> Result<Infallible, Refusal> {
+        step(Step::Session, setsid())?;
+        for (from, to) in [(self.null, 0), (self.output, 1), (self.output, 2)] {
+            // SAFETY: both are numbers; whatever `to` was is ours to replace in this process.
+            step(Step::Output, Errno::result(unsafe { libc::dup2(from, to) }))?;
+        }
+        self.leave_no_descriptor();
+        default_all_signals();
+        umask(UMASK);
+        if let Some((soft, hard)) = self.open_files {
+            step(Step::OpenFiles, setrlimit(Resource::RLIMIT_NOFILE, soft, hard))?;
+        }
+        if let Some((uid, gid, groups)) = self.user {
+            step(Step::Groups, setgroups(groups))?;
+            step(Step::Group, setgid(gid))?;
+            step(Step::User, setuid(uid))?;
+        }
+        if self.no_new_privileges {
+            step(Step::NoNewPrivileges, nix::sys::prctl::set_no_new_privs())?;
+        }
+        // As the user that it will be: a directory may be closed to us, or to them.
+        step(Step::WorkingDir, chdir(self.dir.as_c_str()))?;
+        let _ = SigSet::empty().thread_set_mask();
+        // SAFETY: the path ends with NUL, both arrays with a null pointer, and what they point to outlives
+        // the call.
+        unsafe { libc::execve(self.program.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        Err(Step::Exec.refused(Errno::last()))
+    }
+
+    /// Everything above stderr is closed by the exec, but for the lock.
+    fn leave_no_descriptor(&self) {
+        // SAFETY: changes flags of descriptors of this process, and touches no memory.
+        unsafe {
+            let (first, last) = (3_u32, u32::MAX);
+            libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC);
+            if let Some(lock) = self.lock {
+                libc::fcntl(lock, libc::F_SETFD, 0);
+            }
+        }
+    }
+}
+
+fn step<T>(step: Step, result: nix::Result<T>) -> Result<T, Refusal> {
+    result.map_err(|errno| step.refused(errno))
+}
+
+/// Ignored signals stay ignored over an exec, SIGPIPE in every Rust program among them: signal(7).
+fn default_all_signals() {
+    for number in 1..=64 {
+        // SAFETY: an all-zero `sigaction` is SIG_DFL with no flags and an empty mask. SIGKILL, SIGSTOP and
+        // the two of the C library are refused, which is as well.
+        unsafe {
+            let action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(number, &raw const action, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Tells the parent what failed, and ends.
+fn report(pipe: &OwnedFd, refusal: Refusal) -> ! {
+    let record = [refusal.step as c_int, refusal.errno as c_int];
+    // SAFETY: reads the record's own bytes. `_exit` ends this process without running anything of the
+    // parent's.
+    unsafe {
+        libc::write(pipe.as_raw_fd(), record.as_ptr().cast(), size_of_val(&record));
+        libc::_exit(127)
+    }
+}
+
+/// Nothing, if the pipe was closed by the exec, or by a death before it.
+fn refusal_from(mut pipe: io::PipeReader) -> io::Result<Option<Refusal>> {
+    let mut record = Vec::new();
+    pipe.read_to_end(&mut record)?;
+    let (numbers, _) = record.as_chunks::<4>();
+    let [step, errno] = numbers else { return Ok(None) };
+    let [step, errno] = [step, errno].map(|bytes| i32::from_ne_bytes(*bytes));
+    let step = Step::ALL.into_iter().find(|known| *known as i32 == step).unwrap_or(Step::Exec);
+    Ok(Some(step.refused(Errno::from_raw(errno))))
+}
+
+/// A descriptor that the child's stdio does not overwrite.
+fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { Ok(fcntl_dupfd_cloexec(&fd, 3)?) }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Whoever started us may have had SIGCHLD ignored, which is inherited; children would then be reaped by
+/// the kernel, and their status lost: wait(2).
+fn children_stay_until_waited_for() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: `current` is written before it is read; SIG_DFL runs no code of ours.
+        unsafe {
+            let mut current: libc::sigaction = std::mem::zeroed();
+            let got = libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut current);
+            if got == 0 && current.sa_sigaction == libc::SIG_IGN {
+                libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+            }
+        }
+    });
+}
+
+/// A path for the system; `None` if it holds a NUL.
+pub(crate) fn c_path(path: &Path) -> Option<CString> {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(path.as_os_str().as_bytes()).ok()
+}

@@ -1,0 +1,277 @@
+//! All processes that belong together: found in `/proc`, pinned, signalled, waited for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::task::spawn_blocking;
+use vitald_core::restarter::ProcessIdentity;
+
+use crate::child::Child;
+use crate::lock::LockFile;
+use crate::pidfd::Pinned;
+use crate::procfs::{self, Stat};
+use crate::reaper;
+
+/// While something is left, a look this often finds what it has forked meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Looks in a row that find nothing before nothing is believed: a process that forks and ends while one
+/// look goes through `/proc` can escape it.
+const QUIET_LOOKS: u32 = 2;
+/// Most processes to wait for at once, each by a descriptor.
+const MOST_WAITED_FOR: usize = 256;
+/// Rounds of stopping, and of killing, after which what forks on is left to the next look.
+const ROUNDS: u32 = 20;
+
+/// What a tree grows from.
+pub(crate) enum Root {
+    /// A child of ours: its group and session are its own until it is reaped.
+    Child(Arc<Child>),
+    /// A process that is not our child, if one is known: its group and session are trusted while it is
+    /// there.
+    Stranger(Option<ProcessIdentity>),
+}
+
+/// The processes of one run, of a probe's command, or what an earlier supervisor left.
+pub(crate) struct Tree {
+    root: Root,
+    /// `NAME=value` entries; who has all of them in its environment belongs to the tree.
+    mark: Vec<String>,
+    /// Looked at when nothing else is found: who holds it belongs to the tree.
+    lock: Option<LockFile>,
+    /// Members seen so far, by pid and start time.
+    known: Mutex<BTreeMap<i32, u64>>,
+    killed: Mutex<BTreeSet<(i32, u64)>>,
+    killing: AtomicBool,
+}
+
+impl Tree {
+    pub(crate) fn new(root: Root, mark: Vec<String>, lock: Option<LockFile>) -> Self {
+        Self {
+            root,
+            mark,
+            lock,
+            known: Mutex::default(),
+            killed: Mutex::default(),
+            killing: AtomicBool::new(false),
+        }
+    }
+
+    /// Everything of the tree that is alive.
+    pub(crate) fn members(&self) -> io::Result<Vec<Stat>> {
+        let look = Look::new(self.oldest())?;
+        let mut found: BTreeSet<i32> = look
+            .all
+            .iter()
+            .filter(|p| look.may_belong(p) && self.is_member(p, &look))
+            .map(|p| p.pid)
+            .collect();
+        look.add_descendants(&mut found);
+        for process in look.all.iter().filter(|p| look.may_belong(p) && !p.is_dead()) {
+            if !found.contains(&process.pid) && self.is_marked(process) {
+                found.insert(process.pid);
+            }
+        }
+        look.add_descendants(&mut found);
+        let mut alive = look.alive(&found);
+        if alive.is_empty()
+            && let Some(lock) = self.lock.as_ref().filter(|lock| lock.is_held())
+        {
+            found.extend(look.all.iter().filter(|p| look.may_belong(p) && lock.is_open_in(p)).map(|p| p.pid));
+            look.add_descendants(&mut found);
+            alive = look.alive(&found);
+        }
+        let mut known = guard(&self.known);
+        known.retain(|pid, _| look.all.iter().any(|p| p.pid == *pid));
+        known.extend(alive.iter().map(|p| (p.pid, p.start_time)));
+        Ok(alive)
+    }
+
+    /// Sends a signal to all that is alive.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        // The group in one go: nothing of it can escape by forking meanwhile.
+        let mut result = self.signal_group(signal);
+        for member in self.members()?.iter().filter(|p| !self.is_in_group(p)) {
+            result = result.and(signal_one(member, signal));
+        }
+        result
+    }
+
+    /// Ends all by SIGKILL, and goes on doing so in [`empty`](Self::empty).
+    ///
+    /// All are stopped first. A parent that is killed before its child has been found would leave the
+    /// child without a trace of where it belongs, and what is stopped does not fork on.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        self.killing.store(true, Ordering::Relaxed);
+        let mut stopped = BTreeSet::new();
+        for _ in 0..ROUNDS {
+            let members = self.members()?;
+            let new: Vec<&Stat> = members.iter().filter(|p| stopped.insert(key(p))).collect();
+            if new.is_empty() {
+                break;
+            }
+            for process in new {
+                // What may not be stopped may not be killed either, and that is reported below.
+                let _ = signal_one(process, Signal::SIGSTOP);
+            }
+        }
+        let mut result = self.signal_group(Signal::SIGKILL);
+        for _ in 0..ROUNDS {
+            let members = self.members()?;
+            let new: Vec<&Stat> = members.iter().filter(|p| guard(&self.killed).insert(key(p))).collect();
+            if new.is_empty() {
+                break;
+            }
+            for process in new {
+                result = result.and(signal_one(process, Signal::SIGKILL));
+            }
+        }
+        result
+    }
+
+    /// Waits until nothing is left.
+    pub(crate) async fn empty(self: &Arc<Self>) {
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS {
+            let tree = Arc::clone(self);
+            match spawn_blocking(move || tree.look_after_kill()).await {
+                Ok(Ok(left)) if left.is_empty() => quiet += 1,
+                Ok(Ok(left)) => {
+                    quiet = 0;
+                    let _ = tokio::time::timeout(LOOK_AGAIN, all_ended(left)).await;
+                }
+                // Not knowing is not emptiness.
+                Ok(Err(_)) | Err(_) => {
+                    quiet = 0;
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    fn look_after_kill(&self) -> io::Result<Vec<Stat>> {
+        let left = self.members()?;
+        let is_new = |p: &Stat| !guard(&self.killed).contains(&key(p));
+        if self.killing.load(Ordering::Relaxed) && left.iter().any(is_new) {
+            self.kill()?;
+        }
+        Ok(left)
+    }
+
+    /// What is alive, for people.
+    pub(crate) fn survivors(&self) -> Vec<String> {
+        self.members().unwrap_or_default().iter().map(Stat::describe).collect()
+    }
+
+    fn is_member(&self, process: &Stat, look: &Look) -> bool {
+        let of_leader = look
+            .leader(&self.root)
+            .is_some_and(|leader| [process.pid, process.group, process.session].contains(&leader));
+        of_leader || guard(&self.known).get(&process.pid) == Some(&process.start_time)
+    }
+
+    fn is_marked(&self, process: &Stat) -> bool {
+        !self.mark.is_empty() && procfs::environment_has(process.pid, &self.mark)
+    }
+
+    fn oldest(&self) -> (u64, Option<i32>) {
+        match &self.root {
+            Root::Child(child) => (child.identity().start_time, Some(child.identity().pid)),
+            // What carries its mark may be of a run before the one that is known.
+            Root::Stranger(_) => (0, None),
+        }
+    }
+
+    fn is_in_group(&self, process: &Stat) -> bool {
+        matches!(&self.root, Root::Child(child) if child.identity().pid == process.group && !child.is_reaped())
+    }
+
+    fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        match &self.root {
+            Root::Child(child) => child.signal_group(signal),
+            // Its group may pass to another any time: one by one, then.
+            Root::Stranger(_) => Ok(()),
+        }
+    }
+}
+
+/// One look at all processes.
+struct Look {
+    all: Vec<Stat>,
+    own: i32,
+    own_session: Option<i32>,
+    waited_for: BTreeSet<i32>,
+    oldest: u64,
+}
+
+impl Look {
+    fn new((oldest, root): (u64, Option<i32>)) -> io::Result<Self> {
+        let all = procfs::processes()?;
+        let own = procfs::own_pid();
+        let mut waited_for = reaper::registered().clone();
+        waited_for.retain(|pid| Some(*pid) != root);
+        let own_session = all.iter().find(|p| p.pid == own).map(|p| p.session);
+        Ok(Self { all, own, own_session, waited_for, oldest })
+    }
+
+    /// Neither we, nor init, nor a child of ours that is something else, nor one that is just being forked
+    /// (in our session still), nor one that is older than the root.
+    fn may_belong(&self, process: &Stat) -> bool {
+        process.pid != self.own
+            && process.pid != 1
+            && process.start_time >= self.oldest
+            && !self.waited_for.contains(&process.pid)
+            && Some(process.session) != self.own_session
+    }
+
+    /// The root's pid, if nobody else can have it.
+    fn leader(&self, root: &Root) -> Option<i32> {
+        match root {
+            Root::Child(child) => (!child.is_reaped()).then_some(child.identity().pid),
+            Root::Stranger(identity) => procfs::stat_of(identity.as_ref()?).map(|stat| stat.pid),
+        }
+    }
+
+    /// Adds the children of what is found, and who is in a session that one of them made; and theirs.
+    fn add_descendants(&self, found: &mut BTreeSet<i32>) {
+        loop {
+            let before = found.len();
+            for process in &self.all {
+                if self.may_belong(process)
+                    && (found.contains(&process.ppid) || found.contains(&process.session))
+                {
+                    found.insert(process.pid);
+                }
+            }
+            if found.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn alive(&self, found: &BTreeSet<i32>) -> Vec<Stat> {
+        self.all.iter().filter(|p| found.contains(&p.pid) && !p.is_dead()).cloned().collect()
+    }
+}
+
+fn signal_one(process: &Stat, signal: Signal) -> io::Result<()> {
+    Pinned::open(process).map_or(Ok(()), |pinned| pinned.signal(signal))
+}
+
+async fn all_ended(processes: Vec<Stat>) {
+    let pinned: Vec<Pinned> = processes.iter().take(MOST_WAITED_FOR).filter_map(Pinned::open).collect();
+    for process in pinned {
+        process.ended().await;
+    }
+}
+
+fn key(process: &Stat) -> (i32, u64) {
+    (process.pid, process.start_time)
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
