@@ -1,0 +1,148 @@
+//! The client against a server that says what a supervisor would.
+
+use std::path::Path;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use vitald_client::{Client, Error, ShutdownMode};
+use vitald_core::spec::ProbeRole;
+use vitald_core::status::{ProbeState, State};
+
+/// Serves `routes` in a state dir of its own.
+async fn supervisor(routes: Router) -> (tempfile::TempDir, Client) {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("vitald.sock")).unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let client = Client::connect(dir.path()).await.unwrap();
+    (dir, client)
+}
+
+fn web() -> Value {
+    json!({
+        "name": "web", "kind": "process", "state": "Running", "reason": "", "message": "",
+        "ready": true, "pid": 4242, "startedAt": "2026-01-22T10:00:00.000Z", "uptimeSeconds": 12.5,
+        "restartCount": 3, "restartsInWindow": 1, "maxRestarts": 10, "nextRestartSeconds": null,
+        "lastExit": null, "lastError": "liveness probe failed", "logFile": null, "probes": [],
+    })
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_apart_from_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = Client::connect(&dir.path().join("none")).await;
+    assert!(matches!(missing, Err(Error::NoSupervisor { .. })), "{missing:?}");
+    let silent = Client::connect(dir.path()).await;
+    assert!(matches!(silent, Err(Error::NoSupervisor { .. })), "{silent:?}");
+    drop(UnixListener::bind(dir.path().join("vitald.sock")).unwrap());
+    let stale = Client::connect(dir.path()).await;
+    assert!(matches!(stale, Err(Error::NoSupervisor { .. })), "{stale:?}");
+}
+
+#[tokio::test]
+async fn a_component_and_its_name_survive_the_way() {
+    let detail = |name: String| {
+        let mut detail = web();
+        detail["name"] = name.into();
+        for (key, value) in [
+            ("labels", json!({})),
+            ("annotations", json!({})),
+            ("command", json!(["web"])),
+            ("workingDir", json!("/")),
+            ("dependsOn", json!([])),
+            ("restartPolicy", json!("Always")),
+            ("terminationGracePeriodSeconds", json!(10.0)),
+            ("run", json!(4)),
+            ("runs", json!([])),
+            ("events", json!([])),
+        ] {
+            detail[key] = value;
+        }
+        detail
+    };
+    let route = get(move |axum::extract::Path(name): axum::extract::Path<String>| async move {
+        Json(detail(name))
+    });
+    let (_dir, client) = supervisor(Router::new().route("/v1/components/{name}", route)).await;
+
+    let component = client.component("we/b ?ü").await.unwrap();
+    assert_eq!(component.name(), "we/b ?ü");
+    assert_eq!((component.state(), component.is_healthy()), (State::Running, true));
+    assert_eq!(component.uptime().unwrap().as_secs_f64(), 12.5);
+    assert_eq!(component.restart_count(), 3);
+    assert_eq!(component.last_error(), Some("liveness probe failed"));
+}
+
+#[tokio::test]
+async fn commands_carry_names_and_refusals_carry_reasons() {
+    let refuse = async |body: Bytes| {
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"names": ["nope"]}));
+        (StatusCode::NOT_FOUND, Json(json!({"error": "no component is named `nope`"})))
+    };
+    let routes = Router::new()
+        .route("/v1/components/start", post(async || Json(json!([web()]))))
+        .route("/v1/components/stop", post(refuse));
+    let (_dir, client) = supervisor(routes).await;
+
+    assert_eq!(client.start(&["web"]).await.unwrap()[0].pid, Some(4242));
+    match client.stop(&["nope"]).await {
+        Err(Error::Refused { status: 404, message }) => assert_eq!(message, "no component is named `nope`"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn probes_and_shutdown() {
+    let answer = json!({"type": "liveness", "state": "Unknown", "message": "cannot ask", "latencyMs": 1.5});
+    let routes = Router::new()
+        .route("/v1/components/web/probes/liveness", post(async || Json(answer)))
+        .route(
+            "/v1/shutdown",
+            post(async |Json(body): Json<Value>| {
+                assert_eq!(body, json!({"mode": "now"}));
+                StatusCode::ACCEPTED
+            }),
+        );
+    let (_dir, client) = supervisor(routes).await;
+    let answer = client.run_probe("web", ProbeRole::Liveness).await.unwrap();
+    assert_eq!((answer.state, answer.message.as_str()), (ProbeState::Unknown, "cannot ask"));
+    client.shutdown(ShutdownMode::Now).await.unwrap();
+}
+
+#[tokio::test]
+async fn events_arrive_however_they_are_cut() {
+    let line = |reason: &str| {
+        let event = json!({"time": "2026-01-22T10:00:00.000Z", "component": "web", "type": "Normal",
+            "reason": reason, "message": "", "count": 1});
+        format!("{event}\n")
+    };
+    let text = line("Started") + &line("Unhealthy") + &line("Killing");
+    let chunks: Vec<_> = text.into_bytes().chunks(7).map(Bytes::copy_from_slice).collect();
+    let route = get(move || {
+        let chunks = chunks.clone();
+        async move { Body::from_stream(stream::iter(chunks).map(Ok::<_, std::convert::Infallible>)) }
+    });
+    let (_dir, client) = supervisor(Router::new().route("/v1/events", route)).await;
+
+    let reasons: Vec<_> = client.events(None).await.unwrap().into_iter().map(|event| event.reason).collect();
+    assert_eq!(reasons, ["Started", "Unhealthy", "Killing"]);
+    let followed: Vec<_> =
+        client.events_follow(Some("web")).await.unwrap().map(|event| event.unwrap().reason).collect().await;
+    assert_eq!(followed, ["Started", "Unhealthy", "Killing"]);
+}
+
+#[tokio::test]
+async fn a_path_may_be_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = dir.path().join("x".repeat(200));
+    std::fs::create_dir(&long).unwrap();
+    let socket = dir.path().join("short.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::fs::rename(&socket, long.join("vitald.sock")).unwrap();
+    Client::connect(Path::new(&long)).await.unwrap();
+    drop(listener);
+}
