@@ -27,7 +27,7 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, host_port, resolve_failure};
+use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, host_port, resolve_failure, system_error};
 
 /// Healthy when `grpc.health.v1.Health/Check` answers SERVING.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -86,7 +86,9 @@ impl ProbeKind for GrpcProbe {
                 true => endpoint.tls_config_with_verifier(ClientTlsConfig::new(), Arc::new(AnyCertificate)),
                 false => Ok(endpoint),
             })
-            .map_err(|_| SpecError::new("must be a host name or an IP address").at("host"))?;
+            .ok()
+            .filter(|endpoint| !spec.host.is_empty() && endpoint.uri().port_u16() == Some(port))
+            .ok_or_else(|| SpecError::new("must be a host name or an IP address").at("host"))?;
         Ok(Self {
             endpoint,
             host: spec.host,
@@ -109,7 +111,7 @@ impl HealthProbe for GrpcProbe {
             Err(reason) => return ProbeResult::failure(reason),
         };
         let only_once = tower::service_fn(move |_| {
-            ready(stream.take().ok_or(io::Error::from(io::ErrorKind::NotConnected)))
+            ready(stream.take().ok_or_else(|| io::Error::other("the server closed the connection")))
         });
         let channel = match self.endpoint.connect_with_connector(only_once).await {
             Ok(channel) => channel,
@@ -134,20 +136,24 @@ impl HealthProbe for GrpcProbe {
 impl GrpcProbe {
     /// Judges an answer that is an error, or the lack of one.
     fn no_status(&self, server: &str, status: &Status) -> ProbeResult {
-        let said = excerpt(status.message());
-        match status.code() {
-            _ if status.source().is_some() => {
-                ProbeResult::failure(format!("no gRPC at {server}: {}", innermost(status)))
+        let said = match excerpt(status.message()) {
+            said if said.is_empty() => said,
+            said => format!(": {said}"),
+        };
+        let made_up = "mapped from HTTP status code ";
+        ProbeResult::failure(match status.code() {
+            _ if status.source().is_some() => format!("no gRPC at {server}: {}", innermost(status)),
+            // tonic's own translation; a 404 becomes Unimplemented, though nothing there speaks gRPC.
+            _ if said.contains(made_up) => {
+                format!("no gRPC at {server}: it answers HTTP {}", said.rsplit(made_up).next().unwrap_or(""))
             }
-            // Where tonic has made up the status from an HTTP one, the server has not spoken gRPC.
-            _ if said.contains("grpc-status") => ProbeResult::failure(format!("no gRPC at {server}: {said}")),
-            Code::Unimplemented if self.on_unimplemented == OnUnimplemented::Succeed => ProbeResult::Success,
-            Code::Unimplemented => {
-                ProbeResult::failure(format!("{server} does not implement grpc.health.v1.Health: {said}"))
+            Code::Unimplemented if self.on_unimplemented == OnUnimplemented::Succeed => {
+                return ProbeResult::Success;
             }
-            Code::NotFound => ProbeResult::failure(self.knows_no_service(server)),
-            code => ProbeResult::failure(format!("{server} answers {code:?}: {said}")),
-        }
+            Code::Unimplemented => format!("{server} does not implement grpc.health.v1.Health{said}"),
+            Code::NotFound => self.knows_no_service(server),
+            code => format!("{server} answers {code:?}{said}"),
+        })
     }
 
     fn knows_no_service(&self, server: &str) -> String {
@@ -190,7 +196,15 @@ fn innermost(mut err: &(dyn Error + 'static)) -> String {
     while let Some(source) = err.source() {
         err = source;
     }
-    err.to_string()
+    if let Some(err) = err.downcast_ref::<io::Error>() {
+        return system_error(err);
+    }
+    match err.to_string() {
+        // `HTTP/1.1 400`, read as a frame of HTTP/2, is one of 4,740,180 bytes.
+        text if text.contains("frame with invalid size") => "the server does not speak HTTP/2".to_owned(),
+        text if text.contains("broken pipe") => "the server closed the connection".to_owned(),
+        text => text,
+    }
 }
 
 // grpc/health/v1/health.proto, as far as Check needs it.

@@ -150,37 +150,31 @@ async fn beginning_of_body(response: &mut Response) -> reqwest::Result<String> {
 impl HttpGetProbe {
     /// Says why there is no answer: the innermost cause that a person can act on.
     fn no_answer(&self, err: &reqwest::Error) -> String {
-        let from = err.url().unwrap_or(&self.url);
-        if err.is_redirect() {
-            return format!("{} from {}", innermost(err), self.url);
-        }
-        let Some(system) = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>()) else {
-            return format!("no valid HTTP answer from {from}: {}", innermost(err));
-        };
-        match system.kind() {
-            _ if system.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-                format!("no TLS with {from}: {}", innermost(system))
+        let (host, url) = (&self.host, err.url().unwrap_or(&self.url));
+        let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
+        match system {
+            _ if err.is_redirect() => format!("{} from {}", innermost(err), self.url),
+            Some(system) if err.is_connect() => {
+                if causes(err).any(|cause| cause.to_string() == "dns error") {
+                    resolve_failure(system, host)
+                } else if system.raw_os_error().is_none() {
+                    format!("no TLS with {url}: {system}")
+                } else if !host.eq_ignore_ascii_case("localhost") {
+                    connect_failure(system, host, self.port, &[])
+                } else if system.kind() == io::ErrorKind::AddrNotAvailable {
+                    // A machine without IPv6 has no ::1; what counts is that 127.0.0.1 has refused.
+                    connect_failure(&io::ErrorKind::ConnectionRefused.into(), host, self.port, &LOCALHOST)
+                } else {
+                    connect_failure(system, host, self.port, &LOCALHOST)
+                }
             }
-            _ if !err.is_connect() => format!("no valid HTTP answer from {from}: {}", innermost(err)),
-            _ if causes(err).any(|cause| cause.to_string() == "dns error") => {
-                resolve_failure(system, &self.host)
-            }
-            // A machine without IPv6 has no ::1; what counts there is that 127.0.0.1 has refused.
-            io::ErrorKind::AddrNotAvailable if is_localhost(&self.host) => {
-                connect_failure(&io::ErrorKind::ConnectionRefused.into(), &self.host, self.port, &LOCALHOST)
-            }
-            _ if is_localhost(&self.host) => connect_failure(system, &self.host, self.port, &LOCALHOST),
-            _ => connect_failure(system, &self.host, self.port, &[]),
+            _ => format!("no valid HTTP answer from {url}: {}", innermost(err)),
         }
     }
 }
 
-fn is_localhost(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-}
-
 fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |err| err.source())
+    std::iter::successors(Some(err), |&err| err.source())
 }
 
 fn innermost(err: &(dyn Error + 'static)) -> String {

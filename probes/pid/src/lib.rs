@@ -199,3 +199,21 @@ impl Stat {
         Some(Self { comm: comm.to_owned(), ended: zombie, start_time: field(22)?.parse().ok()? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Stat;
+
+    fn stat(comm: &str, state: char, threads: u32) -> Option<(String, bool, u64)> {
+        let line = format!("7 ({comm}) {state} 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 159784 0 0");
+        Stat::parse(&line).map(|stat| (stat.comm, stat.ended, stat.start_time))
+    }
+
+    #[test]
+    fn stat_is_read_as_proc_5_has_it() {
+        assert_eq!(stat("a) R (b", 'S', 1), Some(("a) R (b".into(), false, 159_784)));
+        assert_eq!(stat("sh", 'Z', 1), Some(("sh".into(), true, 159_784)));
+        assert_eq!(stat("sh", 'Z', 2), Some(("sh".into(), false, 159_784)), "other threads run");
+        assert!(Stat::parse("7 (sh) S 1").is_none());
+    }
+}
