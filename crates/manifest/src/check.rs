@@ -1,0 +1,336 @@
+//! A tree against a schema: every mistake, each once, each at the key or value that is wrong.
+//!
+//! Knows what schemars emits of JSON Schema. What it does not know it takes for good; the types find it.
+
+mod hints;
+mod scalars;
+
+use std::ops::Range;
+
+use serde_json::{Map, Value as Json};
+
+use crate::diagnostic::{Code, Mistake};
+use crate::nearest::{did_you_mean, list, nearest};
+use crate::tree::{NodeId, Tree, Value, push_key};
+
+/// Checks the node `id` against `schema`, whose references mean definitions in `root`. What is wrong is
+/// marked faulty. `text` is what the tree was read from.
+pub(crate) fn check(tree: &mut Tree, id: NodeId, schema: &Json, root: &Json, text: &str) -> Vec<Mistake> {
+    let mut checker = Checker { tree, root, text, mistakes: Vec::new(), faulty: Vec::new() };
+    checker.value(id, schema, schema);
+    let Checker { mistakes, faulty, .. } = checker;
+    for id in faulty {
+        tree.mark_faulty(id);
+    }
+    mistakes
+}
+
+/// Where a mistake about a whole value is shown: at the value, or, where that has many lines, at its key.
+pub(crate) fn place_of(tree: &Tree, text: &str, id: NodeId) -> Range<usize> {
+    let node = tree.node(id);
+    let shown = text.get(node.span.clone()).unwrap_or_default();
+    let block = match node.value {
+        Value::Seq(_) => !shown.starts_with('['),
+        Value::Map(_) => !shown.starts_with('{'),
+        Value::Null => shown.is_empty(),
+        _ => false,
+    };
+    if block { key_of(tree, id) } else { node.span.clone() }
+}
+
+/// The key of a node; for an item of a list the first key in it.
+pub(crate) fn key_of(tree: &Tree, id: NodeId) -> Range<usize> {
+    use crate::tree::Place;
+    match &tree.node(id).place {
+        Place::Key { span, .. } => span.clone(),
+        Place::Root | Place::Item { .. } => match tree.value(id) {
+            Value::Map(children) => match children.first().map(|child| &tree.node(*child).place) {
+                Some(Place::Key { span, .. }) => span.clone(),
+                _ => tree.node(id).span.clone(),
+            },
+            Value::Seq(_) => {
+                let start = tree.node(id).span.start;
+                start..start
+            }
+            _ => tree.node(id).span.clone(),
+        },
+    }
+}
+
+struct Checker<'a> {
+    tree: &'a Tree,
+    root: &'a Json,
+    text: &'a str,
+    mistakes: Vec<Mistake>,
+    faulty: Vec<NodeId>,
+}
+
+impl<'a> Checker<'a> {
+    /// Checks a value. `outer` is the schema as the field has it, with its description and default.
+    fn value(&mut self, id: NodeId, schema: &'a Json, outer: &'a Json) {
+        let schema = self.resolve(schema);
+        let Some(object) = schema.as_object() else { return };
+        if let Some(Json::Array(all)) = object.get("allOf") {
+            for part in all {
+                self.value(id, part, outer);
+            }
+        }
+        if let Some(alternatives) = alternatives(object) {
+            return self.alternative(id, alternatives, outer);
+        }
+        if !self.type_matches(id, object, outer) {
+            return;
+        }
+        self.enumerated(id, object, outer);
+        match self.tree.value(id) {
+            Value::Int(_) | Value::Float(_) => self.number(id, object, outer),
+            Value::String(_) => self.string(id, object, outer),
+            Value::Seq(_) => self.seq(id, object, outer),
+            Value::Map(_) => self.map(id, object),
+            // Only where an object may be empty: `pid:` is `pid: {}`.
+            Value::Null if hints::types(object).contains(&"object") => self.map(id, object),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn resolve(&self, schema: &'a Json) -> &'a Json {
+        let mut schema = schema;
+        // A chain of references that is longer than this goes in circles.
+        for _ in 0..16 {
+            let Some(target) = schema.get("$ref").and_then(Json::as_str) else { break };
+            let target = target.strip_prefix('#').unwrap_or(target);
+            let Some(found) = self.root.pointer(target) else { break };
+            schema = found;
+        }
+        schema
+    }
+
+    /// Takes the alternative that the value was probably meant for, and tells its mistakes alone.
+    fn alternative(&mut self, id: NodeId, alternatives: &'a [Json], outer: &'a Json) {
+        let resolved: Vec<&Json> = alternatives.iter().map(|schema| self.resolve(schema)).collect();
+        let constants: Vec<&Json> = resolved.iter().copied().flat_map(hints::constants).collect();
+        let all_constant =
+            resolved.iter().all(|schema| !hints::constants(schema).is_empty() || hints::only_null(schema));
+        if all_constant {
+            return self.one_of_constants(id, &constants, outer);
+        }
+        let fitting: Vec<&'a Json> = alternatives
+            .iter()
+            .filter(|schema| {
+                let schema = self.resolve(schema);
+                !hints::only_null(schema) && schema.as_object().is_none_or(|o| self.fits(id, o))
+            })
+            .collect();
+        match fitting[..] {
+            [] => {
+                let mut types: Vec<&str> =
+                    resolved.iter().filter_map(|schema| schema.as_object()).flat_map(hints::types).collect();
+                types.dedup();
+                if *self.tree.value(id) != Value::Null || !types.contains(&"null") {
+                    self.wrong_type(id, &types, outer);
+                }
+            }
+            [only] => self.value(id, only, outer),
+            _ => {
+                let attempt = |schema: &'a Json| {
+                    let (tree, root, text) = (self.tree, self.root, self.text);
+                    let mut checker = Checker { tree, root, text, mistakes: vec![], faulty: vec![] };
+                    checker.value(id, schema, outer);
+                    // A required field that is there tells which one is meant, where mistakes do not.
+                    let named = hints::required(self.resolve(schema)).any(|key| tree.get(id, key).is_some());
+                    (checker.mistakes.is_empty(), named, checker)
+                };
+                let best = fitting.into_iter().map(attempt).max_by_key(|(good, named, checker)| {
+                    (*good, *named, usize::MAX - checker.mistakes.len())
+                });
+                if let Some((_, _, checker)) = best {
+                    self.mistakes.extend(checker.mistakes);
+                    self.faulty.extend(checker.faulty);
+                }
+            }
+        }
+    }
+
+    fn seq(&mut self, id: NodeId, schema: &'a Map<String, Json>, outer: &'a Json) {
+        let items = self.tree.items(id).to_vec();
+        let bound = |name: &str| schema.get(name).and_then(Json::as_u64);
+        if let Some(min) = bound("minItems").filter(|min| (items.len() as u64) < *min) {
+            let rule = match min {
+                1 => "must not be empty".to_owned(),
+                _ => format!("must have at least {min} items"),
+            };
+            self.invalid(id, &rule, outer);
+        }
+        if let Some(max) = bound("maxItems").filter(|max| (items.len() as u64) > *max) {
+            self.invalid(id, &format!("must have at most {max} items"), outer);
+        }
+        if let Some(schema) = schema.get("items") {
+            for item in items {
+                self.value(item, schema, schema);
+            }
+        }
+    }
+
+    fn map(&mut self, id: NodeId, schema: &'a Map<String, Json>) {
+        let properties = schema.get("properties").and_then(Json::as_object);
+        let property = |name: &str| properties.and_then(|properties| properties.get(name));
+        let required: Vec<&str> = schema.get("required").map(hints::strings).unwrap_or_default();
+        let choice = choice(schema);
+        let entries: Vec<(String, NodeId)> =
+            self.tree.entries(id).map(|(key, child)| (key.to_owned(), child)).collect();
+        let known: Vec<&str> = properties
+            .into_iter()
+            .flatten()
+            .filter(|(_, property)| !hints::forbidden(property))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let is_there = |name: &str| entries.iter().any(|(key, _)| key == name);
+        // What a misspelt field was meant for is not missing as well.
+        let mut meant: Vec<&str> = Vec::new();
+        let mut stray = false;
+        for (key, child) in &entries {
+            let needed = required.contains(&key.as_str());
+            let chosen = choice.as_ref().is_some_and(|choice| choice.contains(&key.as_str()));
+            match property(key) {
+                Some(property) if hints::forbidden(property) => self.forbidden(*child, property),
+                Some(property) if *self.tree.value(*child) == Value::Null => {
+                    self.null(*child, property, needed, chosen);
+                }
+                Some(property) => self.value(*child, property, property),
+                None => match schema.get("additionalProperties") {
+                    Some(Json::Bool(false)) => {
+                        let suggestion = self.unknown(*child, key, &known, &is_there);
+                        stray |= suggestion.is_none();
+                        meant.extend(suggestion);
+                    }
+                    Some(property) => self.value(*child, property, property),
+                    None => {}
+                },
+            }
+        }
+        for name in required.iter().filter(|name| !is_there(name) && !meant.contains(name)) {
+            self.required(id, name, property(name));
+        }
+        if let Some(choice) = choice {
+            let present: Vec<&(String, NodeId)> =
+                entries.iter().filter(|(key, _)| choice.contains(&key.as_str())).collect();
+            let misspelt = stray || meant.iter().any(|name| choice.contains(name));
+            match &present[..] {
+                [] if misspelt => self.faulty.push(id),
+                [] => self.none_chosen(id, &choice),
+                [_] => {}
+                [(first, _), rest @ ..] => self.several_chosen(first, rest, &choice),
+            }
+        }
+    }
+
+    fn null(&mut self, id: NodeId, property: &'a Json, needed: bool, chosen: bool) {
+        let schema = self.resolve(property);
+        let types = schema.as_object().map(hints::types).unwrap_or_default();
+        if (needed || chosen) && !types.contains(&"null") {
+            if types.contains(&"object") {
+                self.value(id, property, property);
+            } else {
+                let path = self.tree.path(id);
+                let mut mistake = Mistake::new(Code::Required, path, "required, and there is nothing")
+                    .at(key_of(self.tree, id))
+                    .label("needs a value");
+                if let Some(help) = hints::help(self.tree.key(id), property) {
+                    mistake = mistake.help(help);
+                }
+                self.say(id, mistake);
+            }
+        }
+    }
+
+    fn unknown(
+        &mut self,
+        id: NodeId,
+        key: &str,
+        known: &[&'a str],
+        is_there: &dyn Fn(&str) -> bool,
+    ) -> Option<&'a str> {
+        let suggestion = nearest(key, known.iter().copied().filter(|name| !is_there(name)));
+        let mut mistake =
+            Mistake::new(Code::UnknownField, self.tree.path(id), "unknown field").at(key_of(self.tree, id));
+        if let Some(name) = suggestion {
+            mistake = mistake.label(did_you_mean(name)).help(did_you_mean(name));
+        } else {
+            let mut known = known.to_vec();
+            known.sort_unstable();
+            mistake = mistake.label("no such field here");
+            mistake = match &known[..] {
+                [] => mistake.help("no field is known here"),
+                known => mistake.help(format!("known here: {}", list(known, "and"))),
+            };
+        }
+        self.say(id, mistake);
+        suggestion
+    }
+
+    fn required(&mut self, id: NodeId, name: &str, property: Option<&'a Json>) {
+        let mut path = self.tree.path(id);
+        push_key(&mut path, name);
+        let label = format!("`{name}` is missing");
+        let mut mistake = Mistake::new(Code::Required, path, "required field is missing")
+            .at(key_of(self.tree, id))
+            .label(label);
+        if let Some(help) = property.and_then(|property| hints::help(Some(name), property)) {
+            mistake = mistake.help(help);
+        }
+        self.say(id, mistake);
+    }
+
+    fn none_chosen(&mut self, id: NodeId, choice: &[&str]) {
+        let message = format!("required: one of {}", list(choice, "or"));
+        let mistake = Mistake::new(Code::Required, self.tree.path(id), message)
+            .at(key_of(self.tree, id))
+            .label("does not say what to check");
+        self.say(id, mistake);
+    }
+
+    fn several_chosen(&mut self, first: &str, rest: &[&(String, NodeId)], choice: &[&str]) {
+        for (_, id) in rest {
+            let message = format!("forbidden beside `{first}`: only one is allowed");
+            let mut mistake = Mistake::new(Code::Forbidden, self.tree.path(*id), message)
+                .at(key_of(self.tree, *id))
+                .label(format!("`{first}` is there already"));
+            if choice.contains(&"allOf") {
+                mistake = mistake.help("combine them: `allOf: [{…}, {…}]`, or `anyOf`");
+            }
+            self.say(*id, mistake);
+        }
+    }
+
+    fn forbidden(&mut self, id: NodeId, property: &Json) {
+        let why = property.get("description").and_then(Json::as_str).unwrap_or("it means nothing here");
+        let mistake = Mistake::new(Code::Forbidden, self.tree.path(id), format!("forbidden: {why}"))
+            .at(key_of(self.tree, id))
+            .label("must not be here");
+        self.say(id, mistake);
+    }
+
+    fn say(&mut self, id: NodeId, mistake: Mistake) {
+        self.mistakes.push(mistake);
+        self.faulty.push(id);
+    }
+}
+
+/// The alternatives of a schema, unless they only say which fields go together.
+fn alternatives(schema: &Map<String, Json>) -> Option<&[Json]> {
+    let found = schema.get("anyOf").or_else(|| schema.get("oneOf"))?.as_array()?;
+    choice(schema).is_none().then_some(found)
+}
+
+/// Fields of which exactly one must be there: a `oneOf` of nothing but `{"required": [field]}`.
+fn choice(schema: &Map<String, Json>) -> Option<Vec<&str>> {
+    schema.get("properties")?;
+    let alternatives = schema.get("oneOf")?.as_array()?;
+    alternatives
+        .iter()
+        .map(|alternative| match hints::strings(&alternative["required"])[..] {
+            [field] if alternative.as_object()?.len() == 1 => Some(field),
+            _ => None,
+        })
+        .collect()
+}

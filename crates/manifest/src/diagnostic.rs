@@ -1,0 +1,368 @@
+//! What is said about a mistake, where it is, and how that looks.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing is started or changed.
+    Error,
+    /// Probably not what was meant; it works.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// One mistake, or one warning, at its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What kind of mistake it is: `manifest::invalid`; stable.
+    pub code: &'static str,
+    /// The component's name, where it is known.
+    pub component: Option<String>,
+    /// The field: `spec.livenessProbe.periodSeconds`; empty where the file as such is wrong.
+    pub path: String,
+    /// What is wrong: lower case, no final full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The file, as it was given.
+    pub file: PathBuf,
+    /// Counted from 1; 0 where the file as a whole is meant.
+    pub line: usize,
+    /// In characters, counted from 1; 0 where the file as a whole is meant.
+    pub column: usize,
+    /// Bytes of the file.
+    pub span: Range<usize>,
+    label: Option<String>,
+    related: Option<(Range<usize>, String)>,
+    name_component: bool,
+    source: Arc<Source>,
+}
+
+impl Diagnostic {
+    /// The first line of [`Diagnostic::render`], without severity and code.
+    pub fn headline(&self) -> String {
+        let mut line = String::new();
+        if let Some(component) = self.component.as_ref().filter(|_| self.name_component) {
+            line = format!("{component}: ");
+        }
+        if !self.path.is_empty() {
+            line = format!("{line}{}: ", self.path);
+        }
+        line + &self.message
+    }
+
+    /// Headline, place, source line with caret, help: several lines, the last one ended.
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let renderer = renderer.decor_style(DecorStyle::Unicode);
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.headline()).id(self.code);
+        let file = self.file.to_string_lossy();
+        let mut group = Group::with_title(title);
+        let windows: Vec<Window>;
+        if self.line == 0 {
+            group = group.element(Origin::path(file));
+        } else {
+            windows = self.windows();
+            group = group.element(Origin::path(file).line(self.line).char_column(self.column));
+            for window in &windows {
+                let annotations = window.marks.iter().map(|mark| {
+                    let kind = if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+                    kind.span(mark.span.clone()).label(mark.label.as_deref())
+                });
+                let snippet = Snippet::source(&*window.text).line_start(window.line).fold(false);
+                group = group.element(snippet.annotations(annotations));
+            }
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer.render(&[group]) + "\n"
+    }
+
+    /// The lines to show: few and short, whatever the file is like.
+    fn windows(&self) -> Vec<Window<'_>> {
+        let own = Mark { primary: true, span: self.span.clone(), label: self.label.clone() };
+        let mut marks = vec![own];
+        if let Some((span, label)) = &self.related {
+            marks.push(Mark { primary: false, span: span.clone(), label: Some(label.clone()) });
+        }
+        marks.sort_by_key(|mark| mark.span.start);
+        let mut windows: Vec<Window> = Vec::new();
+        for mark in marks {
+            let window = Window::around(&self.source, mark);
+            match windows.last_mut() {
+                Some(last) if last.line == window.line && last.text == window.text => {
+                    last.marks.extend(window.marks);
+                }
+                _ => windows.push(window),
+            }
+        }
+        windows
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {}[{}]: {}", self.severity, self.code, self.headline())
+    }
+}
+
+/// One line of the source, or what is readable of it, with what is marked there.
+struct Window<'a> {
+    text: &'a str,
+    line: usize,
+    marks: Vec<Mark>,
+}
+
+#[derive(Clone)]
+struct Mark {
+    primary: bool,
+    span: Range<usize>,
+    label: Option<String>,
+}
+
+impl<'a> Window<'a> {
+    /// How much of a line is shown on either side of what is marked.
+    const REACH: usize = 120;
+
+    fn around(source: &'a Source, mut mark: Mark) -> Self {
+        let (line, start) = source.line(mark.span.start);
+        let source = &*source.text;
+        let at = mark.span.start.min(source.len());
+        let end = source[at..].find('\n').map_or(source.len(), |length| at + length);
+        let text_end = source[start..end].trim_end().len() + start;
+        let text_end = text_end.max(at).min(end);
+        let from = floor(source, at.saturating_sub(Self::REACH).max(start));
+        let to = floor(source, (at + Self::REACH).min(text_end)).max(at);
+        let span_end = mark.span.end.clamp(at, to.max(at));
+        mark.span = at - from..span_end - from;
+        Self { text: &source[from..to], line, marks: vec![mark] }
+    }
+}
+
+fn floor(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Everything that is wrong, and everything that is odd, in the order of files and lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// How many of them are errors.
+    pub fn error_count(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    /// How many of them are warnings.
+    pub fn warning_count(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    /// All of them, with an empty line between two.
+    pub fn render(&self, color: bool) -> String {
+        self.0.iter().map(|diagnostic| diagnostic.render(color)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.0.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// The kinds of mistakes; their names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    Unreadable,
+    Empty,
+    Syntax,
+    Limit,
+    Required,
+    Invalid,
+    Unsupported,
+    Duplicate,
+    NotFound,
+    Forbidden,
+    UnknownField,
+    Cycle,
+    TimeoutOverPeriod,
+    FailureThreshold,
+    ProgramNotFound,
+    FileNotFound,
+    PortShared,
+}
+
+impl Code {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "manifest::unreadable",
+            Self::Empty => "manifest::empty",
+            Self::Syntax => "manifest::syntax",
+            Self::Limit => "manifest::limit",
+            Self::Required => "manifest::required",
+            Self::Invalid => "manifest::invalid",
+            Self::Unsupported => "manifest::unsupported",
+            Self::Duplicate => "manifest::duplicate",
+            Self::NotFound => "manifest::not-found",
+            Self::Forbidden => "manifest::forbidden",
+            Self::UnknownField => "manifest::unknown-field",
+            Self::Cycle => "manifest::cycle",
+            Self::TimeoutOverPeriod => "manifest::timeout-over-period",
+            Self::FailureThreshold => "manifest::failure-threshold-one",
+            Self::ProgramNotFound => "manifest::program-not-found",
+            Self::FileNotFound => "manifest::file-not-found",
+            Self::PortShared => "manifest::port-shared",
+        }
+    }
+
+    fn severity(self) -> Severity {
+        match self {
+            Self::TimeoutOverPeriod
+            | Self::FailureThreshold
+            | Self::ProgramNotFound
+            | Self::FileNotFound
+            | Self::PortShared => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+}
+
+/// A mistake before it is known which file it is in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Mistake {
+    pub(crate) code: Code,
+    pub(crate) path: String,
+    pub(crate) message: String,
+    pub(crate) span: Option<Range<usize>>,
+    label: Option<String>,
+    help: Option<String>,
+    related: Option<(Range<usize>, String)>,
+}
+
+impl Mistake {
+    pub(crate) fn new(code: Code, path: String, message: impl Into<String>) -> Self {
+        Self { code, path, message: message.into(), span: None, label: None, help: None, related: None }
+    }
+
+    pub(crate) fn at(mut self, span: Range<usize>) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// What stands beside the caret.
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Another place that has to do with it.
+    pub(crate) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+        self.related = Some((span, label.into()));
+        self
+    }
+
+    /// The headline and the help on one line, for where there is no file.
+    pub(crate) fn inline(&self) -> String {
+        let mut line = self.message.clone();
+        if !self.path.is_empty() {
+            line = format!("{}: {line}", self.path);
+        }
+        if let Some(help) = &self.help {
+            line = format!("{line} ({help})");
+        }
+        line
+    }
+
+    /// Puts it into its file. `several`: whether a reader needs to be told which component is meant.
+    pub(crate) fn into_diagnostic(
+        self,
+        file: PathBuf,
+        source: Arc<Source>,
+        component: Option<String>,
+        several: bool,
+    ) -> Diagnostic {
+        let (line, column) = self.span.as_ref().map_or((0, 0), |span| source.position(span.start));
+        Diagnostic {
+            severity: self.code.severity(),
+            code: self.code.name(),
+            component,
+            path: self.path,
+            message: self.message,
+            help: self.help,
+            file,
+            line,
+            column,
+            span: self.span.unwrap_or_default(),
+            label: self.label,
+            related: self.related,
+            name_component: several,
+            source,
+        }
+    }
+}
+
+/// A file's text, and where its lines begin.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Source {
+    pub(crate) text: String,
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(crate) fn new(text: String) -> Self {
+        let lines = text.match_indices('\n').map(|(newline, _)| newline + 1).collect();
+        Self { text, lines }
+    }
+
+    /// The line's number, counted from 1, and where it begins.
+    fn line(&self, offset: usize) -> (usize, usize) {
+        let before = self.lines.partition_point(|start| *start <= offset);
+        (before + 1, if before == 0 { 0 } else { self.lines[before - 1] })
+    }
+
+    pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
+        let offset = offset.min(self.text.len());
+        let (line, start) = self.line(offset);
+        (line, self.text[start..offset].chars().count() + 1)
+    }
+}

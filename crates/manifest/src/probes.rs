@@ -1,0 +1,150 @@
+//! Probes of a document: their checks, built once to see whether they can be, and their timing.
+
+use vitald_core::check::Check;
+use vitald_core::probe::{ComponentContext, SpecError, SpecErrorKind};
+use vitald_core::spec::{ProbeRole, ProbeSpec};
+
+use crate::check::{key_of, place_of};
+use crate::diagnostic::{Code, Mistake};
+use crate::model::{Modeller, seconds};
+use crate::nearest::{did_you_mean, list, nearest};
+use crate::schema::COMBINATORS;
+use crate::tree::{NodeId, Tree, Value, push_key};
+use crate::typed::{self, Unread};
+use crate::types::Timing;
+
+impl Modeller<'_> {
+    /// The probe of a role, where its handler is all right.
+    pub(crate) fn probe(
+        &mut self,
+        role: ProbeRole,
+        probe: Option<&Unread>,
+        context: &ComponentContext,
+    ) -> Option<ProbeSpec> {
+        let probe = probe?;
+        let timing = typed::read::<Timing>(self.tree, probe.id).unwrap_or_default();
+        let check = self.check(probe.id, context)?;
+        let default = ProbeSpec::new(role, check);
+        let second = |value: Option<f64>, default: std::time::Duration| seconds(value, default.as_secs());
+        let timeout = timing.timeout_seconds.as_ref();
+        let period = timing.period_seconds.as_ref();
+        Some(ProbeSpec {
+            initial_delay: second(timing.initial_delay_seconds, default.initial_delay),
+            period: second(period.map(|period| period.value), default.period),
+            timeout: second(timeout.map(|timeout| timeout.value), default.timeout),
+            success_threshold: timing.success_threshold.unwrap_or(default.success_threshold),
+            failure_threshold: timing.failure_threshold.map_or(default.failure_threshold, |t| t.value),
+            termination_grace_period: timing
+                .termination_grace_period_seconds
+                .map(|grace| seconds(Some(grace), 0)),
+            check: default.check,
+        })
+    }
+
+    fn check(&mut self, id: NodeId, context: &ComponentContext) -> Option<Check> {
+        let tree = self.tree;
+        let mut chosen = tree
+            .entries(id)
+            .filter(|(key, _)| COMBINATORS.contains(key) || self.registry.schema(key).is_some());
+        let (key, node) = chosen.next()?;
+        match key {
+            "allOf" => self.checks(node, context).map(Check::AllOf),
+            "anyOf" => self.checks(node, context).map(Check::AnyOf),
+            "atLeast" => self.at_least(node, context),
+            key => self.handler(key, node, context),
+        }
+    }
+
+    fn checks(&mut self, id: NodeId, context: &ComponentContext) -> Option<Vec<Check>> {
+        let checks: Vec<_> = self.tree.items(id).iter().map(|item| self.check(*item, context)).collect();
+        checks.into_iter().collect()
+    }
+
+    fn at_least(&mut self, id: NodeId, context: &ComponentContext) -> Option<Check> {
+        let of = self.tree.get(id, "of")?;
+        let checks = self.checks(of, context);
+        let count = self.tree.get(id, "count").filter(|count| !self.tree.node(*count).faulty)?;
+        let Value::Int(wanted) = *self.tree.value(count) else { return None };
+        let length = self.tree.items(of).len();
+        match usize::try_from(wanted) {
+            Ok(wanted) if wanted <= length => Some(Check::AtLeast { count: wanted, of: checks? }),
+            _ => {
+                if length > 0 {
+                    let rule = format!("must be at most {length}, the length of `of`");
+                    self.invalid_number(count, &wanted.to_string(), &rule);
+                }
+                None
+            }
+        }
+    }
+
+    fn handler(&mut self, key: &str, id: NodeId, context: &ComponentContext) -> Option<Check> {
+        if self.tree.any_faulty(id) {
+            return None;
+        }
+        let config = match self.tree.to_json(id) {
+            serde_json::Value::Null => serde_json::json!({}),
+            config => config,
+        };
+        match self.registry.build(key, &config, context) {
+            Ok(_) => Some(Check::Handler { key: key.to_owned(), config }),
+            Err(err) => {
+                self.spec_error(id, err);
+                None
+            }
+        }
+    }
+
+    /// Puts what a probe's own crate says about its configuration where it belongs.
+    fn spec_error(&mut self, handler: NodeId, err: SpecError) {
+        let tree = self.tree;
+        // A port that is named wrongly in `ports` is told there.
+        let ports = tree.get(Tree::ROOT, "spec").and_then(|spec| tree.get(spec, "ports"));
+        if err.kind == SpecErrorKind::NotFound && ports.is_some_and(|ports| tree.any_faulty(ports)) {
+            return;
+        }
+        let id = tree.locate(handler, &err.path);
+        let mut path = tree.path(handler);
+        for step in err.path.split('.').filter(|step| !step.is_empty()) {
+            match step.split_once('[') {
+                Some(("", rest)) => path = format!("{path}[{rest}"),
+                Some((name, rest)) => {
+                    push_key(&mut path, name);
+                    path = format!("{path}[{rest}");
+                }
+                None => push_key(&mut path, step),
+            }
+        }
+        let rule = err.message;
+        let (code, message) = match err.kind {
+            SpecErrorKind::Invalid => match tree.value(id).show() {
+                Some(value) => (Code::Invalid, format!("invalid value {value}: {rule}")),
+                None => (Code::Invalid, format!("invalid: {rule}")),
+            },
+            SpecErrorKind::NotFound => (Code::NotFound, format!("not found: {rule}")),
+            SpecErrorKind::Required => (Code::Required, format!("required: {rule}")),
+            SpecErrorKind::Forbidden => (Code::Forbidden, format!("forbidden: {rule}")),
+        };
+        let place = match err.kind {
+            SpecErrorKind::Required | SpecErrorKind::Forbidden => key_of(tree, id),
+            _ => place_of(tree, &self.file.source.text, id),
+        };
+        let mut mistake = Mistake::new(code, path, message).at(place).label(rule);
+        let known: Vec<&str> = err.known.iter().map(String::as_str).collect();
+        let meant = tree.text(id).and_then(|text| nearest(text, known.iter().copied()));
+        if let Some(name) = meant {
+            mistake = mistake.help(did_you_mean(name));
+        } else if !known.is_empty() {
+            mistake = mistake.help(format!("known here: {}", list(&known, "and")));
+        }
+        self.mistakes.push(mistake);
+    }
+
+    fn invalid_number(&mut self, id: NodeId, value: &str, rule: &str) {
+        let mistake =
+            Mistake::new(Code::Invalid, self.tree.path(id), format!("invalid value {value}: {rule}"))
+                .at(self.tree.node(id).span.clone())
+                .label(rule);
+        self.mistakes.push(mistake);
+    }
+}

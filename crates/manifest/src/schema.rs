@@ -1,0 +1,167 @@
+//! The JSON Schema of a document, put together from the fields here and the declarations of the probes.
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value as Json, json};
+use vitald_core::registry::Registry;
+use vitald_core::spec::{ProbeRole, ProbeSpec};
+
+use crate::types::{Metadata, Spec, Timing};
+
+pub(crate) const API_VERSION: &str = "vitald/v1";
+pub(crate) const KIND: &str = "Component";
+
+/// How handlers are combined.
+pub(crate) const COMBINATORS: [&str; 3] = ["allOf", "anyOf", "atLeast"];
+
+/// JSON Schema (draft 2020-12) of a manifest's documents, for editors: `registry`'s probes included.
+pub fn schema(registry: &Registry) -> Json {
+    let mut schema = document(registry);
+    drop_forbidden(&mut schema);
+    schema
+}
+
+/// The schema that manifests are checked with: beside what [`schema`] says, fields that must not be there,
+/// with the reason.
+pub(crate) fn document(registry: &Registry) -> Json {
+    let mut spec = of::<Spec>();
+    for role in ProbeRole::ALL {
+        let field = &mut spec["properties"][role.field()];
+        let description = field["description"].take();
+        *field = probe(role, registry);
+        field["description"] = description;
+    }
+    let mut definitions = Map::new();
+    for key in registry.keys() {
+        definitions.insert(definition(key), handler(registry, key));
+    }
+    definitions.insert("Check".to_owned(), check(registry));
+    definitions.insert(
+        "Checks".to_owned(),
+        json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/Check" } }),
+    );
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "vitald manifest",
+        "description": "A component: a process that vitald starts, probes and restarts.",
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "additionalProperties": false,
+        "properties": {
+            "apiVersion": { "description": "Version of the manifest's format.", "enum": [API_VERSION] },
+            "kind": { "description": "What the document describes.", "enum": [KIND] },
+            "metadata": of::<Metadata>(),
+            "spec": spec,
+        },
+        "$defs": definitions,
+    })
+}
+
+/// A handler's schema as it stands below its key; null for one that is not there.
+pub(crate) fn handler(registry: &Registry, key: &str) -> Json {
+    let mut schema = registry.schema(key).map(|schema| schema.as_value().clone()).unwrap_or_default();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("$schema");
+        schema.remove("title");
+    }
+    schema
+}
+
+fn definition(key: &str) -> String {
+    format!("handler.{key}")
+}
+
+/// The schema of one of our types, without references.
+fn of<T: JsonSchema>() -> Json {
+    let settings = schemars::generate::SchemaSettings::draft2020_12();
+    let generator = settings.with(|settings| settings.inline_subschemas = true).into_generator();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("$schema");
+        schema.remove("title");
+    }
+    schema
+}
+
+/// A probe of a component: its handler, and its timing with the defaults and rules of its role.
+fn probe(role: ProbeRole, registry: &Registry) -> Json {
+    let mut timing = of::<Timing>()["properties"].take();
+    let defaults = ProbeSpec::new(role, vitald_core::check::Check::AllOf(Vec::new()));
+    for (field, default) in [
+        ("initialDelaySeconds", json!(defaults.initial_delay.as_secs())),
+        ("periodSeconds", json!(defaults.period.as_secs())),
+        ("timeoutSeconds", json!(defaults.timeout.as_secs())),
+        ("successThreshold", json!(defaults.success_threshold)),
+        ("failureThreshold", json!(defaults.failure_threshold)),
+    ] {
+        timing[field]["default"] = default;
+    }
+    if role == ProbeRole::Readiness {
+        timing["terminationGracePeriodSeconds"] =
+            forbidden("a readiness probe never takes its component down, so it has no grace period");
+    } else {
+        timing["successThreshold"]["description"] =
+            format!("Successes in a row that make a success; exactly 1 for a {role} probe.").into();
+        timing["successThreshold"]["maximum"] = json!(1);
+    }
+    one_of(registry, timing)
+}
+
+/// A part of `allOf` and the like: a handler alone.
+fn check(registry: &Registry) -> Json {
+    let mut timing = of::<Timing>()["properties"].take();
+    for field in timing.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        *field = forbidden("timing and thresholds belong to the whole probe, not to a part of it");
+    }
+    let mut check = one_of(registry, timing);
+    check["description"] = json!("One handler, or several combined.");
+    check
+}
+
+/// `properties` and exactly one handler or combinator.
+fn one_of(registry: &Registry, mut properties: Json) -> Json {
+    let checks = |description: &str| json!({ "$ref": "#/$defs/Checks", "description": description });
+    properties["allOf"] = checks("Every one must succeed; one failure decides.");
+    properties["anyOf"] = checks("One success decides.");
+    properties["atLeast"] = json!({
+        "description": "At least `count` of `of` must succeed.",
+        "type": "object",
+        "required": ["count", "of"],
+        "additionalProperties": false,
+        "properties": {
+            "count": {
+                "description": "How many must succeed, 1 to the length of `of`.",
+                "type": "integer",
+                "minimum": 1,
+            },
+            "of": checks("Of which."),
+        },
+    });
+    for key in registry.keys() {
+        properties[key] = json!({ "$ref": format!("#/$defs/{}", definition(key)) });
+    }
+    let handlers = registry.keys().chain(COMBINATORS);
+    json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "oneOf": handlers.map(|key| json!({ "required": [key] })).collect::<Vec<_>>(),
+    })
+}
+
+fn forbidden(why: &str) -> Json {
+    json!({ "not": {}, "description": why })
+}
+
+/// Editors would offer what they then refuse; `additionalProperties` says the same.
+fn drop_forbidden(schema: &mut Json) {
+    match schema {
+        Json::Object(object) => {
+            if let Some(Json::Object(properties)) = object.get_mut("properties") {
+                properties.retain(|_, property| property.get("not") != Some(&json!({})));
+            }
+            object.values_mut().for_each(drop_forbidden);
+        }
+        Json::Array(items) => items.iter_mut().for_each(drop_forbidden),
+        _ => {}
+    }
+}
