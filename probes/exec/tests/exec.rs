@@ -1,5 +1,7 @@
 //! `exec` against real commands.
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;

@@ -110,9 +110,8 @@ impl HealthProbe for GrpcProbe {
             Ok(stream) => Some(TokioIo::new(stream)),
             Err(reason) => return ProbeResult::failure(reason),
         };
-        let only_once = tower::service_fn(move |_| {
-            ready(stream.take().ok_or_else(|| io::Error::other("the server closed the connection")))
-        });
+        let only_once =
+            tower::service_fn(move |_| ready(stream.take().ok_or_else(|| io::Error::other(CLOSED))));
         let channel = match self.endpoint.connect_with_connector(only_once).await {
             Ok(channel) => channel,
             Err(err) => return ProbeResult::failure(format!("no gRPC at {server}: {}", innermost(&err))),
@@ -196,16 +195,18 @@ fn innermost(mut err: &(dyn Error + 'static)) -> String {
     while let Some(source) = err.source() {
         err = source;
     }
-    if let Some(err) = err.downcast_ref::<io::Error>() {
-        return system_error(err);
-    }
-    match err.to_string() {
+    match err.downcast_ref::<io::Error>() {
+        Some(err) if err.kind() == io::ErrorKind::BrokenPipe => CLOSED.to_owned(),
+        Some(err) => system_error(err),
         // `HTTP/1.1 400`, read as a frame of HTTP/2, is one of 4,740,180 bytes.
-        text if text.contains("frame with invalid size") => "the server does not speak HTTP/2".to_owned(),
-        text if text.contains("broken pipe") => "the server closed the connection".to_owned(),
-        text => text,
+        None if err.to_string().contains("frame with invalid size") => {
+            "the server does not speak HTTP/2".into()
+        }
+        None => err.to_string(),
     }
 }
+
+const CLOSED: &str = "the server closed the connection";
 
 // grpc/health/v1/health.proto, as far as Check needs it.
 

@@ -1,5 +1,7 @@
 //! `grpc` against real servers, with the kubelet's own cases (`pkg/probe/grpc/grpc_test.go`).
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::convert::Infallible;
 use std::future::Ready;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
 //! `httpGet` against real servers, with the kubelet's own cases (`pkg/probe/http/http_test.go`).
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
 //! `pid` against real processes.
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

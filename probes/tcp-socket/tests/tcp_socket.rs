@@ -1,5 +1,7 @@
 //! `tcpSocket` against real listeners.
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
