@@ -126,7 +126,7 @@ fn c_strings(texts: impl IntoIterator<Item = String>, what: &str) -> Result<Vec<
 }
 
 fn holds_nul(what: &str) -> StartError {
-    system("starting a process", &format!("{what} holds a NUL"))
+    system("starting a process", format!("{what} holds a NUL"))
 }
 
 /// Something that the system refused.

@@ -1,0 +1,160 @@
+//! A component in a state dir of its own, and ways to look at what became of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use vitald_core::restarter::{Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
+use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
+use vitald_process::{Paths, ProcessRestarter, is_same};
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// For bash: closes all but stdio, the component's lock included.
+pub(crate) const CLOSE_ALL: &str =
+    "for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ $fd -gt 2 ] && eval \"exec $fd>&-\"; done";
+
+/// One component.
+pub(crate) struct Bed {
+    pub(crate) dir: TempDir,
+    pub(crate) spec: ProcessSpec,
+    pub(crate) inherited: BTreeMap<String, String>,
+    pub(crate) previous: Option<ProcessIdentity>,
+    pub(crate) grace: Duration,
+    runs: AtomicU64,
+}
+
+impl Bed {
+    /// A component that executes `command`.
+    pub(crate) fn new(command: &[&str]) -> Self {
+        let spec = ProcessSpec {
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            working_dir: PathBuf::from("/"),
+            env: Vec::new(),
+            env_from: Vec::new(),
+            inherit_env: false,
+            run_as_user: None,
+            run_as_group: None,
+            no_new_privileges: false,
+            open_files: None,
+        };
+        let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
+        Self {
+            dir: TempDir::new().unwrap(),
+            spec,
+            inherited: BTreeMap::from([path]),
+            previous: None,
+            grace: Duration::from_secs(5),
+            runs: AtomicU64::new(0),
+        }
+    }
+
+    /// A component that is a shell script.
+    pub(crate) fn sh(script: &str) -> Self {
+        Self::new(&["/bin/sh", "-c", &verbatim(script)])
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        let value = EnvValue::Literal(value.to_owned());
+        self.spec.env.push(EnvVar { name: name.to_owned(), value });
+        self
+    }
+
+    /// As a supervisor would build it; a second one is the next supervisor's.
+    pub(crate) fn restarter(&self) -> ProcessRestarter {
+        let paths = Paths { log: self.log_file(), lock: self.path("locks/it.lock") };
+        let (inherited, previous) = (self.inherited.clone(), self.previous.clone());
+        ProcessRestarter::new("it", &self.spec, self.grace, paths, inherited, previous)
+    }
+
+    pub(crate) async fn try_start(&self) -> Result<Arc<dyn RunHandle>, StartError> {
+        let run = RunId(self.runs.fetch_add(1, Ordering::Relaxed) + 1);
+        within("the start", self.restarter().start(run)).await
+    }
+
+    pub(crate) async fn start(&self) -> Arc<dyn RunHandle> {
+        self.try_start().await.unwrap()
+    }
+
+    /// Why it cannot be started.
+    pub(crate) async fn refusal(&self) -> String {
+        self.try_start().await.err().expect("it was started").to_string()
+    }
+
+    /// Runs it to its end, and gives its output.
+    pub(crate) async fn output(&self) -> String {
+        let run = self.start().await;
+        let exit = within("its end", run.exited()).await;
+        within("the end of its tree", run.gone()).await;
+        assert_eq!(exit, Exit::Code(0), "{}", self.log());
+        self.log()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.path("logs/it.log")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Waits until the log has so many lines, and gives them as the numbers that they are.
+    pub(crate) async fn numbers(&self, count: usize) -> Vec<i32> {
+        eventually(&format!("{count} lines in the log"), || self.log().lines().count() >= count).await;
+        self.log().lines().map(|line| line.trim().parse().unwrap()).collect()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        set_mode(&path, mode);
+        path
+    }
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A future's output, if it comes in time.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come within {DEADLINE:?}"))
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a process of this pid is alive.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    vitald_process::identity(pid).is_some_and(|identity| is_same(&identity))
+}
+
+/// What a shell is to see as it stands: `$$` would stand for `$`.
+pub(crate) fn verbatim(script: &str) -> String {
+    script.replace("$$", "$$$$")
+}
+
+/// Ends a run, whatever it takes.
+pub(crate) async fn clear(run: &Arc<dyn RunHandle>) {
+    run.kill().unwrap();
+    within("the end of the killed", run.gone()).await;
+}

@@ -1,0 +1,72 @@
+//! What a component finds in its environment.
+
+use vitald_core::spec::{EnvValue, EnvVar};
+
+use crate::bed::Bed;
+
+fn key(path: std::path::PathBuf, key: &str, optional: bool) -> EnvVar {
+    EnvVar { name: "API_KEY".into(), value: EnvValue::FileKey { path, key: key.into(), optional } }
+}
+
+#[tokio::test]
+async fn it_is_what_was_inherited_what_the_manifest_says_and_the_mark() {
+    let mut bed = Bed::new(&["env"]).env("A", "$(FROM_FILE)+$$(A)+$(NONE)").env("PATH", "$(PATH):/opt/bin");
+    bed.spec.env_from =
+        vec![bed.write("a.env", "FROM_FILE=1\nOTHER=1", 0o600), bed.write("b.env", "OTHER=\"2 3\"", 0o600)];
+    let output = bed.output().await;
+    let mut lines: Vec<&str> = output.lines().collect();
+    lines.sort_unstable();
+    let instance = lines.iter().position(|line| line.starts_with("VITALD_INSTANCE=")).expect(&output);
+    lines.remove(instance);
+    assert_eq!(
+        lines,
+        [
+            "A=1+$(A)+$(NONE)",
+            "FROM_FILE=1",
+            "OTHER=2 3",
+            "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin",
+            "VITALD_COMPONENT=it",
+            "VITALD_RUN=1",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn secrets_are_read_at_each_start() {
+    let mut bed = Bed::sh("echo $API_KEY $VITALD_RUN");
+    let file = bed.write("secrets.env", "KEY=first", 0o600);
+    bed.spec.env = vec![key(file, "KEY", false)];
+    bed.output().await;
+    bed.write("secrets.env", "KEY=second", 0o600);
+    assert_eq!(bed.output().await, "first 1\nsecond 2\n");
+}
+
+#[tokio::test]
+async fn missing_files_and_keys_are_named_and_values_are_not() {
+    let mut bed = Bed::new(&["true"]);
+    let file = bed.write("secrets.env", "KEY=hunter2", 0o600);
+    bed.spec.env = vec![key(file.clone(), "OTHER", false)];
+    assert_eq!(bed.refusal().await, format!("environment: `API_KEY`: {} has no key `OTHER`", file.display()));
+    bed.spec.env = vec![key("/no/such.env".into(), "KEY", false)];
+    assert_eq!(bed.refusal().await, "environment: `API_KEY`: /no/such.env: no such file or directory");
+    let broken = bed.write("broken.env", "A=1\nhunter2", 0o600);
+    bed.spec.env_from = vec![broken.clone()];
+    assert_eq!(bed.refusal().await, format!("environment: {}:2: expected NAME=value", broken.display()));
+}
+
+#[tokio::test]
+async fn optional_ones_are_left_out() {
+    let mut bed = Bed::sh("echo ${API_KEY-unset}");
+    let file = bed.write("secrets.env", "KEY=1", 0o600);
+    bed.spec.env = vec![key(file, "OTHER", true), key("/no/such.env".into(), "KEY", true)];
+    assert_eq!(bed.output().await, "unset\n");
+}
+
+#[tokio::test]
+async fn an_expanded_secret_shows_in_no_refusal() {
+    let mut bed = Bed::new(&["$(API_KEY)", "$(API_KEY)"]);
+    let file = bed.write("secrets.env", "KEY=hunter2", 0o600);
+    bed.spec.env = vec![key(file, "KEY", false)];
+    let message = bed.refusal().await;
+    assert!(message.contains("`$(API_KEY)`") && !message.contains("hunter2"), "{message}");
+}

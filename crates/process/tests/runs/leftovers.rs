@@ -1,0 +1,101 @@
+//! What an earlier supervisor left running is ended before a start. That supervisor is a restarter whose
+//! handles were dropped: it signals and reaps nothing any more.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use vitald_core::restarter::ProcessIdentity;
+use vitald_process::{identity, is_same};
+
+use crate::bed::{Bed, CLOSE_ALL, clear, eventually, is_alive, verbatim, within};
+
+/// Starts a run and forgets it.
+async fn leave(bed: &Bed) -> ProcessIdentity {
+    bed.start().await.process()
+}
+
+#[tokio::test]
+async fn what_holds_the_lock_is_ended_first() {
+    let bed = Bed::sh("trap 'echo asked; exit 0' TERM; echo 1; while :; do sleep 0.05; done");
+    let left = leave(&bed).await;
+    bed.numbers(1).await;
+    let run = bed.start().await;
+    assert!(!is_same(&left));
+    assert!(run.is_alive());
+    assert!(bed.log().contains("asked\n"), "{}", bed.log());
+    clear(&run).await;
+}
+
+#[tokio::test]
+async fn it_is_killed_when_the_grace_is_over() {
+    let mut bed = Bed::sh("trap '' TERM; echo 1; while :; do sleep 1000; done");
+    bed.grace = Duration::from_millis(200);
+    let left = leave(&bed).await;
+    bed.numbers(1).await;
+    bed.previous = Some(left.clone());
+    let run = bed.start().await;
+    assert!(!is_same(&left));
+    clear(&run).await;
+}
+
+#[tokio::test]
+async fn a_recorded_process_is_ended_even_if_it_gave_up_lock_and_mark() {
+    let script = format!("{CLOSE_ALL}; exec env -i sleep 1000");
+    let mut bed = Bed::new(&["bash", "-c", &verbatim(&script)]);
+    let left = leave(&bed).await;
+    eventually("it has become `sleep`", || {
+        vitald_process::procfs::stat(left.pid).is_some_and(|s| s.comm == "sleep")
+    })
+    .await;
+    bed.previous = Some(left.clone());
+    let run = bed.start().await;
+    assert!(!is_same(&left));
+    clear(&run).await;
+}
+
+#[tokio::test]
+async fn descendants_without_their_main_process_are_ended() {
+    let bed = Bed::sh("(setsid sh -c 'echo $$; exec sleep 1000' & ) ; exec sleep 1000");
+    let left = leave(&bed).await;
+    let daemon = bed.numbers(1).await[0];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(left.pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    eventually("the main process is dead", || !is_same(&left)).await;
+    assert!(is_alive(daemon));
+    let run = bed.start().await;
+    assert!(!is_alive(daemon));
+    clear(&run).await;
+}
+
+#[tokio::test]
+async fn a_stranger_that_has_the_recorded_pid_is_left_alone() {
+    let mut stranger = Command::new("sleep");
+    // In a session of its own, as a component would be.
+    let mut stranger = stranger.arg("1000").stdin(Stdio::null()).process_group(0).spawn().unwrap();
+    let now = identity(stranger.id().cast_signed()).unwrap();
+    let mut bed = Bed::new(&["sleep", "1000"]);
+    bed.previous = Some(ProcessIdentity { start_time: now.start_time - 1, ..now.clone() });
+    let run = bed.start().await;
+    bed.previous = Some(ProcessIdentity { boot_id: "an earlier boot".into(), ..now.clone() });
+    clear(&run).await;
+    let run = bed.start().await;
+    assert!(is_same(&now));
+    clear(&run).await;
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_cannot_be_freed_names_who_holds_it() {
+    let bed = Bed::new(&["true"]);
+    bed.output().await;
+    let path = bed.path("locks/it.lock");
+    let file = File::open(&path).unwrap();
+    file.lock().unwrap();
+    let message = within("the refusal", bed.refusal()).await;
+    let expected = format!("already running: {} is locked by", path.display());
+    assert!(message.starts_with(&expected), "{message}");
+    drop(file);
+    bed.output().await;
+}
