@@ -16,7 +16,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpStream, lookup_host};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -51,7 +51,7 @@ pub struct GrpcSpec {
 }
 
 /// What to make of a gRPC server that has no health service.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnUnimplemented {
     /// It is a failure, as it is to the kubelet.
     #[default]

@@ -17,7 +17,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
@@ -29,7 +29,7 @@ use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, resolve_failure}
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpGetSpec {
     /// Path to ask for, with a query if need be. Defaults to `/`.
-    #[serde(default)]
+    #[serde(default = "root")]
     pub path: String,
     /// Port to ask: a number from 1 to 65535, or the name of one of the component's ports.
     pub port: PortRef,
@@ -41,14 +41,14 @@ pub struct HttpGetSpec {
     /// `HTTP` or `HTTPS`, the latter without a check of the certificate. Defaults to `HTTP`.
     #[serde(default)]
     pub scheme: Scheme,
-    /// Headers to send; a name may be repeated. `User-Agent` and `Accept: */*` are sent unless given here,
-    /// and not at all where given with an empty value.
+    /// Headers to send; a name may be repeated. `User-Agent: kube-probe/…` and `Accept: */*` are sent
+    /// unless given here. With an empty value, `User-Agent` is left out, and `Accept` is sent empty.
     #[serde(default)]
     pub http_headers: Vec<HttpHeader>,
 }
 
 /// How to talk to the server.
-#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Scheme {
     /// Plain HTTP.
@@ -68,6 +68,10 @@ pub struct HttpHeader {
     /// Its value. Defaults to the empty string.
     #[serde(default)]
     pub value: String,
+}
+
+fn root() -> String {
+    "/".to_owned()
 }
 
 fn localhost() -> String {
