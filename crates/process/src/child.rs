@@ -48,8 +48,8 @@ impl Child {
                 pidfd::wait_readable(&self.pidfd).await;
                 match self.status(WaitIdOptions::NOWAIT) {
                     Some(exit) => return exit,
-                    // A spurious wake-up, seen on no kernel so far.
-                    None => tokio::task::yield_now().await,
+                    // Its end is told, but its status goes to a debugger first: ptrace(2).
+                    None => tokio::time::sleep(pidfd::RETRY).await,
                 }
             }
         };

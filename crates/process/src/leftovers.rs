@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::time::timeout;
 use vitald_core::restarter::{ProcessIdentity, StartError};
 
@@ -40,7 +39,7 @@ pub(crate) async fn end(
         let left = tree.survivors().join(", ");
         StartError::Occupied(format!("{left} is left of an earlier run, and cannot be signalled: {err}"))
     };
-    tree.signal(Signal::SIGTERM).and(tree.signal(Signal::SIGCONT)).map_err(refused)?;
+    tree.terminate().map_err(refused)?;
     if timeout(grace, tree.empty()).await.is_ok() {
         return Ok(());
     }

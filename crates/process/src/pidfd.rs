@@ -43,8 +43,8 @@ impl Pinned {
     }
 }
 
-/// How long to wait before looking again where a descriptor cannot be waited on.
-const RETRY: Duration = Duration::from_millis(200);
+/// How long to wait before looking again where waiting on a descriptor does not help.
+pub(crate) const RETRY: Duration = Duration::from_millis(100);
 
 /// Opens a pidfd.
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {

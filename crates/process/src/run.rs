@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use nix::sys::signal::Signal;
 use vitald_core::restarter::{Exit, ProcessIdentity, RunHandle};
 
 use crate::child::Child;
@@ -62,11 +61,7 @@ impl RunHandle for Run {
     }
 
     fn terminate(&self) -> io::Result<()> {
-        if self.is_gone() {
-            return Ok(());
-        }
-        let sent = self.tree.signal(Signal::SIGTERM);
-        sent.and(self.tree.signal(Signal::SIGCONT))
+        if self.is_gone() { Ok(()) } else { self.tree.terminate() }
     }
 
     fn kill(&self) -> io::Result<()> {

@@ -28,6 +28,8 @@ use crate::{pidfd, reaper};
 /// The child's file mode creation mask: what services usually get, whatever the supervisor's is.
 const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
+const LAST_SIGNAL: c_int = 64;
+
 /// All that the child will be.
 pub(crate) struct Plan {
     /// Path of the program.
@@ -245,14 +247,17 @@ fn step<T>(step: Step, result: nix::Result<T>) -> Result<T, Refusal> {
     result.map_err(|errno| step.refused(errno))
 }
 
-/// Ignored signals stay ignored over an exec, SIGPIPE in every Rust program among them: signal(7).
+/// Ignored signals stay ignored over an exec, SIGPIPE in every Rust program among them: signal(7). Past
+/// the C library, which will not touch the two signals of its own that its posix_spawn leaves ignored.
 fn default_all_signals() {
-    for number in 1..=64 {
-        // SAFETY: an all-zero `sigaction` is SIG_DFL with no flags and an empty mask. SIGKILL, SIGSTOP and
-        // the two of the C library are refused, which is as well.
+    // All zero: SIG_DFL, no flags, an empty mask. At least as large as the kernel's struct anywhere.
+    let action = [0_u64; 8];
+    for number in 1..=LAST_SIGNAL {
+        // SAFETY: the kernel reads no more than `action` has, and writes nothing. It refuses SIGKILL and
+        // SIGSTOP, which is as well.
         unsafe {
-            let action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(number, &raw const action, std::ptr::null_mut());
+            let old = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, number, action.as_ptr(), old, size_of::<u64>());
         }
     }
 }

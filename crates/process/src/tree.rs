@@ -90,37 +90,42 @@ impl Tree {
         Ok(alive)
     }
 
-    /// Sends a signal to all that is alive.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        // The group in one go: nothing of it can escape by forking meanwhile.
-        let mut result = self.signal_group(signal);
-        for member in self.members()?.iter().filter(|p| !self.is_in_group(p)) {
-            result = result.and(signal_one(member, signal));
+    /// Asks all that is alive to end: SIGTERM, then SIGCONT.
+    pub(crate) fn terminate(&self) -> io::Result<()> {
+        let elsewhere: Vec<Stat> = self.members()?.into_iter().filter(|p| !self.is_in_group(p)).collect();
+        let mut result = Ok(());
+        for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+            // The group in one go: nothing of it can escape by forking meanwhile.
+            result = result.and(self.signal_group(signal));
+            for process in &elsewhere {
+                result = result.and(signal_one(process, signal));
+            }
         }
         result
     }
 
     /// Ends all by SIGKILL, and goes on doing so in [`empty`](Self::empty).
     ///
-    /// All are stopped first. A parent that is killed before its child has been found would leave the
-    /// child without a trace of where it belongs, and what is stopped does not fork on.
+    /// What has left the group is stopped first, with all the rest. A parent that is killed before its child
+    /// has been found would leave the child without a trace of where it belongs, and what is stopped does
+    /// not fork on. A group dies in one go, and needs none of this.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
         let mut stopped = BTreeSet::new();
+        let mut members = self.members()?;
         for _ in 0..ROUNDS {
-            let members = self.members()?;
             let new: Vec<&Stat> = members.iter().filter(|p| stopped.insert(key(p))).collect();
-            if new.is_empty() {
+            if new.iter().all(|p| self.is_in_group(p)) {
                 break;
             }
             for process in new {
                 // What may not be stopped may not be killed either, and that is reported below.
                 let _ = signal_one(process, Signal::SIGSTOP);
             }
+            members = self.members()?;
         }
         let mut result = self.signal_group(Signal::SIGKILL);
         for _ in 0..ROUNDS {
-            let members = self.members()?;
             let new: Vec<&Stat> = members.iter().filter(|p| guard(&self.killed).insert(key(p))).collect();
             if new.is_empty() {
                 break;
@@ -128,6 +133,7 @@ impl Tree {
             for process in new {
                 result = result.and(signal_one(process, Signal::SIGKILL));
             }
+            members = self.members()?;
         }
         result
     }
