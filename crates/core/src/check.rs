@@ -31,6 +31,9 @@ pub enum Check {
     },
 }
 
+/// What the caller adds to the probe of each handler, told the handler's key.
+pub type Wrap<'a> = &'a dyn Fn(&str, Box<dyn HealthProbe>) -> Box<dyn HealthProbe>;
+
 impl Check {
     /// Builds the probe for one run. Each handler's probe passes through `wrap`, where the caller adds
     /// what it owns, such as the deadline.
@@ -41,7 +44,7 @@ impl Check {
         &self,
         registry: &Registry,
         component: &ComponentContext,
-        wrap: &dyn Fn(&str, Box<dyn HealthProbe>) -> Box<dyn HealthProbe>,
+        wrap: Wrap<'_>,
     ) -> Result<Box<dyn HealthProbe>, SpecError> {
         let all = |of: &[Check], name: &str| {
             of.iter()

@@ -1,0 +1,324 @@
+//! A modelled world for one lifecycle: a process that does as it is told, probes that answer as they are
+//! told, and a clock that jumps from event to event. It checks at every step what must always hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::Check;
+use crate::lifecycle::{Action, Command, Event, EventReason, Lifecycle, Observed, Report};
+use crate::probe::ProbeResult;
+use crate::restarter::{Exit, RunId};
+use crate::spec::{
+    ComponentSpec, ExecAction, ProbeRole, ProbeSpec, ProcessSpec, RestartPolicy, RestartSpec, Workload,
+};
+use crate::status::Reason;
+use crate::time::Timestamp;
+
+/// How the modelled component behaves, from now on.
+#[derive(Debug, Clone)]
+pub(super) struct Behaviour {
+    /// Whether starts succeed.
+    pub(super) starts: bool,
+    /// How long a start takes.
+    pub(super) start_takes: Duration,
+    /// After how long a run ends by itself, and with which status.
+    pub(super) exits: Option<(Duration, i32)>,
+    /// How long after SIGTERM it ends; `None`: never.
+    pub(super) heeds_term: Option<Duration>,
+    /// Whether other processes of it live on after its main process, until SIGKILL.
+    pub(super) leftovers: bool,
+    /// What each probe answers, and after how long; `None`: nothing, ever.
+    pub(super) answers: BTreeMap<ProbeRole, Option<(Duration, ProbeResult)>>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            starts: true,
+            start_takes: Duration::ZERO,
+            exits: None,
+            heeds_term: Some(Duration::ZERO),
+            leftovers: false,
+            answers: ProbeRole::ALL
+                .into_iter()
+                .map(|role| (role, Some((Duration::ZERO, ProbeResult::Success))))
+                .collect(),
+        }
+    }
+}
+
+pub(super) struct World {
+    pub(super) lifecycle: Lifecycle,
+    pub(super) now: Timestamp,
+    pub(super) behaviour: Behaviour,
+    /// What happened, one line each: `12s Start(2)`.
+    pub(super) trace: Vec<String>,
+    /// When runs were started automatically.
+    pub(super) restarts: Vec<Timestamp>,
+    /// Whether probes and notices are told in the trace.
+    pub(super) verbose: bool,
+    spec: Arc<ComponentSpec>,
+    begun: Timestamp,
+    queue: BTreeMap<(Timestamp, u64), Event>,
+    sequence: u64,
+    /// The run whose main process is alive.
+    main: Option<RunId>,
+    /// The run of which anything is alive, or that is being started.
+    tree: Option<RunId>,
+    /// Told to stop, and not told to start since.
+    pub(super) stopped: bool,
+    asked: BTreeMap<ProbeRole, u32>,
+}
+
+pub(super) fn spec() -> ComponentSpec {
+    ComponentSpec {
+        name: "web".into(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        workload: Workload::Process(ProcessSpec {
+            command: vec!["web".into()],
+            working_dir: "/".into(),
+            env: vec![],
+            env_from: vec![],
+            inherit_env: false,
+            run_as_user: None,
+            run_as_group: None,
+            no_new_privileges: false,
+            open_files: None,
+        }),
+        ports: vec![],
+        depends_on: vec![],
+        restart_policy: RestartPolicy::Always,
+        restart: RestartSpec::default(),
+        termination_grace_period: Duration::from_secs(10),
+        post_start: None,
+        pre_stop: None,
+        startup_probe: None,
+        liveness_probe: None,
+        readiness_probe: None,
+    }
+}
+
+pub(super) fn probe(role: ProbeRole) -> ProbeSpec {
+    ProbeSpec::new(role, Check::Handler { key: "pid".into(), config: serde_json::Value::Null })
+}
+
+pub(super) fn exec(command: &str) -> Option<ExecAction> {
+    Some(ExecAction { command: vec![command.into()] })
+}
+
+impl World {
+    pub(super) fn new(spec: ComponentSpec) -> Self {
+        let spec = Arc::new(spec);
+        let begun = Timestamp::from_boot(Duration::from_secs(1000));
+        Self {
+            lifecycle: Lifecycle::new(Arc::clone(&spec)),
+            now: begun,
+            behaviour: Behaviour::default(),
+            trace: vec![],
+            restarts: vec![],
+            verbose: false,
+            spec,
+            begun,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            main: None,
+            tree: None,
+            stopped: true,
+            asked: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Begin | Command::Start | Command::Restart | Command::Reset => self.stopped = false,
+            Command::Stop | Command::Close | Command::Shutdown | Command::Kill => self.stopped = true,
+        }
+        if command == Command::Reset {
+            self.restarts.clear();
+        }
+        self.tell(Event::Command(command));
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        let actions = self.lifecycle.on(self.now, event);
+        for action in actions {
+            self.act(action);
+        }
+        assert_eq!(
+            self.lifecycle.on(self.now, Event::Deadline),
+            vec![],
+            "asked again at the same time, it does nothing more"
+        );
+        self.check();
+    }
+
+    /// Lets time pass until `seconds` after the beginning, with everything that is due till then.
+    pub(super) fn until(&mut self, seconds: f64) {
+        let end = self.begun + Duration::from_secs_f64(seconds);
+        for _ in 0..1_000_000 {
+            let deadline = self.lifecycle.next_deadline();
+            let next = self.queue.keys().next().map(|(at, _)| *at);
+            match (next, deadline) {
+                (Some(next), _) if next <= end && deadline.is_none_or(|at| next <= at) => {
+                    self.now = self.now.max(next);
+                    let (_, event) = self.queue.pop_first().unwrap();
+                    self.happen(event);
+                }
+                (_, Some(at)) if at <= end => {
+                    self.now = self.now.max(at);
+                    self.tell(Event::Deadline);
+                }
+                _ => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+        panic!("it never comes to rest:\n{}", self.trace.join("\n"));
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Event::Report(Report { run, what }) = &event {
+            match what {
+                Observed::Spawned => {
+                    self.main = Some(*run);
+                    if let Some((after, code)) = self.behaviour.exits {
+                        self.ends(*run, after, Exit::Code(code));
+                    }
+                }
+                Observed::StartFailed(_) => self.tree = None,
+                // It has ended otherwise meanwhile.
+                Observed::Exited { .. } if self.main != Some(*run) => return,
+                Observed::Exited { leftovers, .. } => {
+                    self.main = None;
+                    if !leftovers {
+                        self.tree = None;
+                    }
+                }
+                Observed::Gone if self.tree != Some(*run) => return,
+                Observed::Gone => self.tree = None,
+                Observed::PostStartDone(_) | Observed::PreStopDone(_) | Observed::Probed { .. } => {}
+            }
+        }
+        self.tell(event);
+    }
+
+    fn ends(&mut self, run: RunId, after: Duration, exit: Exit) {
+        let leftovers = self.behaviour.leftovers;
+        self.later(after, run, Observed::Exited { exit, leftovers });
+    }
+
+    fn later(&mut self, after: Duration, run: RunId, what: Observed) {
+        self.sequence += 1;
+        self.queue.insert((self.now + after, self.sequence), Event::Report(Report { run, what }));
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Start(run) => {
+                self.note(format!("Start({run})"));
+                assert_eq!(self.tree, None, "two runs at once:\n{}", self.trace.join("\n"));
+                assert!(!self.stopped, "told to stop, and started:\n{}", self.trace.join("\n"));
+                self.tree = Some(run);
+                let what = if self.behaviour.starts {
+                    Observed::Spawned
+                } else {
+                    Observed::StartFailed("no such file".into())
+                };
+                self.later(self.behaviour.start_takes, run, what);
+            }
+            Action::PostStart(run) => {
+                self.note(format!("PostStart({run})"));
+                self.later(Duration::from_secs(1), run, Observed::PostStartDone(Ok(())));
+            }
+            Action::PreStop(run) => {
+                self.note(format!("PreStop({run})"));
+                self.later(Duration::from_secs(1), run, Observed::PreStopDone(Ok(())));
+            }
+            Action::Terminate(run) => {
+                self.note(format!("Terminate({run})"));
+                self.only_current(run);
+                if let Some(after) = self.behaviour.heeds_term {
+                    if self.main == Some(run) {
+                        self.ends(run, after, Exit::Signal("SIGTERM".into()));
+                    } else {
+                        self.later(after, run, Observed::Gone);
+                    }
+                }
+            }
+            Action::Kill(run) => {
+                self.note(format!("Kill({run})"));
+                self.only_current(run);
+                if self.main == Some(run) {
+                    let what = Observed::Exited { exit: Exit::Signal("SIGKILL".into()), leftovers: false };
+                    self.later(Duration::ZERO, run, what);
+                } else {
+                    self.later(Duration::ZERO, run, Observed::Gone);
+                }
+            }
+            Action::Probe(run, role) => {
+                if self.verbose {
+                    self.note(format!("Probe({run}, {role})"));
+                }
+                self.only_current(run);
+                *self.asked.entry(role).or_default() += 1;
+                if let Some(Some((after, result))) = self.behaviour.answers.get(&role).cloned() {
+                    self.later(after, run, Observed::Probed { role, result, latency: after });
+                }
+            }
+            Action::Notify(notice) => {
+                if notice.reason == EventReason::Restarted {
+                    self.restarts.push(self.now);
+                }
+                if self.verbose || notice.reason == EventReason::Failed {
+                    self.note(format!("{:?}: {}", notice.reason, notice.message));
+                }
+            }
+        }
+    }
+
+    fn only_current(&self, run: RunId) {
+        assert_eq!(Some(run), self.tree, "an action for another run:\n{}", self.trace.join("\n"));
+    }
+
+    pub(super) fn asked(&self, role: ProbeRole) -> u32 {
+        self.asked.get(&role).copied().unwrap_or_default()
+    }
+
+    fn note(&mut self, what: String) {
+        let at = (self.now - self.begun).as_secs_f64();
+        self.trace.push(format!("{}s {what}", (at * 100.0).round() / 100.0));
+    }
+
+    /// What must hold at every moment.
+    fn check(&mut self) {
+        let restart = &self.spec.restart;
+        let end = self.restarts.last().copied().unwrap_or_default();
+        let inside = self.restarts.iter().rev().take_while(|at| **at + restart.window > end).count();
+        assert!(
+            inside <= restart.max_restarts as usize,
+            "{inside} automatic restarts in a window:\n{}",
+            self.trace.join("\n")
+        );
+        let snapshot = self.lifecycle.snapshot(self.now);
+        assert!(!snapshot.ready || self.main.is_some(), "ready without a process");
+        assert_eq!(self.lifecycle.record(), self.lifecycle.clone().record());
+    }
+
+    /// `Running`, or `Restarting/CrashLoopBackOff`, with `ready` behind it.
+    pub(super) fn state(&self) -> String {
+        let snapshot = self.lifecycle.snapshot(self.now);
+        let reason =
+            if snapshot.reason == Reason::None { String::new() } else { format!("/{}", snapshot.reason) };
+        format!("{}{reason}{}", snapshot.state, if snapshot.ready { " ready" } else { "" })
+    }
+
+    /// The trace so far, on one line a time.
+    pub(super) fn told(&mut self) -> String {
+        let told = self.trace.join("; ");
+        self.trace.clear();
+        told
+    }
+}
