@@ -5,6 +5,7 @@
 mod hints;
 mod scalars;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde_json::{Map, Value as Json};
@@ -16,7 +17,7 @@ use crate::tree::{NodeId, Tree, Value, push_key};
 /// Checks the node `id` against `schema`, whose references mean definitions in `root`. What is wrong is
 /// marked faulty. `text` is what the tree was read from.
 pub(crate) fn check(tree: &mut Tree, id: NodeId, schema: &Json, root: &Json, text: &str) -> Vec<Mistake> {
-    let mut checker = Checker { tree, root, text, mistakes: Vec::new(), faulty: Vec::new() };
+    let mut checker = Checker { tree, root, text, mistakes: Vec::new(), faulty: HashSet::new() };
     checker.value(id, schema, schema);
     let Checker { mistakes, faulty, .. } = checker;
     for id in faulty {
@@ -62,7 +63,7 @@ struct Checker<'a> {
     root: &'a Json,
     text: &'a str,
     mistakes: Vec<Mistake>,
-    faulty: Vec<NodeId>,
+    faulty: HashSet<NodeId>,
 }
 
 impl<'a> Checker<'a> {
@@ -134,7 +135,7 @@ impl<'a> Checker<'a> {
             _ => {
                 let attempt = |schema: &'a Json| {
                     let (tree, root, text) = (self.tree, self.root, self.text);
-                    let mut checker = Checker { tree, root, text, mistakes: vec![], faulty: vec![] };
+                    let mut checker = Checker { tree, root, text, mistakes: vec![], faulty: HashSet::new() };
                     checker.value(id, schema, outer);
                     // A required field that is there tells which one is meant, where mistakes do not.
                     let named = hints::required(self.resolve(schema)).any(|key| tree.get(id, key).is_some());
@@ -211,12 +212,18 @@ impl<'a> Checker<'a> {
         for name in required.iter().filter(|name| !is_there(name) && !meant.contains(name)) {
             self.required(id, name, property(name));
         }
+        // Without what it must have, it cannot be read; what is around it can.
+        let usable =
+            |name: &str| entries.iter().any(|(key, child)| key == name && !self.faulty.contains(child));
+        if !required.iter().all(|name| usable(name)) {
+            self.faulty.insert(id);
+        }
         if let Some(choice) = choice {
             let present: Vec<&(String, NodeId)> =
                 entries.iter().filter(|(key, _)| choice.contains(&key.as_str())).collect();
             let misspelt = stray || meant.iter().any(|name| choice.contains(name));
             match &present[..] {
-                [] if misspelt => self.faulty.push(id),
+                [] if misspelt => drop(self.faulty.insert(id)),
                 [] => self.none_chosen(id, &choice),
                 [_] => {}
                 [(first, _), rest @ ..] => self.several_chosen(first, rest, &choice),
@@ -254,7 +261,7 @@ impl<'a> Checker<'a> {
         let mut mistake =
             Mistake::new(Code::UnknownField, self.tree.path(id), "unknown field").at(key_of(self.tree, id));
         if let Some(name) = suggestion {
-            mistake = mistake.label(did_you_mean(name)).help(did_you_mean(name));
+            mistake = mistake.label("no such field here").help(did_you_mean(name));
         } else {
             let mut known = known.to_vec();
             known.sort_unstable();
@@ -312,7 +319,7 @@ impl<'a> Checker<'a> {
 
     fn say(&mut self, id: NodeId, mistake: Mistake) {
         self.mistakes.push(mistake);
-        self.faulty.push(id);
+        self.faulty.insert(id);
     }
 }
 

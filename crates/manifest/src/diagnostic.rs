@@ -79,20 +79,21 @@ impl Diagnostic {
         let title = level.primary_title(self.headline()).id(self.code);
         let file = self.file.to_string_lossy();
         let mut group = Group::with_title(title);
-        let windows: Vec<Window>;
+        let excerpt = self.excerpt();
         if self.line == 0 {
             group = group.element(Origin::path(file));
         } else {
-            windows = self.windows();
-            group = group.element(Origin::path(file).line(self.line).char_column(self.column));
-            for window in &windows {
-                let annotations = window.marks.iter().map(|mark| {
-                    let kind = if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
-                    kind.span(mark.span.clone()).label(mark.label.as_deref())
-                });
-                let snippet = Snippet::source(&*window.text).line_start(window.line).fold(false);
-                group = group.element(snippet.annotations(annotations));
+            let annotations = excerpt.marks.iter().map(|mark| {
+                let kind = if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+                kind.span(mark.span.clone()).label(mark.label.as_deref())
+            });
+            let mut snippet = Snippet::source(excerpt.text).line_start(excerpt.line).annotations(annotations);
+            if excerpt.cut {
+                group = group.element(Origin::path(file).line(self.line).char_column(self.column));
+            } else {
+                snippet = snippet.path(file);
             }
+            group = group.element(snippet);
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
@@ -100,25 +101,37 @@ impl Diagnostic {
         renderer.render(&[group]) + "\n"
     }
 
-    /// The lines to show: few and short, whatever the file is like.
-    fn windows(&self) -> Vec<Window<'_>> {
-        let own = Mark { primary: true, span: self.span.clone(), label: self.label.clone() };
-        let mut marks = vec![own];
+    /// The lines to show: short, whatever the file is like.
+    fn excerpt(&self) -> Excerpt<'_> {
+        let text = &*self.source.text;
+        let mut marks = vec![Mark { primary: true, span: self.span.clone(), label: self.label.clone() }];
         if let Some((span, label)) = &self.related {
             marks.push(Mark { primary: false, span: span.clone(), label: Some(label.clone()) });
         }
-        marks.sort_by_key(|mark| mark.span.start);
-        let mut windows: Vec<Window> = Vec::new();
-        for mark in marks {
-            let window = Window::around(&self.source, mark);
-            match windows.last_mut() {
-                Some(last) if last.line == window.line && last.text == window.text => {
-                    last.marks.extend(window.marks);
-                }
-                _ => windows.push(window),
-            }
+        // What has many lines is marked on its first.
+        for mark in &mut marks {
+            let start = mark.span.start.min(text.len());
+            let line_end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+            mark.span = start..mark.span.end.clamp(start, start + text[start..line_end].trim_end().len());
         }
-        windows
+        let first = marks.iter().map(|mark| mark.span.start).min().unwrap_or_default();
+        let last = marks.iter().map(|mark| mark.span.end).max().unwrap_or_default();
+        let (line, from) = self.source.line(first);
+        let to = text[last..].find('\n').map_or(text.len(), |length| last + length);
+        if to - from <= Excerpt::LONGEST {
+            for mark in &mut marks {
+                mark.span = mark.span.start - from..mark.span.end - from;
+            }
+            return Excerpt { text: &text[from..to], line, cut: false, marks };
+        }
+        marks.truncate(1);
+        let own = &mut marks[0];
+        let (line, start) = self.source.line(own.span.start);
+        let line_end = text[own.span.start..].find('\n').map_or(text.len(), |length| own.span.start + length);
+        let from = floor(text, own.span.start.saturating_sub(Excerpt::REACH).max(start));
+        let to = floor(text, (own.span.start + Excerpt::REACH).min(line_end)).max(own.span.start);
+        own.span = own.span.start - from..own.span.end.min(to) - from;
+        Excerpt { text: &text[from..to], line, cut: true, marks }
     }
 }
 
@@ -132,37 +145,26 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// One line of the source, or what is readable of it, with what is marked there.
-struct Window<'a> {
+/// A part of the source, with what is marked there.
+struct Excerpt<'a> {
     text: &'a str,
     line: usize,
+    /// Whether its line was too long to be shown whole, so that columns in it are not those of the file.
+    cut: bool,
     marks: Vec<Mark>,
 }
 
-#[derive(Clone)]
+impl Excerpt<'_> {
+    /// More than this is not shown.
+    const LONGEST: usize = 4000;
+    /// How much of a long line is shown on either side of what is marked.
+    const REACH: usize = 100;
+}
+
 struct Mark {
     primary: bool,
     span: Range<usize>,
     label: Option<String>,
-}
-
-impl<'a> Window<'a> {
-    /// How much of a line is shown on either side of what is marked.
-    const REACH: usize = 120;
-
-    fn around(source: &'a Source, mut mark: Mark) -> Self {
-        let (line, start) = source.line(mark.span.start);
-        let source = &*source.text;
-        let at = mark.span.start.min(source.len());
-        let end = source[at..].find('\n').map_or(source.len(), |length| at + length);
-        let text_end = source[start..end].trim_end().len() + start;
-        let text_end = text_end.max(at).min(end);
-        let from = floor(source, at.saturating_sub(Self::REACH).max(start));
-        let to = floor(source, (at + Self::REACH).min(text_end)).max(at);
-        let span_end = mark.span.end.clamp(at, to.max(at));
-        mark.span = at - from..span_end - from;
-        Self { text: &source[from..to], line, marks: vec![mark] }
-    }
 }
 
 fn floor(text: &str, mut at: usize) -> usize {

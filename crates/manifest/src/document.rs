@@ -65,16 +65,15 @@ impl Document {
     fn not_a_component(&self, text: &str) -> Option<Mistake> {
         let root = self.tree.value(Tree::ROOT);
         let span = self.tree.node(Tree::ROOT).span.clone();
-        let help = format!("a manifest begins with `apiVersion: {API_VERSION}` and `kind: {KIND}`");
         if is_empty(&self.tree) {
-            let what = if self.several { "an empty document" } else { "there is nothing in this file" };
-            let mistake = Mistake::new(Code::Empty, String::new(), what).help(help);
-            return Some(if text.trim().is_empty() { mistake } else { mistake.at(span) });
+            let mistake =
+                nothing(if self.several { "an empty document" } else { "there is nothing in this file" });
+            return Some(mistake.at(span));
         }
         if !matches!(root, Value::Map(_)) {
             let message = format!("expected a mapping, found {}", root.kind());
             let place = place_of(&self.tree, text, Tree::ROOT);
-            return Some(Mistake::new(Code::Invalid, String::new(), message).at(place).help(help));
+            return Some(Mistake::new(Code::Invalid, String::new(), message).at(place).help(beginning()));
         }
         self.foreign("apiVersion", API_VERSION).or_else(|| self.foreign("kind", KIND))
     }
@@ -121,6 +120,15 @@ impl Document {
         self.mistakes.append(&mut modeller.mistakes);
         self.spec = spec;
     }
+}
+
+/// What is said where a document should be.
+pub(crate) fn nothing(what: &str) -> Mistake {
+    Mistake::new(Code::Empty, String::new(), what).help(beginning())
+}
+
+fn beginning() -> String {
+    format!("a manifest begins with `apiVersion: {API_VERSION}` and `kind: {KIND}`")
 }
 
 fn self_is_scalar(tree: &Tree, id: NodeId) -> bool {

@@ -75,9 +75,11 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, D
             continue;
         }
         let read = read::read(&file.source.text);
-        if read.incomplete {
-            unread.push(&file.source.text);
+        if read.count == 0 {
+            let mistake = document::nothing("there is nothing in this file");
+            found.push((index, diagnose(file, mistake, None, false)));
         }
+        unread.extend(read.unread.iter().filter_map(|range| file.source.text.get(range.clone())));
         found.extend(read.mistakes.into_iter().map(|mistake| (index, diagnose(file, mistake, None, false))));
         let several = read.count > 1;
         documents.extend(

@@ -80,8 +80,9 @@ impl Modeller<'_> {
     }
 
     fn process(&mut self, spec: &Spec) -> ProcessSpec {
-        let mut command = self.words(&spec.command);
-        if let Some(program) = spec.command.first().filter(|program| program.is_empty()) {
+        let given = spec.command.as_deref().unwrap_or_default();
+        let mut command = self.words(given);
+        if let Some(program) = given.first().filter(|program| program.is_empty()) {
             self.invalid(program.id, program, "must name a program", None);
         }
         command.extend(self.words(&spec.args));
@@ -222,10 +223,11 @@ impl Modeller<'_> {
 
     pub(crate) fn invalid(&mut self, id: NodeId, value: &str, rule: &str, help: Option<String>) {
         let message = format!("invalid value {}: {rule}", quote(value));
-        self.mistake(Code::Invalid, id, &message, rule);
-        if let (Some(help), Some(mistake)) = (help, self.mistakes.pop()) {
-            self.mistakes.push(mistake.help(help));
+        let mut mistake = self.at(Code::Invalid, id, message).label(rule);
+        if let Some(help) = help {
+            mistake = mistake.help(help);
         }
+        self.mistakes.push(mistake);
     }
 
     fn duplicate(&mut self, id: NodeId, earlier: NodeId, what: &str) {
@@ -237,8 +239,14 @@ impl Modeller<'_> {
     }
 
     fn mistake(&mut self, code: Code, id: NodeId, message: &str, label: &str) {
+        let mistake = self.at(code, id, message.to_owned()).label(label);
+        self.mistakes.push(mistake);
+    }
+
+    /// A mistake at a value.
+    pub(crate) fn at(&self, code: Code, id: NodeId, message: String) -> Mistake {
         let place = crate::check::place_of(self.tree, &self.file.source.text, id);
-        self.mistakes.push(Mistake::new(code, self.tree.path(id), message).at(place).label(label));
+        Mistake::new(code, self.tree.path(id), message).at(place)
     }
 }
 

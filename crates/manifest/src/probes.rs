@@ -79,17 +79,18 @@ impl Modeller<'_> {
     }
 
     fn handler(&mut self, key: &str, id: NodeId, context: &ComponentContext) -> Option<Check> {
-        if self.tree.any_faulty(id) {
-            return None;
-        }
-        let config = match self.tree.to_json(id) {
+        let config = match self.tree.good_json(id)? {
             serde_json::Value::Null => serde_json::json!({}),
             config => config,
         };
+        let whole = !self.tree.any_faulty(id);
         match self.registry.build(key, &config, context) {
-            Ok(_) => Some(Check::Handler { key: key.to_owned(), config }),
+            Ok(_) => whole.then(|| Check::Handler { key: key.to_owned(), config }),
             Err(err) => {
-                self.spec_error(id, err);
+                // What is missing from a part says nothing about the whole.
+                if whole || !err.path.is_empty() {
+                    self.spec_error(id, err);
+                }
                 None
             }
         }
@@ -141,10 +142,7 @@ impl Modeller<'_> {
     }
 
     fn invalid_number(&mut self, id: NodeId, value: &str, rule: &str) {
-        let mistake =
-            Mistake::new(Code::Invalid, self.tree.path(id), format!("invalid value {value}: {rule}"))
-                .at(self.tree.node(id).span.clone())
-                .label(rule);
+        let mistake = self.at(Code::Invalid, id, format!("invalid value {value}: {rule}")).label(rule);
         self.mistakes.push(mistake);
     }
 }

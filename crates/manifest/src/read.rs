@@ -24,8 +24,8 @@ pub(crate) struct Documents {
     pub(crate) mistakes: Vec<Mistake>,
     /// How many there are, with those that could not be read.
     pub(crate) count: usize,
-    /// Whether some could not be read: a name that nothing has may be in there.
-    pub(crate) incomplete: bool,
+    /// Where the documents stand that could not be read: a name that nothing has may be in there.
+    pub(crate) unread: Vec<Range<usize>>,
 }
 
 /// Reads all documents of a text.
@@ -40,10 +40,13 @@ pub(crate) fn read(text: &str) -> Documents {
     let mut documents = Documents::default();
     let mut broken = 0;
     let mut budget = NODES;
+    // Where the document that comes next begins.
+    let mut start = 0;
     loop {
         match document(text, &mut parser, budget) {
             Ok(None) => break,
             Ok(Some(mut builder)) => {
+                start = builder.end;
                 budget -= builder.tree.len().min(budget);
                 documents.count += 1;
                 documents.mistakes.append(&mut builder.mistakes);
@@ -52,10 +55,16 @@ pub(crate) fn read(text: &str) -> Documents {
             Err(mistake) => {
                 broken += 1;
                 documents.count += 1;
-                documents.incomplete = true;
                 let hopeless = mistake.code == Code::Limit || broken == BROKEN;
                 documents.mistakes.push(*mistake);
-                if hopeless || !matches!(parser.proceed_next_document(), Ok(true)) {
+                let more = !hopeless && matches!(parser.proceed_next_document(), Ok(true));
+                let next = match parser.peek().filter(|_| more) {
+                    Some(Ok((_, span))) => span.byte_range().map_or(text.len(), |range| range.start),
+                    _ => text.len(),
+                };
+                documents.unread.push(start..next.max(start));
+                start = next;
+                if !more {
                     break;
                 }
             }
@@ -85,6 +94,7 @@ fn document<'t>(
     let mut builder = Builder {
         text,
         budget,
+        end: 0,
         tree: Tree::default(),
         mistakes: Vec::new(),
         open: Vec::new(),
@@ -93,7 +103,10 @@ fn document<'t>(
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|err| Box::new(syntax(text, &err)))?;
         match event {
-            Event::DocumentEnd => return Ok(Some(builder)),
+            Event::DocumentEnd => {
+                builder.end = builder.range(span).end;
+                return Ok(Some(builder));
+            }
             event => builder.on(event, span)?,
         }
     }
@@ -103,6 +116,8 @@ fn document<'t>(
 struct Builder<'t> {
     text: &'t str,
     budget: usize,
+    /// Where the document ended.
+    end: usize,
     tree: Tree,
     mistakes: Vec<Mistake>,
     open: Vec<Open>,
@@ -406,7 +421,7 @@ fn syntax(text: &str, err: &ScanError) -> Mistake {
         ErrorKind::RecursionLimitExceeded => {
             (Code::Limit, format!("nested deeper than {DEPTH} levels"), None)
         }
-        ErrorKind::UnclosedQuotedScalar => {
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {
             (Code::Syntax, "a quoted string that never ends".to_owned(), Some("add the closing quote"))
         }
         ErrorKind::UnclosedFlowCollection { open } => {

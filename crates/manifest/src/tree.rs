@@ -182,9 +182,22 @@ impl Tree {
         at
     }
 
-    /// What is there for `serde_json`, without what is null: in a manifest, that means left out.
+    /// The value for `serde_json`, without what is null: in a manifest, that means left out.
     pub(crate) fn to_json(&self, id: NodeId) -> Json {
-        match self.value(id) {
+        self.json(id, &|_| true).unwrap_or_default()
+    }
+
+    /// The same without what is faulty, and without lists of which a part is faulty: their items' numbers
+    /// would not be those of the file. Nothing where that is all.
+    pub(crate) fn good_json(&self, id: NodeId) -> Option<Json> {
+        self.json(id, &|node| !node.faulty)
+    }
+
+    fn json(&self, id: NodeId, good: &dyn Fn(&Node) -> bool) -> Option<Json> {
+        if !good(self.node(id)) {
+            return None;
+        }
+        Some(match self.value(id) {
             Value::Null => Json::Null,
             Value::Bool(value) => Json::Bool(*value),
             Value::Int(value) => match (u64::try_from(*value), i64::try_from(*value)) {
@@ -194,14 +207,14 @@ impl Tree {
             },
             Value::Float(value) => (*value).into(),
             Value::String(value) => value.clone().into(),
-            Value::Seq(items) => items.iter().map(|item| self.to_json(*item)).collect(),
+            Value::Seq(items) => items.iter().map(|item| self.json(*item, good)).collect::<Option<Json>>()?,
             Value::Map(_) => self
                 .entries(id)
                 .filter(|(_, child)| *self.value(*child) != Value::Null)
-                .map(|(key, child)| (key.to_owned(), self.to_json(child)))
+                .filter_map(|(key, child)| Some((key.to_owned(), self.json(child, good)?)))
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
-        }
+        })
     }
 
     /// A tree without places, to check what did not come from a file.

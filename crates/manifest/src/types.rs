@@ -31,9 +31,8 @@ pub(crate) struct Metadata {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Spec {
     /// Program and arguments; no shell is involved. `$(NAME)` stands for a variable of `env`.
-    #[serde(default)]
     #[schemars(required, length(min = 1))]
-    pub(crate) command: Vec<At<String>>,
+    pub(crate) command: Option<Vec<At<String>>>,
     /// More arguments, after those of `command`.
     #[serde(default)]
     pub(crate) args: Vec<At<String>>,

@@ -12,7 +12,7 @@ use crate::check::key_of;
 use crate::diagnostic::{Code, Mistake};
 use crate::document::Document;
 use crate::files::File;
-use crate::tree::NodeId;
+use crate::tree::{NodeId, quote};
 use crate::typed::{self, At};
 use crate::types::{Spec, Timing};
 
@@ -84,7 +84,7 @@ fn programs(
 ) -> Vec<Mistake> {
     let lifecycle = spec.lifecycle.as_ref();
     let hooks = lifecycle.into_iter().flat_map(|l| [&l.post_start, &l.pre_stop]).flatten();
-    let commands = std::iter::once(&spec.command).chain(hooks.map(|hook| &hook.exec.command));
+    let commands = spec.command.iter().chain(hooks.map(|hook| &hook.exec.command));
     let path = search_path(process, env_path);
     let mut mistakes = Vec::new();
     for program in commands.filter_map(|command| command.first()) {
@@ -96,7 +96,11 @@ fn programs(
             let file = crate::model::join(&process.working_dir, Path::new(name));
             if !is_program(&file) {
                 let what = if file.is_file() { "is not executable" } else { "does not exist" };
-                mistakes.push(program_warning(document, program, format!("{} {what}", file.display())));
+                mistakes.push(program_warning(
+                    document,
+                    program,
+                    format!("the program {} {what}", quote(name)),
+                ));
             }
         } else if let Some(path) = &path {
             let found = std::env::split_paths(path)
@@ -147,12 +151,15 @@ fn env_files(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mis
     whole
         .chain(keys)
         .filter(|(_, path)| !path.exists())
-        .map(|(id, path): (NodeId, _)| {
-            let message = format!("{} does not exist", path.display());
+        .map(|(id, _): (NodeId, _)| {
+            let message =
+                format!("the file {} does not exist", quote(document.tree.text(id).unwrap_or_default()));
             Mistake::new(Code::FileNotFound, document.tree.path(id), message)
                 .at(document.tree.node(id).span.clone())
                 .label("no such file, right now")
-                .help("without it, the component does not start")
+                .help(
+                    "without it, the component does not start; its path begins at the manifest's own folder",
+                )
         })
         .collect()
 }
