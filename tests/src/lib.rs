@@ -1,1 +1,56 @@
+//! The harness of the end-to-end tests: a real `vitald` in a folder of its own, asked and told only what
+//! a user could, plus servers and proxies on the test's side.
+//!
+//! ```no_run
+//! # use vitald_tests::{seconds, Supervisor};
+//! let s = Supervisor::run("
+//!     metadata: {name: sleeper}
+//!     spec: {command: [vitald-fixture, sleep]}
+//! ");
+//! let pid = s.wait_ready("sleeper").pid();
+//! pid.kill();
+//! s.wait_for("sleeper", "a second run", seconds(5), |c| c.restart_count == 1 && c.ready);
+//! ```
+//!
+//! Dropping a [`Supervisor`] stops everything, and fails the test if anything is left.
 
+// A harness fails by panicking; that is how a test hears of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod net;
+mod process;
+mod program;
+mod status;
+mod supervisor;
+
+pub use net::{Counter, Stub, counting_proxy, free_port, http};
+pub use process::Pid;
+pub use program::{Output, program};
+pub use status::{Component, Event, LastExit, Probe, Status};
+pub use supervisor::Supervisor;
+
+use std::time::{Duration, Instant};
+
+/// A span of so many seconds.
+pub fn seconds(seconds: impl Into<f64>) -> Duration {
+    Duration::from_secs_f64(seconds.into())
+}
+
+/// Polls until `ask` answers, and panics with `what` and the last words of `seen` when it takes too long.
+pub fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut ask: impl FnMut() -> Option<T>,
+    seen: impl FnOnce() -> String,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        if begun.elapsed() > within {
+            panic!("waited {:.1} s in vain for {what}\n{}", begun.elapsed().as_secs_f64(), seen());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -21,7 +21,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     let programs = workspace.programs("release");
     let vitald = programs.join("vitald");
     let mut path = vec![programs];
-    let given = values_of(args, "-f", "--file");
+    let given = values_of(args, "-f", "--filename");
     let temporal = workspace.root().join("manifests/temporal");
     if given.iter().any(|file| fs::canonicalize(file).is_ok_and(|file| file.starts_with(&temporal))) {
         path.push(temporal::ensure()?);
@@ -127,9 +127,12 @@ mod tests {
     fn options_in_every_spelling() {
         let files = |args: &str| {
             let args: Vec<OsString> = args.split(' ').map(OsString::from).collect();
-            values_of(&args, "-f", "--file").iter().map(|file| file.display().to_string()).collect::<Vec<_>>()
+            values_of(&args, "-f", "--filename")
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect::<Vec<_>>()
         };
-        assert_eq!(files("-f a --file b -fc --file=d -f=e"), ["a", "b", "c", "d", "e"]);
-        assert_eq!(files("--files x --quiet"), [""; 0]);
+        assert_eq!(files("-f a --filename b -fc --filename=d -f=e"), ["a", "b", "c", "d", "e"]);
+        assert_eq!(files("--filenames x --quiet"), [""; 0]);
     }
 }

@@ -1,0 +1,17 @@
+//! The whole of vitald from outside: real processes, real signals, real ports.
+//!
+//! `cargo xtask test e2e` builds what is needed and runs them; `cargo xtask test e2e -- NAME` some of them.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod commands;
+mod demo;
+mod dependencies;
+mod files;
+mod logs;
+mod manifests;
+mod probes;
+mod process;
+mod restarts;
+mod stopping;
+mod supervisors;

@@ -1,0 +1,89 @@
+//! Processes, as `/proc` shows them.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::eventually;
+
+/// A process by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pid(pub i32);
+
+impl Pid {
+    /// Whether it lives; a zombie does not.
+    pub fn exists(self) -> bool {
+        self.stat().is_some_and(|stat| stat.state != 'Z')
+    }
+
+    /// SIGKILL.
+    pub fn kill(self) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Sends a signal; to a process that is gone, it does nothing.
+    pub fn signal(self, signal: Signal) {
+        let _ = kill(nix::unistd::Pid::from_raw(self.0), signal);
+    }
+
+    /// Panics unless it is gone soon.
+    #[track_caller]
+    pub fn wait_gone(self, within: Duration) {
+        let what = format!("the end of process {}: {}", self.0, self.command());
+        eventually(&what, within, || (!self.exists()).then_some(()), || format!("{:?}", self.stat()));
+    }
+
+    /// The command line, for people.
+    pub fn command(self) -> String {
+        fs::read(format!("/proc/{}/cmdline", self.0))
+            .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// `S` sleeping, `T` stopped by a signal, and so on; `-` when there is none.
+    pub fn state(self) -> char {
+        self.stat().map_or('-', |stat| stat.state)
+    }
+
+    /// All that descends from it and is alive.
+    pub fn descendants(self) -> Vec<Pid> {
+        let all: Vec<(Pid, i32)> =
+            Self::all().into_iter().filter_map(|pid| Some((pid, pid.stat()?.parent))).collect();
+        let mut found = vec![self];
+        let mut next = 0;
+        while let Some(parent) = found.get(next).copied() {
+            found.extend(all.iter().filter(|(_, of)| *of == parent.0).map(|(pid, _)| *pid));
+            next += 1;
+        }
+        found.into_iter().skip(1).filter(|pid| pid.exists()).collect()
+    }
+
+    /// Every live process that has this text in its environment: a test's folder marks all that the test
+    /// started, however it has run away since.
+    pub fn marked(text: &str) -> Vec<Pid> {
+        let has_it = |pid: &Pid| {
+            fs::read(format!("/proc/{}/environ", pid.0))
+                .is_ok_and(|environ| environ.windows(text.len()).any(|window| window == text.as_bytes()))
+        };
+        Self::all().into_iter().filter(has_it).filter(|pid| pid.exists()).collect()
+    }
+
+    fn all() -> Vec<Pid> {
+        let entries = fs::read_dir("/proc").expect("/proc is mounted");
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid)).collect()
+    }
+
+    fn stat(self) -> Option<Stat> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?;
+        // The name, in parentheses, may hold anything.
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+        Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+    }
+}
+
+#[derive(Debug)]
+struct Stat {
+    state: char,
+    parent: i32,
+}
