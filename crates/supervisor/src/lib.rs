@@ -17,4 +17,4 @@ mod supervisor;
 pub use handle::{Command, CommandError, ShutdownMode, SupervisorHandle};
 pub use probe_run::check_once;
 pub use state_dir::{StateDir, StateDirError, StateLock};
-pub use supervisor::{Config, RestarterContext, Supervisor};
+pub use supervisor::{Config, RestarterContext, RestarterFactory, Supervisor};

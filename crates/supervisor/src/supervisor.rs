@@ -32,7 +32,7 @@ pub struct Config {
     /// The probe kinds that the components may name.
     pub registry: Arc<Registry>,
     /// Makes what starts and stops a component.
-    pub restarters: Box<dyn Fn(&ComponentSpec, RestarterContext) -> Arc<dyn Restarter> + Send + Sync>,
+    pub restarters: RestarterFactory,
     /// What a component inherits of the supervisor's environment; `true`: all of it.
     pub inherited_env: fn(bool) -> BTreeMap<String, String>,
     /// The time.
@@ -40,6 +40,9 @@ pub struct Config {
     /// The version that status tells.
     pub version: String,
 }
+
+/// Makes the restarter of a component.
+pub type RestarterFactory = Box<dyn Fn(&ComponentSpec, RestarterContext) -> Arc<dyn Restarter> + Send + Sync>;
 
 /// What a restarter is told beside the component's spec.
 #[derive(Debug, Clone)]

@@ -69,6 +69,8 @@ pub(super) struct World {
     /// Told to stop, and not told to start since.
     pub(super) stopped: bool,
     asked: BTreeMap<ProbeRole, u32>,
+    /// Automatic restarts counted so far.
+    counted: u64,
 }
 
 pub(super) fn spec() -> ComponentSpec {
@@ -127,6 +129,7 @@ impl World {
             tree: None,
             stopped: true,
             asked: BTreeMap::new(),
+            counted: 0,
         }
     }
 
@@ -137,6 +140,7 @@ impl World {
         }
         if command == Command::Reset {
             self.restarts.clear();
+            self.counted = 0;
         }
         self.tell(Event::Command(command));
     }
@@ -222,6 +226,10 @@ impl World {
                 assert_eq!(self.tree, None, "two runs at once:\n{}", self.trace.join("\n"));
                 assert!(!self.stopped, "told to stop, and started:\n{}", self.trace.join("\n"));
                 self.tree = Some(run);
+                let count = self.lifecycle.snapshot(self.now).restart_count;
+                if std::mem::replace(&mut self.counted, count) < count {
+                    self.restarts.push(self.now);
+                }
                 let what = if self.behaviour.starts {
                     Observed::Spawned
                 } else {
@@ -269,9 +277,6 @@ impl World {
                 }
             }
             Action::Notify(notice) => {
-                if notice.reason == EventReason::Restarted {
-                    self.restarts.push(self.now);
-                }
                 if self.verbose || notice.reason == EventReason::Failed {
                     self.note(format!("{:?}: {}", notice.reason, notice.message));
                 }
