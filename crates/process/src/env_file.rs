@@ -50,11 +50,14 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)> {
         }
         let refuse = |what| (index + 1, what);
         let (name, value) = line.split_once('=').ok_or_else(|| refuse("expected NAME=value"))?;
-        let name = match name.trim().split_once(char::is_whitespace) {
-            Some(("export", name)) => name.trim(),
-            Some(_) => return Err(refuse("expected NAME=value")),
-            None => name.trim(),
+        let name = name.trim();
+        let name = match name.split_once(char::is_whitespace) {
+            Some(("export", name)) => name.trim_start(),
+            _ => name,
         };
+        if name.contains(char::is_whitespace) {
+            return Err(refuse("expected NAME=value"));
+        }
         if name.is_empty() {
             return Err(refuse("there is no name before `=`"));
         }
@@ -102,5 +105,6 @@ mod tests {
         assert_eq!(parse("A=1\nhunter2\n"), Err((2, "expected NAME=value")));
         assert_eq!(parse("\n=hunter2"), Err((2, "there is no name before `=`")));
         assert_eq!(parse("A B=hunter2"), Err((1, "expected NAME=value")));
+        assert_eq!(parse("export A B=hunter2"), Err((1, "expected NAME=value")));
     }
 }

@@ -134,7 +134,41 @@ pub(crate) fn system(doing: &str, reason: impl ToString) -> StartError {
     StartError::System { doing: doing.to_owned(), reason: reason.to_string() }
 }
 
-/// The number of an I/O error.
+/// The number of an I/O error, as far as it has one.
 pub(crate) fn errno_of(err: &std::io::Error) -> Errno {
     Errno::from_raw(err.raw_os_error().unwrap_or(libc::EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(step: Step, errno: Errno) -> String {
+        let who = "user nobody".to_owned();
+        explain(Refusal { step, errno }, Path::new("/bin/x"), "x", Path::new("/w"), who, Some(9)).to_string()
+    }
+
+    #[test]
+    fn every_refusal_says_what_was_refused() {
+        assert_eq!(
+            message(Step::Groups, Errno::EPERM),
+            "cannot run as user nobody: only root may switch users (Operation not permitted)"
+        );
+        assert_eq!(
+            message(Step::User, Errno::EAGAIN),
+            format!("cannot run as user nobody: {}", Errno::EAGAIN.desc())
+        );
+        assert_eq!(
+            message(Step::OpenFiles, Errno::EPERM),
+            "setting the limit of open files to 9: Operation not permitted"
+        );
+        assert_eq!(
+            message(Step::WorkingDir, Errno::EACCES),
+            "working directory /w cannot be entered: Permission denied"
+        );
+        assert_eq!(
+            message(Step::Exec, Errno::E2BIG),
+            "`x` cannot be executed: its arguments and environment are too long"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! A component's log: one file, opened for append, that the component writes to by itself.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -12,12 +12,13 @@ use std::path::Path;
 /// which they were written, and so do a run and the leftovers of the one before.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     make_folder_of(path)?;
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
+    // Looked at first: opening a pipe would wait for somebody to read from it.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("not a regular file"));
     }
-    Ok((file, metadata.len()))
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
 }
 
 /// Makes the folder that a file of ours is to lie in.

@@ -186,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_not_dead_while_one_of_its_threads_lives() {
+        let with_threads = |count: i64| {
+            let line = format!("42 (x) Z 7 40 39 0 -1 0 1 2 3 4 5 6 7 8 20 0 {count} 0 123456 1 2");
+            parse_stat(line.as_bytes()).unwrap().is_dead()
+        };
+        assert!(with_threads(1));
+        assert!(!with_threads(2));
+    }
+
+    #[test]
     fn rubbish_is_no_process() {
         for line in [&b""[..], b"42", b"42 (x", b"42 (x) S 1", b") S ("] {
             assert_eq!(parse_stat(line), None, "{:?}", String::from_utf8_lossy(line));

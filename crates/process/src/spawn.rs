@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, chdir, fork, setgid, setgroups, setsid, setuid};
 use rustix::io::fcntl_dupfd_cloexec;
 
@@ -29,6 +29,15 @@ use crate::{pidfd, reaper};
 const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 const LAST_SIGNAL: c_int = 64;
+
+/// Where close_range(2) is missing, descriptors are looked for up to here.
+const MANY_DESCRIPTORS: RawFd = 65_536;
+
+/// While a program's file is open for writing anywhere, it cannot be executed. Somebody who has just written
+/// it may have forked before closing it, as we fork ourselves, so that this passes: tries, and the pause
+/// between them in nanoseconds.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: libc::c_long = 10_000_000;
 
 /// All that the child will be.
 pub(crate) struct Plan {
@@ -124,8 +133,12 @@ impl Drop for Newborn {
     fn drop(&mut self) {
         if !self.kept {
             let _ = kill(self.pid, Signal::SIGKILL);
-            while waitpid(self.pid, None) == Err(Errno::EINTR) {}
-            reaper::registered().remove(&self.pid.as_raw());
+            let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            while waitid(Id::Pid(self.pid), ended) == Err(Errno::EINTR) {}
+            // Its pid may be another child's as soon as it is reaped, and that one registers under this lock.
+            let mut registered = reaper::registered();
+            let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
+            registered.remove(&self.pid.as_raw());
         }
     }
 }
@@ -224,9 +237,19 @@ impl ChildSide<'_> {
         // As the user that it will be: a directory may be closed to us, or to them.
         step(Step::WorkingDir, chdir(self.dir.as_c_str()))?;
         let _ = SigSet::empty().thread_set_mask();
-        // SAFETY: the path ends with NUL, both arrays with a null pointer, and what they point to outlives
-        // the call.
-        unsafe { libc::execve(self.program.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        for _ in 0..BUSY_TRIES {
+            let pause = libc::timespec { tv_sec: 0, tv_nsec: BUSY_PAUSE };
+            // SAFETY: the path ends with NUL, both arrays with a null pointer, and what they point to
+            // outlives the calls.
+            unsafe {
+                libc::execve(self.program.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr());
+                if Errno::last() != Errno::ETXTBSY {
+                    break;
+                }
+                libc::nanosleep(&raw const pause, std::ptr::null_mut());
+                Errno::ETXTBSY.set();
+            }
+        }
         Err(Step::Exec.refused(Errno::last()))
     }
 
@@ -235,7 +258,12 @@ impl ChildSide<'_> {
         // SAFETY: changes flags of descriptors of this process, and touches no memory.
         unsafe {
             let (first, last) = (3_u32, u32::MAX);
-            libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC);
+            if libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) != 0 {
+                // An older kernel, or a container's filter.
+                for fd in 3..MANY_DESCRIPTORS {
+                    libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+                }
+            }
             if let Some(lock) = self.lock {
                 libc::fcntl(lock, libc::F_SETFD, 0);
             }

@@ -1,4 +1,5 @@
 //! What concerns this process as a whole: orphans, statuses, descriptors, limits. One test at a time.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

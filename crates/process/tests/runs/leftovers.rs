@@ -2,12 +2,11 @@
 //! handles were dropped: it signals and reaps nothing any more.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use vitald_core::restarter::ProcessIdentity;
-use vitald_process::{identity, is_same};
+use vitald_process::{identity, is_same, procfs};
 
 use crate::bed::{Bed, CLOSE_ALL, clear, eventually, is_alive, verbatim, within};
 
@@ -45,10 +44,7 @@ async fn a_recorded_process_is_ended_even_if_it_gave_up_lock_and_mark() {
     let script = format!("{CLOSE_ALL}; exec env -i sleep 1000");
     let mut bed = Bed::new(&["bash", "-c", &verbatim(&script)]);
     let left = leave(&bed).await;
-    eventually("it has become `sleep`", || {
-        vitald_process::procfs::stat(left.pid).is_some_and(|s| s.comm == "sleep")
-    })
-    .await;
+    eventually("it has become `sleep`", || procfs::stat(left.pid).is_some_and(|s| s.comm == "sleep")).await;
     bed.previous = Some(left.clone());
     let run = bed.start().await;
     assert!(!is_same(&left));
@@ -70,10 +66,11 @@ async fn descendants_without_their_main_process_are_ended() {
 
 #[tokio::test]
 async fn a_stranger_that_has_the_recorded_pid_is_left_alone() {
-    let mut stranger = Command::new("sleep");
     // In a session of its own, as a component would be.
-    let mut stranger = stranger.arg("1000").stdin(Stdio::null()).process_group(0).spawn().unwrap();
-    let now = identity(stranger.id().cast_signed()).unwrap();
+    let mut stranger = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+    let pid = stranger.id().cast_signed();
+    eventually("it has its own session", || procfs::stat(pid).is_some_and(|s| s.session == pid)).await;
+    let now = identity(pid).unwrap();
     let mut bed = Bed::new(&["sleep", "1000"]);
     bed.previous = Some(ProcessIdentity { start_time: now.start_time - 1, ..now.clone() });
     let run = bed.start().await;

@@ -1,4 +1,5 @@
 //! Runs of real processes, seen from where the supervisor stands.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 mod bed;
 
