@@ -1,1 +1,50 @@
-fn main() {}
+//! `vitald`: Kubernetes probes and restarts for the processes on one machine.
+//!
+//! What every command shares stands here in the order of its use: the command line, the way to a state dir
+//! and its supervisor, exit statuses, words and tables. What a command does stands in `commands/`.
+
+mod account;
+mod builtin;
+mod cli;
+mod commands;
+mod detach;
+mod exit;
+mod format;
+mod log_file;
+mod log_watch;
+mod manifests;
+mod nearest;
+mod output;
+mod places;
+mod progress;
+mod reach;
+mod table;
+mod wiring;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::places::Places;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let Cli { state_dir, command } = Cli::parse();
+    // A supervisor has many things to do at once; everything else has one.
+    let runtime = match command {
+        Command::Run(_) => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    }
+    .context("the async runtime cannot be started")?;
+
+    let outcome = Places::find(state_dir)
+        .and_then(|places| runtime.block_on(commands::dispatch(command, &places)))
+        .unwrap_or_else(|failure| {
+            output::complain(&failure.text);
+            failure.exit
+        });
+    // What may still block, such as a name lookup of a probe, is not waited for.
+    runtime.shutdown_background();
+    Ok(outcome.into())
+}

@@ -1,0 +1,296 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vitald_core::spec::ProbeRole;
+
+/// Kubernetes probes and restarts for the processes on one machine.
+///
+/// Exit status: 0 done, 1 not, 2 wrong usage or a bad manifest, 3 no supervisor.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vitald",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// Where the supervisor keeps its state [default: one folder per folder of manifests, below
+    /// $XDG_STATE_HOME/vitald]
+    #[arg(long, global = true, value_name = "DIR", env = "VITALD_STATE_DIR", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Supervise in the foreground; Ctrl-C stops everything in reverse order, a second one at once
+    Run(Run),
+    /// Supervise in the background; return when all is ready
+    Up(Up),
+    /// Stop all components and the supervisor
+    Down(Selector),
+    /// Show how the components are
+    Status(Status),
+    /// Show all about one component
+    Describe(Describe),
+    /// Show what components wrote
+    Logs(Logs),
+    /// Show what happened, newest last
+    Events(Events),
+    /// Start components that do not run
+    Start(Names),
+    /// Stop components, until they are started again
+    Stop(Names),
+    /// Stop what runs, then start
+    Restart(Names),
+    /// Clear the restart counters and start
+    Reset(Names),
+    /// Check manifests, and start nothing
+    Validate(Validate),
+    /// Print the JSON Schema of manifests, for editors
+    Schema,
+    /// Run one probe once: exit status 0 healthy, 1 not, 4 unknown
+    #[command(after_help = "Example: vitald check grpc port=50051")]
+    Check(Check),
+    /// What probes there are, and running a component's probe now
+    #[command(subcommand)]
+    Probe(Probe),
+}
+
+/// Which manifests, or the supervisor of which.
+#[derive(Debug, Args)]
+pub(crate) struct Selector {
+    /// Manifest, or folder of manifests; may be repeated [default: manifests/ in the current folder]
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) filename: Vec<PathBuf>,
+}
+
+/// The same for commands whose `-f` means `--follow`.
+#[derive(Debug, Args)]
+pub(crate) struct LongSelector {
+    /// Manifest or folder whose supervisor is meant [default: manifests/ in the current folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) filename: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) manifests: Selector,
+    /// What `vitald up` leaves in the background.
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) manifests: Selector,
+    /// How long to wait until all is ready
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Components; all if none is named
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Describe {
+    /// The component
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Components; all if none is named
+    #[arg(conflicts_with = "all")]
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selector: LongSelector,
+    /// Of every component
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Go on with what is written from now on, over restarts, too
+    #[arg(short, long, conflicts_with = "previous")]
+    pub(crate) follow: bool,
+    /// No more than the last N lines of each component
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+    /// What the run before wrote
+    #[arg(short, long)]
+    pub(crate) previous: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// The component; all if none is named
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) selector: LongSelector,
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How to show it; json: one object a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    /// Components
+    #[arg(required = true)]
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) manifests: Selector,
+    /// More manifests, as with -f
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Vec<PathBuf>,
+    /// Take warnings for errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The kind of probe, such as httpGet; `vitald probe list` shows all
+    pub(crate) handler: String,
+    /// Its settings, such as port=8080
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// How long it may take
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = positive_seconds)]
+    pub(crate) timeout: f64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Probe {
+    /// What probes there are, and their settings
+    List(ProbeList),
+    /// Run a component's probe now, beside its schedule: 0 healthy, 1 not, 4 unknown
+    Run(ProbeRun),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeList {
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeRun {
+    /// The component
+    pub(crate) name: String,
+    /// Which of its probes; all if none is named
+    #[arg(value_enum)]
+    pub(crate) role: Option<Role>,
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// How something listed is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For people with wide screens
+    Wide,
+    /// For programs
+    Json,
+    /// For programs and people
+    Yaml,
+}
+
+/// A probe of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    Startup,
+    Liveness,
+    Readiness,
+}
+
+impl From<Role> for ProbeRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Startup => Self::Startup,
+            Role::Liveness => Self::Liveness,
+            Role::Readiness => Self::Readiness,
+        }
+    }
+}
+
+/// Most seconds that a deadline may be: beyond that it is as good as none.
+const MAX_SECONDS: f64 = 1e9;
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=MAX_SECONDS).contains(&seconds) => Ok(seconds),
+        _ => Err("must be a number of seconds, 0 or more".into()),
+    }
+}
+
+fn positive_seconds(text: &str) -> Result<f64, String> {
+    match seconds(text) {
+        Ok(seconds) if seconds > 0.0 => Ok(seconds),
+        _ => Err("must be a number of seconds, more than 0".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help() {
+        insta::assert_snapshot!(Cli::command().term_width(100).render_help());
+    }
+
+    #[test]
+    fn state_dir_may_stand_before_and_after_the_command() {
+        for line in [["vitald", "--state-dir", "/x", "status"], ["vitald", "status", "--state-dir", "/x"]] {
+            assert_eq!(Cli::parse_from(line).state_dir, Some("/x".into()));
+        }
+    }
+
+    #[test]
+    fn deadlines_are_numbers_in_range() {
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        for wrong in ["-1", "NaN", "inf", "1e300", "x", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert!(positive_seconds("0").is_err());
+    }
+}

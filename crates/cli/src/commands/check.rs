@@ -1,0 +1,51 @@
+//! `vitald check HANDLER`.
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use vitald_core::check::Check as Question;
+use vitald_core::probe::{CheckContext, ComponentContext, ProbeResult};
+use vitald_process::LocalExecutor;
+use vitald_supervisor::check_once;
+use vitald_supervisor::clock::{Clock, SystemClock};
+
+use crate::cli::Check;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::{builtin, format, output};
+
+/// Runs one probe once, outside any supervisor.
+pub(crate) async fn run(args: &Check) -> Outcome {
+    let registry = builtin::registry();
+    let config =
+        vitald_manifest::handler_config(&registry, &args.handler, &args.settings).map_err(Failure::usage)?;
+    let question = Question::Handler { key: args.handler.clone(), config };
+    let gone = |err| Failure::not(format!("the current folder is gone: {err}"));
+    let context =
+        ComponentContext { working_dir: env::current_dir().map_err(gone)?, ..ComponentContext::default() };
+    let cx = CheckContext {
+        timeout: Duration::from_secs_f64(args.timeout),
+        process: None,
+        executor: Arc::new(LocalExecutor::here().map_err(gone)?),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let check = check_once(&question, &registry, &context, &cx, &clock);
+    let (result, latency) = tokio::select! {
+        answer = check => answer.map_err(|err| Failure::usage(format!("{}: {err}", args.handler)))?,
+        // Dropping the check ends what it has started, such as a command.
+        _ = tokio::signal::ctrl_c() => return Err(Failure::new(Exit::Unknown, "interrupted")),
+    };
+
+    let (word, colour, exit) = match &result {
+        ProbeResult::Success | ProbeResult::Warning(_) => ("Success", AnsiColor::Green, Exit::Done),
+        ProbeResult::Failure(_) => ("Failure", AnsiColor::Red, Exit::Not),
+        ProbeResult::Unknown(_) => ("Unknown", AnsiColor::Yellow, Exit::Unknown),
+    };
+    let style = output::paint(colour.on_default().bold(), output::colour());
+    let message = format::plain(result.message());
+    let message = if message.is_empty() { message } else { format!(": {message}") };
+    let latency = format::latency(latency.as_secs_f64() * 1e3);
+    output::line(format!("{style}{word}{style:#} in {latency}{message}"))?;
+    Ok(exit)
+}

@@ -1,0 +1,217 @@
+//! `vitald describe NAME`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::ops::Range;
+use std::path::Path;
+
+use jiff::Timestamp;
+use vitald_core::status::{ComponentDetail, EventType};
+
+use crate::cli::{Describe, Format};
+use crate::exit::{Exit, Outcome};
+use crate::format::{ago, command, last_exit, latency, local_time, plain, span};
+use crate::places::Places;
+use crate::table::or_dash;
+use crate::{log_file, output, reach, table};
+
+/// How many lines of log before the last exit are shown.
+const LOG_LINES: usize = 20;
+
+/// Shows all about one component.
+pub(crate) async fn run(args: &Describe, places: &Places) -> Outcome {
+    let client = reach::supervisor(places, &args.selector.filename).await?;
+    reach::check_names(&client.status().await?.components, std::slice::from_ref(&args.name))?;
+    let detail = client.describe(&args.name).await?;
+    match args.output {
+        Format::Json => output::json(&detail)?,
+        Format::Yaml => output::yaml(&detail)?,
+        Format::Table | Format::Wide => {
+            let log = log_before_exit(&detail);
+            output::bytes(text(&detail, &log, Timestamp::now(), output::colour()).as_bytes())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The end of what the run that ended last wrote.
+fn log_before_exit(detail: &ComponentDetail) -> Vec<String> {
+    let (Some(log), Some(_)) = (&detail.status.log_file, &detail.status.last_exit) else { return Vec::new() };
+    let range = exited_run(detail).unwrap_or_default();
+    log_file::excerpt(Path::new(log), range, LOG_LINES).unwrap_or_default()
+}
+
+/// Where in the log the run stands that ended last: the latest if nothing runs, else the one before.
+fn exited_run(detail: &ComponentDetail) -> Option<Range<u64>> {
+    match (detail.runs.as_slice(), detail.status.pid) {
+        ([.., latest], None) => Some(latest.log_offset..u64::MAX),
+        ([.., previous, latest], Some(_)) => Some(previous.log_offset..latest.log_offset),
+        _ => None,
+    }
+}
+
+/// The description, in the manner of `kubectl describe`.
+fn text(detail: &ComponentDetail, log: &[String], now: Timestamp, colour: bool) -> String {
+    let status = &detail.status;
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        if !value.is_empty() {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{:17}{value}", format!("{key}:"));
+        }
+    };
+    line("Name", &status.name);
+    line("Kind", &status.kind);
+    line("Labels", &pairs(&detail.labels));
+    line("Annotations", &pairs(&detail.annotations));
+    line("State", &status.state.to_string());
+    line("Reason", status.reason.as_str());
+    line("Message", &plain(&status.message));
+    line("Ready", if status.ready { "yes" } else { "no" });
+    line("PID", &or_dash(status.pid));
+    if let (Some(at), Some(uptime)) = (&status.started_at, status.uptime_seconds) {
+        line("Started", &format!("{} ({} ago)", local_time(at, FULL), span(uptime)));
+    }
+    line("Run", &detail.run.to_string());
+    line(
+        "Restarts",
+        &format!(
+            "{} of {} in the window, {} ever; policy {:?}",
+            status.restarts_in_window, status.max_restarts, status.restart_count, detail.restart_policy
+        ),
+    );
+    if let Some(seconds) = status.next_restart_seconds {
+        line("Next restart", &format!("in {}", span(seconds)));
+    }
+    if let Some(exit) = &status.last_exit {
+        line("Last exit", &format!("{} ({})", last_exit(exit), ago(&exit.at, now)));
+    }
+    line("Last error", &plain(status.last_error.as_deref().unwrap_or_default()));
+    line("Command", &command(&detail.command));
+    line("Working dir", &detail.working_dir);
+    line("Grace period", &span(detail.termination_grace_period_seconds));
+    line("Log", status.log_file.as_deref().unwrap_or_default());
+
+    section(&mut text, "Depends on", dependencies(detail, colour));
+    section(&mut text, "Probes", probes(detail, now, colour));
+    section(&mut text, "Log before the last exit", log.join("\n"));
+    section(&mut text, "Events", events(detail, now, colour));
+    text
+}
+
+/// Local time, for people.
+const FULL: &str = "%Y-%m-%d %H:%M:%S";
+
+fn section(text: &mut String, title: &str, body: String) {
+    if !body.is_empty() {
+        let _ = writeln!(text, "\n{title}:");
+        for line in body.lines() {
+            let _ = writeln!(text, "{}", format!("  {line}").trim_end());
+        }
+    }
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> String {
+    map.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect::<Vec<_>>().join(", ")
+}
+
+fn dependencies(detail: &ComponentDetail, colour: bool) -> String {
+    if detail.depends_on.is_empty() {
+        return String::new();
+    }
+    let mut rows = table::new(&["NAME", "CONDITION", "MET"], colour);
+    for dependency in &detail.depends_on {
+        let met = if dependency.met { "yes" } else { "no" };
+        rows.add_row([dependency.name.clone(), format!("{:?}", dependency.condition), met.to_owned()]);
+    }
+    table::text(&rows)
+}
+
+fn probes(detail: &ComponentDetail, now: Timestamp, colour: bool) -> String {
+    if detail.status.probes.is_empty() {
+        return String::new();
+    }
+    let header = ["PROBE", "HANDLER", "RESULT", "FAILURES", "LATENCY", "ASKED", "MESSAGE"];
+    let mut rows = table::new(&header, colour);
+    for probe in &detail.status.probes {
+        rows.add_row([
+            probe.role.to_string(),
+            probe.handler.clone(),
+            or_dash(probe.state),
+            format!("{}/{}", probe.consecutive_failures, probe.failure_threshold),
+            or_dash(probe.latency_ms.map(latency)),
+            or_dash(probe.last_probe_at.as_ref().map(|at| ago(at, now))),
+            plain(&probe.message),
+        ]);
+    }
+    table::text(&rows)
+}
+
+fn events(detail: &ComponentDetail, now: Timestamp, colour: bool) -> String {
+    if detail.events.is_empty() {
+        return String::new();
+    }
+    let mut rows = table::new(&["AGE", "TYPE", "REASON", "MESSAGE"], colour);
+    for event in &detail.events {
+        let again = if event.count > 1 { format!(" (x{})", event.count) } else { String::new() };
+        let kind = match event.kind {
+            EventType::Normal => "Normal",
+            EventType::Warning => "Warning",
+        };
+        rows.add_row([
+            format!("{}{again}", ago(&event.time, now)),
+            kind.to_owned(),
+            event.reason.clone(),
+            plain(&event.message),
+        ]);
+    }
+    table::text(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::{crashing, running};
+    use vitald_core::spec::{Condition, RestartPolicy};
+    use vitald_core::status::{ComponentStatus, DependencyStatus, EventRecord, RunLog};
+
+    fn detail(status: ComponentStatus) -> ComponentDetail {
+        ComponentDetail {
+            labels: BTreeMap::from([("tier".into(), "runner".into())]),
+            annotations: BTreeMap::new(),
+            command: vec!["stigmer".into(), "internal workflow-runner".into()],
+            working_dir: "/srv".into(),
+            depends_on: vec![DependencyStatus {
+                name: "temporal".into(),
+                condition: Condition::Ready,
+                met: true,
+            }],
+            restart_policy: RestartPolicy::Always,
+            termination_grace_period_seconds: 10.0,
+            run: 13,
+            runs: vec![RunLog { run: 12, log_offset: 100 }, RunLog { run: 13, log_offset: 300 }],
+            events: vec![EventRecord {
+                time: "2026-01-22T10:00:30.000Z".into(),
+                component: status.name.clone(),
+                kind: EventType::Warning,
+                reason: "BackOff".into(),
+                message: "Restarted workflow-runner (attempt 3/10)".into(),
+                count: 2,
+            }],
+            status,
+        }
+    }
+
+    #[test]
+    fn a_description() {
+        let now = "2026-01-22T10:01:00Z".parse().unwrap();
+        let log = ["listening".to_owned(), "panic: no disk".to_owned()];
+        insta::assert_snapshot!(text(&detail(crashing("workflow-runner")), &log, now, false));
+    }
+
+    #[test]
+    fn the_log_shown_is_that_of_the_run_that_ended() {
+        assert_eq!(exited_run(&detail(crashing("a"))), Some(300..u64::MAX));
+        assert_eq!(exited_run(&detail(running("a"))), Some(100..300));
+    }
+}

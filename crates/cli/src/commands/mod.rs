@@ -1,0 +1,41 @@
+//! One file a command.
+
+mod check;
+mod describe;
+mod down;
+mod events;
+mod logs;
+mod names;
+mod probe_list;
+mod probe_run;
+mod run;
+mod schema;
+mod status;
+mod up;
+mod validate;
+
+use crate::cli::{Command, Probe};
+use crate::exit::Outcome;
+use crate::places::Places;
+
+/// Does what the command line says.
+pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
+    match command {
+        Command::Run(args) => run::run(&args, places).await,
+        Command::Up(args) => up::run(&args, places).await,
+        Command::Down(args) => down::run(&args, places).await,
+        Command::Status(args) => status::run(&args, places).await,
+        Command::Describe(args) => describe::run(&args, places).await,
+        Command::Logs(args) => logs::run(&args, places).await,
+        Command::Events(args) => events::run(&args, places).await,
+        Command::Start(args) => names::run(names::Verb::Start, &args, places).await,
+        Command::Stop(args) => names::run(names::Verb::Stop, &args, places).await,
+        Command::Restart(args) => names::run(names::Verb::Restart, &args, places).await,
+        Command::Reset(args) => names::run(names::Verb::Reset, &args, places).await,
+        Command::Validate(args) => validate::run(&args, places),
+        Command::Schema => schema::run(),
+        Command::Check(args) => check::run(&args).await,
+        Command::Probe(Probe::List(args)) => probe_list::run(&args),
+        Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
+    }
+}

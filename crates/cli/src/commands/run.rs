@@ -1,0 +1,183 @@
+//! `vitald run`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::interval;
+use vitald_core::status::{ComponentStatus, Status};
+use vitald_supervisor::{ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle};
+
+use crate::account::{Account, Look};
+use crate::cli::Run;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::format::count;
+use crate::places::Places;
+use crate::{builtin, detach, manifests, output, table, wiring};
+
+/// How often to see whether all is ready, until it has been once.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Supervises until told to stop.
+pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
+    if args.detached {
+        detach::leave_session()?;
+    }
+    // Before anything is started: a signal in between must not leave components behind.
+    let signals = Signals::listen()?;
+    let paths = places.manifests(&args.manifests.filename)?;
+    let registry = Arc::new(builtin::registry());
+    let components = manifests::load(&paths, &registry)?;
+    let names: Vec<_> = components.iter().map(|component| component.name.clone()).collect();
+    let state_dir = places.of_manifests(&paths);
+    let lock = lock(&state_dir)?;
+    prepare()?;
+
+    let live = output::is_terminal() && !args.detached;
+    let look = Look::new(names, output::colour(), args.detached);
+    let account = Account::begin();
+    let opening =
+        format!("supervising {} in {}", count(components.len(), "component"), state_dir.path().display());
+    account.say(look.own(&opening));
+
+    let supervisor = wiring::supervise(state_dir.clone(), lock, components, registry);
+    let control = match vitald_control::serve(supervisor.clone(), &state_dir).await {
+        Ok(control) => control,
+        Err(err) => {
+            supervisor.shutdown(ShutdownMode::Graceful);
+            supervisor.finished().await;
+            let socket = state_dir.socket();
+            return Err(Failure::not(format!("cannot listen on {}: {err}", socket.display())));
+        }
+    };
+    tell(&supervisor, signals, &account, &look, live).await;
+    control.stop().await;
+    supervisor.unlock();
+    account.say(look.own("all stopped"));
+    account.end();
+    Ok(Exit::Done)
+}
+
+fn lock(state_dir: &StateDir) -> Result<StateLock, Failure> {
+    state_dir.lock().map_err(|err| match err {
+        StateDirError::Held { .. } => Failure::no_supervisor(format!(
+            "{err}; `vitald status` shows how it is, `vitald down` ends it, --state-dir chooses another place"
+        )),
+        StateDirError::Io { .. } => Failure::not(err.to_string()),
+    })
+}
+
+/// Makes this process fit to be a supervisor.
+fn prepare() -> Result<(), Failure> {
+    vitald_process::become_subreaper()
+        .and_then(|()| vitald_process::spawn_reaper())
+        .map_err(|err| Failure::not(format!("orphans of components cannot be adopted: {err}")))?;
+    if let Err(err) = vitald_process::raise_open_files() {
+        output::note(&format!("warning: the limit of open files cannot be raised: {err}"));
+    }
+    Ok(())
+}
+
+/// Tells what happens, and passes on signals, until everything has been stopped.
+async fn tell(
+    supervisor: &SupervisorHandle,
+    mut signals: Signals,
+    account: &Account,
+    look: &Look,
+    live: bool,
+) {
+    let (recent, mut news) = supervisor.events();
+    for event in &recent {
+        account.say(look.event(event));
+    }
+    let mut ready_once = false;
+    let mut asked_to_stop = false;
+    let mut looks = interval(LOOK);
+    let finished = supervisor.finished();
+    tokio::pin!(finished);
+    loop {
+        tokio::select! {
+            // Events first: what led to the end is told before it.
+            biased;
+            event = news.recv() => match event {
+                Ok(event) => account.say(look.event(&event)),
+                Err(RecvError::Lagged(missed)) => account.say(look.own(&format!("{missed} events are not shown"))),
+                Err(RecvError::Closed) => return finished.await,
+            },
+            signal = signals.next() => match signal {
+                Asked::Stop if asked_to_stop => {
+                    account.say(look.own("killing everything that is left"));
+                    supervisor.shutdown(ShutdownMode::Now);
+                }
+                Asked::Stop => {
+                    asked_to_stop = true;
+                    let again = if live { "; Ctrl-C again kills at once" } else { "" };
+                    account.say(look.own(&format!("stopping everything, in reverse order{again}")));
+                    supervisor.shutdown(ShutdownMode::Graceful);
+                }
+                Asked::Reload => account.say(look.own(
+                    "SIGHUP: the components go on; changed manifests take effect when the supervisor is started again",
+                )),
+            },
+            _ = looks.tick(), if !ready_once && !asked_to_stop => {
+                let status = supervisor.status();
+                if !status.components.is_empty() && status.components.iter().all(ComponentStatus::is_settled) {
+                    ready_once = true;
+                    account.say(summary(&status, look, live));
+                }
+            }
+            () = &mut finished => return,
+        }
+    }
+}
+
+/// What is said when all is ready for the first time.
+fn summary(status: &Status, look: &Look, live: bool) -> String {
+    let headline = look.own(&format!("all is ready: {}", count(status.components.len(), "component")));
+    if !live {
+        return headline;
+    }
+    let rows = table::status(&status.components, false, output::colour());
+    format!("{headline}\n\n{rows}\n\nCtrl-C stops everything. From another terminal: {}\n", hint(status))
+}
+
+fn hint(status: &Status) -> String {
+    let first = status.components.first().map_or("NAME", |component| &component.name);
+    format!("vitald status · vitald describe {first} · vitald logs -f")
+}
+
+/// What signals ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// The signals that mean something to a supervisor. The others keep their meaning.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|err| Failure::not(format!("signals cannot be listened for: {err}")));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            // A closed terminal says the same, and is no reason to stop what runs either.
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `vitald validate`.
+
+use std::env;
+
+use vitald_manifest::{Diagnostics, LoadOptions};
+
+use crate::cli::Validate;
+use crate::exit::{Exit, Outcome};
+use crate::format::count;
+use crate::places::Places;
+use crate::{builtin, output};
+
+/// Prints all that is wrong with manifests.
+pub(crate) fn run(args: &Validate, places: &Places) -> Outcome {
+    let named = [args.manifests.filename.as_slice(), &args.path].concat();
+    let paths = places.manifests(&named)?;
+    let registry = builtin::registry();
+    let options = LoadOptions { registry: &registry, env_path: env::var_os("PATH") };
+    let (components, diagnostics) = match vitald_manifest::load(&paths, &options) {
+        Ok(manifests) => (Some(manifests.components.len()), Diagnostics(manifests.warnings)),
+        Err(diagnostics) => (None, diagnostics),
+    };
+    let (errors, warnings) = (diagnostics.error_count(), diagnostics.warning_count());
+    if errors + warnings > 0 {
+        output::note(&diagnostics.render(output::colour_on_stderr()));
+        output::note("");
+    }
+    match components {
+        Some(components) if errors == 0 => {
+            let warned =
+                if warnings > 0 { format!(", {}", count(warnings, "warning")) } else { String::new() };
+            output::line(format!("{} valid{warned}", count(components, "component")))?;
+        }
+        _ => output::line(format!("{}, {}", count(errors, "error"), count(warnings, "warning")))?,
+    }
+    let bad = errors > 0 || components.is_none() || (args.strict && warnings > 0);
+    Ok(if bad { Exit::Usage } else { Exit::Done })
+}

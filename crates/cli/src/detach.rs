@@ -1,0 +1,85 @@
+//! A supervisor in the background: ourselves again, without terminal and caller.
+
+use std::env;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use vitald_supervisor::StateDir;
+
+use crate::exit::Failure;
+use crate::log_file;
+
+/// How many lines of its log tell why a supervisor died at once.
+const LAST_WORDS: usize = 20;
+
+/// A supervisor that has been started in the background.
+pub(crate) struct Detached {
+    child: Child,
+    log: PathBuf,
+    /// Where its own lines begin in the log.
+    log_start: u64,
+}
+
+/// Starts `vitald run` on these manifests in the background. Its account goes to the supervisor's log.
+///
+/// # Errors
+/// It could not be started.
+pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detached, Failure> {
+    let log = state_dir.supervisor_log();
+    let file = open_log(state_dir.path(), &log)
+        .map_err(|err| Failure::not(format!("cannot write {}: {err}", log.display())))?;
+    let begin = || -> io::Result<(u64, Child)> {
+        let start = file.metadata()?.len();
+        // Still there under this name when the file has been replaced by a newer build.
+        let program = env::current_exe().ok().filter(|path| path.exists());
+        let mut command = Command::new(program.unwrap_or_else(|| "/proc/self/exe".into()));
+        command.arg0("vitald").args(["run", "--detached", "--state-dir"]).arg(state_dir.path());
+        for path in manifests {
+            command.arg("-f").arg(path);
+        }
+        // No folder is kept busy by it.
+        command.current_dir("/").stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file.try_clone()?);
+        Ok((start, command.spawn()?))
+    };
+    let (log_start, child) =
+        begin().map_err(|err| Failure::not(format!("the supervisor cannot be started: {err}")))?;
+    Ok(Detached { child, log, log_start })
+}
+
+fn open_log(dir: &Path, log: &Path) -> io::Result<File> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    OpenOptions::new().append(true).create(true).mode(0o600).open(log)
+}
+
+impl Detached {
+    /// Its exit status, if it has ended; -1 if a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().ok().flatten().map(|status| status.code().unwrap_or(-1))
+    }
+
+    /// What it said last.
+    pub(crate) fn last_words(&self) -> String {
+        let lines = log_file::excerpt(&self.log, self.log_start..u64::MAX, LAST_WORDS).unwrap_or_default();
+        lines.iter().map(|line| format!("\n  {line}")).collect()
+    }
+
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+}
+
+/// Leaves the terminal and the session of the caller: what happens there concerns us no more. setsid(2).
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn leave_session() -> Result<(), Failure> {
+    match rustix::process::setsid() {
+        // Already the leader of a session.
+        Ok(_) | Err(rustix::io::Errno::PERM) => Ok(()),
+        Err(err) => Err(Failure::not(format!("cannot leave the caller's session: {err}"))),
+    }
+}

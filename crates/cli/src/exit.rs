@@ -1,0 +1,77 @@
+//! Exit statuses, and failures on the way to them.
+
+use std::process::ExitCode;
+
+use vitald_client::Error as ClientError;
+
+/// How a command ends, as scripts see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done; healthy.
+    Done,
+    /// Not done; not healthy.
+    Not,
+    /// The command line or a manifest is wrong.
+    Usage,
+    /// No supervisor, or, for `run`, another one.
+    NoSupervisor,
+    /// `check`, `probe run`: it could not be asked.
+    Unknown,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Not => 1,
+            Exit::Usage => 2,
+            Exit::NoSupervisor => 3,
+            Exit::Unknown => 4,
+        })
+    }
+}
+
+/// What a command comes to.
+pub(crate) type Outcome = Result<Exit, Failure>;
+
+/// Why a command did not come to its end: for a person to read, and for a script to tell apart.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// Goes to stderr; nothing is said if empty.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into() }
+    }
+
+    /// It could not be done.
+    pub(crate) fn not(text: impl Into<String>) -> Self {
+        Self::new(Exit::Not, text)
+    }
+
+    /// It was asked for in a way that makes no sense.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, text)
+    }
+
+    /// There is nobody to ask.
+    pub(crate) fn no_supervisor(text: impl Into<String>) -> Self {
+        Self::new(Exit::NoSupervisor, text)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(err: ClientError) -> Self {
+        match err {
+            ClientError::NoSupervisor { .. } => {
+                Self::no_supervisor(format!("{err}; `vitald up` or `vitald run` starts one"))
+            }
+            ClientError::Refused { .. } | ClientError::Transport(_) | ClientError::Answer(_) => {
+                Self::not(err.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The one place that writes to the terminal, a pipe or a file.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::Style;
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure};
+
+/// Writes a line to stdout.
+///
+/// # Errors
+/// A reader that has gone away (`vitald logs | head`) ends the command quietly.
+pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes to stdout, as they are, now.
+///
+/// # Errors
+/// As for [`line`].
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|err| match err.kind() {
+        ErrorKind::BrokenPipe => Failure::new(Exit::Done, ""),
+        _ => Failure::not(format!("cannot write to stdout: {err}")),
+    })
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+/// As for [`line`].
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    line(serde_json::to_string_pretty(value).map_err(|err| Failure::not(format!("not JSON: {err}")))?)
+}
+
+/// Writes a value as one line of JSON.
+///
+/// # Errors
+/// As for [`line`].
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    line(serde_json::to_string(value).map_err(|err| Failure::not(format!("not JSON: {err}")))?)
+}
+
+/// Writes a value as YAML.
+///
+/// # Errors
+/// As for [`line`].
+pub(crate) fn yaml(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_yaml::to_string(value).map_err(|err| Failure::not(format!("not YAML: {err}")))?;
+    bytes(text.as_bytes())
+}
+
+/// Says on stderr why something failed. Nobody is left to be told if that fails.
+pub(crate) fn complain(text: &str) {
+    if !text.is_empty() {
+        let red = paint(anstyle::AnsiColor::Red.on_default().bold(), colour_on_stderr());
+        note(&format!("{red}error:{red:#} {text}"));
+    }
+}
+
+/// Says something on stderr.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
+}
+
+/// Whether colour is welcome on stdout: a terminal, and no `NO_COLOR`.
+pub(crate) fn colour() -> bool {
+    AutoStream::choice(&io::stdout()) != ColorChoice::Never
+}
+
+/// Whether colour is welcome on stderr.
+pub(crate) fn colour_on_stderr() -> bool {
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
+}
+
+/// Whether a person looks at stdout.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// The style, or none where colour is not welcome.
+pub(crate) fn paint(style: Style, colour: bool) -> Style {
+    if colour { style } else { Style::new() }
+}

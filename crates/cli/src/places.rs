@@ -1,0 +1,234 @@
+//! Where manifests and state are: which supervisor a command means.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use vitald_supervisor::StateDir;
+
+use crate::exit::Failure;
+
+/// What of our surroundings says where things are.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// The current folder.
+    cwd: PathBuf,
+    /// Where state dirs are that nobody chose: `$XDG_STATE_HOME/vitald`.
+    base: PathBuf,
+    /// `--state-dir`, or VITALD_STATE_DIR; absolute.
+    chosen: Option<PathBuf>,
+}
+
+/// The folder of manifests where none is named.
+const DEFAULT_MANIFESTS: &str = "manifests";
+
+impl Places {
+    /// Looks around.
+    ///
+    /// # Errors
+    /// There is no current folder, or no home where state could be kept.
+    pub(crate) fn find(state_dir: Option<PathBuf>) -> Result<Self, Failure> {
+        let cwd =
+            env::current_dir().map_err(|err| Failure::not(format!("the current folder is gone: {err}")))?;
+        let chosen = state_dir.filter(|dir| !dir.as_os_str().is_empty()).map(|dir| cwd.join(dir));
+        // The base directory specification: what is not absolute is to be ignored.
+        let xdg = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        let base = xdg
+            .or_else(|| Some(env::home_dir()?.join(".local/state")))
+            .filter(|dir| dir.is_absolute())
+            .or_else(|| chosen.clone())
+            .ok_or_else(|| {
+                Failure::not("there is no home directory to keep state in; name a folder with --state-dir")
+            })?
+            .join("vitald");
+        Ok(Self { cwd, base, chosen })
+    }
+
+    /// The manifests that a command is to load: those named, else `manifests/`.
+    ///
+    /// # Errors
+    /// None is named, and there is no such folder.
+    pub(crate) fn manifests(&self, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+        if !named.is_empty() {
+            return Ok(named.to_vec());
+        }
+        match self.cwd.join(DEFAULT_MANIFESTS).is_dir() {
+            true => Ok(vec![PathBuf::from(DEFAULT_MANIFESTS)]),
+            false => Err(Failure::usage(format!(
+                "there is no folder `{DEFAULT_MANIFESTS}` in {}; name a manifest or a folder with -f",
+                self.cwd.display()
+            ))),
+        }
+    }
+
+    /// The path from everywhere.
+    pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    /// The state dir of a supervisor of these manifests.
+    pub(crate) fn of_manifests(&self, paths: &[PathBuf]) -> StateDir {
+        let first = paths.first().map_or(DEFAULT_MANIFESTS.as_ref(), PathBuf::as_path);
+        let dir = self.chosen.clone().unwrap_or_else(|| self.base.join(folder_key(&self.absolute(first))));
+        StateDir::new(dir)
+    }
+
+    /// The state dir of the running supervisor that a command means: the one chosen, that of the manifests
+    /// named, that of the current folder, or the only one that runs.
+    ///
+    /// # Errors
+    /// It does not run, or there are several.
+    pub(crate) fn running(&self, named: &[PathBuf]) -> Result<StateDir, Failure> {
+        if self.chosen.is_some() || !named.is_empty() {
+            let dir = self.of_manifests(named);
+            return match dir.holder() {
+                Some(_) => Ok(dir),
+                None => Err(Failure::no_supervisor(format!(
+                    "no supervisor runs on {}; `vitald up` or `vitald run` starts one",
+                    dir.path().display()
+                ))),
+            };
+        }
+        if let Some(dir) = self.here().into_iter().find(|dir| dir.holder().is_some()) {
+            return Ok(dir);
+        }
+        let mut others = self.all_running();
+        match (others.pop(), others.is_empty()) {
+            (None, _) => Err(Failure::no_supervisor(
+                "no supervisor runs, here or elsewhere; `vitald up` or `vitald run` starts one",
+            )),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                others.push(last);
+                let list = others.iter().map(|dir| format!("\n  --state-dir {}", dir.path().display()));
+                Err(Failure::no_supervisor(format!(
+                    "no supervisor of this folder runs, but several others do; name one:{}",
+                    list.collect::<String>()
+                )))
+            }
+        }
+    }
+
+    /// The state dir whose files a command wants to read, running or not.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn readable(&self, named: &[PathBuf]) -> Result<StateDir, Failure> {
+        self.running(named).or_else(|failure| {
+            let candidates = match self.chosen.is_some() || !named.is_empty() {
+                true => vec![self.of_manifests(named)],
+                false => self.here(),
+            };
+            candidates.into_iter().find(|dir| dir.path().join("logs").is_dir()).ok_or(failure)
+        })
+    }
+
+    /// The state dirs of the current folder: of its manifests, and of itself as a folder of manifests.
+    fn here(&self) -> Vec<StateDir> {
+        [self.cwd.join(DEFAULT_MANIFESTS), self.cwd.clone()]
+            .into_iter()
+            .filter(|folder| folder.is_dir())
+            .map(|folder| StateDir::new(self.base.join(folder_key(&folder))))
+            .collect()
+    }
+
+    /// All state dirs below the base whose lock is held, in name order.
+    fn all_running(&self) -> Vec<StateDir> {
+        let Ok(entries) = std::fs::read_dir(&self.base) else { return Vec::new() };
+        let mut dirs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        dirs.sort();
+        dirs.into_iter().map(StateDir::new).filter(|dir| dir.holder().is_some()).collect()
+    }
+}
+
+/// `FOLDER-HASH` of the folder that a manifest is in, or of a folder of manifests: for people the name, for
+/// uniqueness a hash of the canonical path.
+fn folder_key(path: &Path) -> String {
+    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = match canonical.is_dir() {
+        true => canonical.as_path(),
+        false => canonical.parent().unwrap_or(&canonical),
+    };
+    let name: String = folder
+        .file_name()
+        .map_or("root".into(), |name| name.to_string_lossy())
+        .chars()
+        .take(64)
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .collect();
+    let hash = fnv1a(folder.as_os_str().as_encoded_bytes());
+    format!("{name}-{:010x}", hash & 0xff_ffff_ffff)
+}
+
+/// FNV-1a, 64 bits: the same in every build, unlike the standard library's hasher.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    fn places(cwd: &Path) -> Places {
+        Places { cwd: cwd.to_owned(), base: cwd.join("state/vitald"), chosen: None }
+    }
+
+    #[test]
+    fn hashes_are_those_of_the_book() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_manifest_its_folder_and_a_way_around_mean_the_same() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("my app");
+        std::fs::create_dir_all(dir.join("sub")).unwrap();
+        std::fs::write(dir.join("a.yaml"), "").unwrap();
+        let key = folder_key(&dir);
+        assert_eq!(key, folder_key(&dir.join("a.yaml")));
+        assert_eq!(key, folder_key(&dir.join("sub/..")));
+        assert!(key.starts_with("my-app-") && key.len() == "my-app-".len() + 10, "{key}");
+        assert_ne!(key, folder_key(&dir.join("sub")));
+    }
+
+    #[test]
+    fn a_chosen_state_dir_wins() {
+        let chosen = Places { chosen: Some("/s".into()), ..places(Path::new("/")) };
+        assert_eq!(chosen.of_manifests(&["x".into()]).path(), Path::new("/s"));
+    }
+
+    #[test]
+    fn without_manifests_one_is_told_what_to_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let failure = places(temp.path()).manifests(&[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        std::fs::create_dir(temp.path().join("manifests")).unwrap();
+        assert_eq!(places(temp.path()).manifests(&[]).unwrap(), [PathBuf::from("manifests")]);
+    }
+
+    #[test]
+    fn the_supervisor_meant_is_that_of_the_folder_else_the_only_one() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("manifests")).unwrap();
+        let places = places(temp.path());
+        assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
+
+        let other = StateDir::new(places.base.join("other"));
+        let _other = other.lock().unwrap();
+        assert_eq!(places.running(&[]).unwrap(), other);
+
+        let third = StateDir::new(places.base.join("third"));
+        let _third = third.lock().unwrap();
+        let several = places.running(&[]).unwrap_err();
+        assert_eq!(several.exit, Exit::NoSupervisor);
+        assert!(several.text.contains("/other\n") && several.text.ends_with("/third"), "{}", several.text);
+
+        let own = places.of_manifests(&[]);
+        let _own = own.lock().unwrap();
+        assert_eq!(places.running(&[]).unwrap(), own);
+        assert_eq!(places.running(&["manifests".into()]).unwrap(), own);
+    }
+}
