@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -20,7 +21,7 @@ pub(crate) struct Cli {
     /// Where the supervisor keeps its state [default: one folder per folder of manifests, below
     /// $XDG_STATE_HOME/vitald]
     #[arg(long, global = true, value_name = "DIR", env = "VITALD_STATE_DIR", hide_env_values = true)]
-    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) state_dir: Option<OsString>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use vitald_core::registry::Registry;
 use vitald_core::spec::ComponentSpec;
-use vitald_manifest::LoadOptions;
+use vitald_manifest::{Diagnostics, LoadOptions};
 
 use crate::exit::{Exit, Failure};
 use crate::format::count;
@@ -20,8 +20,8 @@ pub(crate) fn load(paths: &[PathBuf], registry: &Registry) -> Result<Vec<Compone
     let options = LoadOptions { registry, env_path: env::var_os("PATH") };
     match vitald_manifest::load(paths, &options) {
         Ok(manifests) => {
-            for warning in &manifests.warnings {
-                output::note(&warning.render(colour));
+            if !manifests.warnings.is_empty() {
+                output::note(&Diagnostics(manifests.warnings).render(colour));
             }
             Ok(manifests.components)
         }

@@ -1,6 +1,7 @@
 //! Where manifests and state are: which supervisor a command means.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vitald_supervisor::StateDir;
@@ -26,15 +27,17 @@ impl Places {
     ///
     /// # Errors
     /// There is no current folder, or no home where state could be kept.
-    pub(crate) fn find(state_dir: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn find(state_dir: Option<OsString>) -> Result<Self, Failure> {
         let cwd =
             env::current_dir().map_err(|err| Failure::not(format!("the current folder is gone: {err}")))?;
-        let chosen = state_dir.filter(|dir| !dir.as_os_str().is_empty()).map(|dir| cwd.join(dir));
+        // An empty variable is none.
+        let chosen = state_dir.filter(|dir| !dir.is_empty()).map(|dir| cwd.join(dir));
         // The base directory specification: what is not absolute is to be ignored.
         let xdg = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
         let base = xdg
             .or_else(|| Some(env::home_dir()?.join(".local/state")))
             .filter(|dir| dir.is_absolute())
+            // Not needed then.
             .or_else(|| chosen.clone())
             .ok_or_else(|| {
                 Failure::not("there is no home directory to keep state in; name a folder with --state-dir")
@@ -78,34 +81,43 @@ impl Places {
     /// # Errors
     /// It does not run, or there are several.
     pub(crate) fn running(&self, named: &[PathBuf]) -> Result<StateDir, Failure> {
-        if self.chosen.is_some() || !named.is_empty() {
-            let dir = self.of_manifests(named);
-            return match dir.holder() {
-                Some(_) => Ok(dir),
-                None => Err(Failure::no_supervisor(format!(
-                    "no supervisor runs on {}; `vitald up` or `vitald run` starts one",
-                    dir.path().display()
-                ))),
+        self.find_running(named)?.ok_or_else(|| {
+            let place = match self.is_chosen(named) {
+                true => format!("on {}", self.of_manifests(named).path().display()),
+                false => "here or elsewhere".to_owned(),
             };
+            Failure::no_supervisor(format!(
+                "no supervisor runs {place}; `vitald up` or `vitald run` starts one"
+            ))
+        })
+    }
+
+    /// The same for a command that can do without.
+    ///
+    /// # Errors
+    /// There are several.
+    pub(crate) fn find_running(&self, named: &[PathBuf]) -> Result<Option<StateDir>, Failure> {
+        let is_running = |dir: &StateDir| dir.holder().is_some();
+        if self.is_chosen(named) {
+            return Ok(Some(self.of_manifests(named)).filter(is_running));
         }
-        if let Some(dir) = self.here().into_iter().find(|dir| dir.holder().is_some()) {
-            return Ok(dir);
+        if let Some(dir) = self.here().into_iter().find(is_running) {
+            return Ok(Some(dir));
         }
         let mut others = self.all_running();
-        match (others.pop(), others.is_empty()) {
-            (None, _) => Err(Failure::no_supervisor(
-                "no supervisor runs, here or elsewhere; `vitald up` or `vitald run` starts one",
-            )),
-            (Some(only), true) => Ok(only),
-            (Some(last), false) => {
-                others.push(last);
-                let list = others.iter().map(|dir| format!("\n  --state-dir {}", dir.path().display()));
-                Err(Failure::no_supervisor(format!(
-                    "no supervisor of this folder runs, but several others do; name one:{}",
-                    list.collect::<String>()
-                )))
-            }
+        if others.len() <= 1 {
+            return Ok(others.pop());
         }
+        let list: String =
+            others.iter().map(|dir| format!("\n  --state-dir {}", dir.path().display())).collect();
+        Err(Failure::no_supervisor(format!(
+            "no supervisor of this folder runs, but several others do; name one:{list}"
+        )))
+    }
+
+    /// Whether it was said which supervisor is meant.
+    fn is_chosen(&self, named: &[PathBuf]) -> bool {
+        self.chosen.is_some() || !named.is_empty()
     }
 
     /// The state dir whose files a command wants to read, running or not.
@@ -114,7 +126,7 @@ impl Places {
     /// There is none.
     pub(crate) fn readable(&self, named: &[PathBuf]) -> Result<StateDir, Failure> {
         self.running(named).or_else(|failure| {
-            let candidates = match self.chosen.is_some() || !named.is_empty() {
+            let candidates = match self.is_chosen(named) {
                 true => vec![self.of_manifests(named)],
                 false => self.here(),
             };

@@ -47,3 +47,70 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+    use vitald_client::{Client, Error};
+    use vitald_core::spec::ProbeRole;
+    use vitald_core::status::{ProbeState, Reason, State};
+    use vitald_manifest::LoadOptions;
+
+    const MANIFEST: &str = r#"
+apiVersion: vitald/v1
+kind: Component
+metadata: {name: sleeper}
+spec:
+  command: [sleep, "1000"]
+  readinessProbe: {exec: {command: ["true"]}, periodSeconds: 0.05}
+"#;
+
+    /// Manifest, supervisor, process, control API and client, all of them real.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_parts_work_together() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("sleeper.yaml"), MANIFEST).unwrap();
+        let registry = Arc::new(crate::builtin::registry());
+        let options = LoadOptions { registry: &registry, env_path: None };
+        let manifests = vitald_manifest::load(&[temp.path().to_owned()], &options).unwrap();
+        let state_dir = StateDir::new(temp.path().join("state"));
+        let lock = state_dir.lock().unwrap();
+        let supervisor = supervise(state_dir.clone(), lock, manifests.components, Arc::clone(&registry));
+        let control = vitald_control::serve(supervisor.clone(), &state_dir).await.unwrap();
+        let client = Client::connect(state_dir.path()).await.unwrap();
+
+        let mut events = client.events_follow(Some("sleeper")).await.unwrap();
+        let mut reasons = Vec::new();
+        while reasons.last().is_none_or(|reason| reason != "Ready") {
+            reasons.push(events.next().await.unwrap().unwrap().reason);
+        }
+        assert_eq!(reasons, ["Started", "Ready"]);
+        let sleeper = client.component("sleeper").await.unwrap();
+        assert!(sleeper.is_healthy() && sleeper.uptime().is_some() && sleeper.restart_count() == 0);
+        let answer = client.run_probe("sleeper", ProbeRole::Readiness).await.unwrap();
+        assert_eq!(answer.state, ProbeState::Success);
+
+        let stopped = client.stop(&["sleeper"]).await.unwrap();
+        assert_eq!((stopped[0].state, stopped[0].reason), (State::Stopped, Reason::StoppedByUser));
+        for (refused, code) in [
+            (client.describe("nobody").await.map(drop), 404),
+            (client.start(&["sleeper", "nobody"]).await.map(drop), 404),
+            (client.start(&[""; 0]).await.map(drop), 400),
+            (client.run_probe("sleeper", ProbeRole::Liveness).await.map(drop), 404),
+            (client.run_probe("sleeper", ProbeRole::Readiness).await.map(drop), 409),
+            (client.events(Some("nobody")).await.map(drop), 404),
+        ] {
+            assert!(matches!(refused, Err(Error::Refused { status, .. }) if status == code), "{refused:?}");
+        }
+
+        client.shutdown(vitald_client::ShutdownMode::Graceful).await.unwrap();
+        supervisor.finished().await;
+        control.stop().await;
+        while events.next().await.is_some() {}
+        supervisor.unlock();
+        assert!(!state_dir.socket().exists());
+        assert_eq!(state_dir.holder(), None);
+        assert!(matches!(client.status().await, Err(Error::NoSupervisor { .. })));
+    }
+}

@@ -1,5 +1,8 @@
 //! The client against a server that says what a supervisor would.
 
+// The lint knows tests from helpers, but not helpers of tests.
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use axum::body::{Body, Bytes};
@@ -64,9 +67,8 @@ async fn a_component_and_its_name_survive_the_way() {
         }
         detail
     };
-    let route = get(move |axum::extract::Path(name): axum::extract::Path<String>| async move {
-        Json(detail(name))
-    });
+    let route =
+        get(move |axum::extract::Path(name): axum::extract::Path<String>| async move { Json(detail(name)) });
     let (_dir, client) = supervisor(Router::new().route("/v1/components/{name}", route)).await;
 
     let component = client.component("we/b ?ü").await.unwrap();
@@ -98,9 +100,8 @@ async fn commands_carry_names_and_refusals_carry_reasons() {
 #[tokio::test]
 async fn probes_and_shutdown() {
     let answer = json!({"type": "liveness", "state": "Unknown", "message": "cannot ask", "latencyMs": 1.5});
-    let routes = Router::new()
-        .route("/v1/components/web/probes/liveness", post(async || Json(answer)))
-        .route(
+    let routes =
+        Router::new().route("/v1/components/web/probes/liveness", post(async || Json(answer))).route(
             "/v1/shutdown",
             post(async |Json(body): Json<Value>| {
                 assert_eq!(body, json!({"mode": "now"}));

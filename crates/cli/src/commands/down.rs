@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use vitald_client::ShutdownMode;
+use vitald_supervisor::StateDir;
 
 use crate::cli::Selector;
 use crate::exit::{Exit, Failure, Outcome};
@@ -13,14 +14,9 @@ use crate::{output, reach};
 
 /// Ends a supervisor and all its components, and waits until it is gone.
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
-    let state_dir = match places.running(&args.filename) {
-        Ok(state_dir) => state_dir,
-        // Which of several is meant, nobody knows.
-        Err(failure) if failure.text.contains('\n') => return Err(failure),
-        Err(_) => {
-            output::line("no supervisor is running; nothing to stop")?;
-            return Ok(Exit::Done);
-        }
+    let Some(state_dir) = places.find_running(&args.filename)? else {
+        output::line("no supervisor is running; nothing to stop")?;
+        return Ok(Exit::Done);
     };
     match stop(&state_dir).await {
         Ok(running) => output::line(format!("stopping {} …", count(running, "component")))?,
@@ -35,7 +31,7 @@ pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     Ok(Exit::Done)
 }
 
-async fn stop(state_dir: &vitald_supervisor::StateDir) -> Result<usize, Failure> {
+async fn stop(state_dir: &StateDir) -> Result<usize, Failure> {
     let client = reach::connect(state_dir).await?;
     let running = client.status().await?.components.iter().filter(|c| c.pid.is_some()).count();
     client.shutdown(ShutdownMode::Graceful).await?;

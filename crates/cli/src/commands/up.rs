@@ -21,92 +21,112 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// Starts a supervisor in the background, if there is none, and waits until all is ready.
 pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
-    let deadline = Instant::now() + Duration::from_secs_f64(args.timeout);
     let paths = places.manifests(&args.manifests.filename)?;
     manifests::load(&paths, &builtin::registry())?;
     let state_dir = places.of_manifests(&paths);
-
-    let mut detached = None;
-    if let Some(pid) = state_dir.holder() {
-        output::line(already_up(pid))?;
-    } else {
-        let absolute: Vec<PathBuf> = paths.iter().map(|path| places.absolute(path)).collect();
-        detached = Some(detach::start(&absolute, &state_dir)?);
-    }
-    let client = connect(&state_dir, &mut detached, deadline).await?;
-    wait_until_ready(&client, &mut detached, deadline, args.timeout).await
-}
-
-fn already_up(pid: u32) -> String {
-    format!("already up (pid {pid}); changed manifests take effect after `vitald down` and `vitald up`")
-}
-
-/// Waits until the supervisor listens.
-async fn connect(
-    state_dir: &StateDir,
-    detached: &mut Option<Detached>,
-    deadline: Instant,
-) -> Result<Client, Failure> {
+    let mut up = Attempt {
+        manifests: paths.iter().map(|path| places.absolute(path)).collect(),
+        deadline: Instant::now() + Duration::from_secs_f64(args.timeout),
+        timeout: args.timeout,
+        child: None,
+        told: false,
+        state_dir,
+    };
     loop {
-        match Client::connect(state_dir.path()).await {
-            Ok(client) => return Ok(client),
-            Err(Error::NoSupervisor { .. }) => {}
-            Err(err) => return Err(err.into()),
+        let client = up.connect().await?;
+        if let Some(outcome) = up.wait_until_ready(&client).await? {
+            return Ok(outcome);
         }
-        if let Some(child) = detached
-            && let Some(code) = child.exit_code()
-        {
-            // Somebody else's `up` was faster: theirs is as good as ours.
-            match state_dir.holder() {
-                Some(pid) if code == 3 => {
-                    output::line(already_up(pid))?;
-                    *detached = None;
-                }
-                _ => return Err(died(child, code)),
-            }
-        }
-        if Instant::now() >= deadline {
-            return Err(Failure::not("the supervisor does not answer yet; the time is up"));
-        }
-        sleep(PERIOD).await;
     }
 }
 
-/// Waits until nothing is left to wait for.
-async fn wait_until_ready(
-    client: &Client,
-    detached: &mut Option<Detached>,
+/// One `vitald up`.
+struct Attempt {
+    /// Absolute.
+    manifests: Vec<PathBuf>,
+    state_dir: StateDir,
     deadline: Instant,
     timeout: f64,
-) -> Outcome {
-    let mut progress = Progress::new();
-    loop {
-        let status = match (client.status().await, detached.as_mut()) {
-            (Ok(status), _) => status,
-            (Err(err), Some(child)) => {
-                sleep(PERIOD).await;
-                return Err(child.exit_code().map_or_else(|| err.into(), |code| died(child, code)));
+    /// The supervisor that we have started; `None` while there is somebody else's.
+    child: Option<Detached>,
+    /// Whether it was said that there is somebody else's.
+    told: bool,
+}
+
+impl Attempt {
+    /// Waits until a supervisor listens; starts one when nobody holds the state dir.
+    async fn connect(&mut self) -> Result<Client, Failure> {
+        loop {
+            match Client::connect(self.state_dir.path()).await {
+                Ok(client) => {
+                    if self.child.is_none() {
+                        self.tell_already_up()?;
+                    }
+                    return Ok(client);
+                }
+                Err(Error::NoSupervisor { .. }) => {}
+                Err(err) => return Err(err.into()),
             }
-            (Err(err), None) => return Err(err.into()),
-        };
-        progress.show(&status)?;
-        if status.components.iter().all(ComponentStatus::is_settled) {
-            output::line(all_ready(&status))?;
-            return Ok(Exit::Done);
-        }
-        let why = if progress::is_hopeless(&status) {
-            "some components have failed for good".to_owned()
-        } else if Instant::now() >= deadline {
-            format!("not everything is ready after {timeout} s")
-        } else {
+            match &mut self.child {
+                // Whoever holds it is just beginning, or ending: we are here for the next then.
+                None if self.state_dir.holder().is_some() => {}
+                None => self.child = Some(detach::start(&self.manifests, &self.state_dir)?),
+                Some(child) => match child.exit_code() {
+                    None => {}
+                    // Somebody else was faster: theirs is as good as ours.
+                    Some(3) => self.child = None,
+                    Some(code) => return Err(died(child, code)),
+                },
+            }
+            if Instant::now() >= self.deadline {
+                let timeout = self.timeout;
+                return Err(Failure::not(format!("the supervisor does not answer after {timeout} s")));
+            }
             sleep(PERIOD).await;
-            continue;
-        };
-        return Err(Failure::not(format!(
-            "{why}; the supervisor (pid {}) goes on:{}",
-            status.supervisor.pid,
-            progress::not_ready(&status)
-        )));
+        }
+    }
+
+    /// Waits until nothing is left to wait for; `None` if somebody else's supervisor has gone meanwhile.
+    async fn wait_until_ready(&mut self, client: &Client) -> Result<Option<Exit>, Failure> {
+        let mut progress = Progress::new();
+        loop {
+            let status = match (client.status().await, &mut self.child) {
+                (Ok(status), _) => status,
+                (Err(_), None) => return Ok(None),
+                (Err(err), Some(child)) => {
+                    sleep(PERIOD).await;
+                    return Err(child.exit_code().map_or_else(|| err.into(), |code| died(child, code)));
+                }
+            };
+            progress.show(&status)?;
+            if status.components.iter().all(ComponentStatus::is_settled) {
+                output::line(all_ready(&status))?;
+                return Ok(Some(Exit::Done));
+            }
+            let why = if progress::is_hopeless(&status) {
+                "some components have failed for good".to_owned()
+            } else if Instant::now() >= self.deadline {
+                format!("not everything is ready after {} s", self.timeout)
+            } else {
+                sleep(PERIOD).await;
+                continue;
+            };
+            return Err(Failure::not(format!(
+                "{why}; the supervisor (pid {}) goes on:{}",
+                status.supervisor.pid,
+                progress::not_ready(&status)
+            )));
+        }
+    }
+
+    fn tell_already_up(&mut self) -> Result<(), Failure> {
+        if let Some(pid) = self.state_dir.holder().filter(|_| !self.told) {
+            self.told = true;
+            output::line(format!(
+                "already up (pid {pid}); changed manifests take effect after `vitald down` and `vitald up`"
+            ))?;
+        }
+        Ok(())
     }
 }
 
