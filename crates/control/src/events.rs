@@ -14,7 +14,11 @@ use vitald_core::status::{EventRecord, EventType};
 type Follow = (broadcast::Receiver<EventRecord>, CancellationToken);
 
 /// Recent events, then, if asked to follow, those to come, until the server ends.
-pub(crate) fn ndjson(recent: Vec<EventRecord>, follow: Option<Follow>, component: Option<String>) -> Response {
+pub(crate) fn ndjson(
+    recent: Vec<EventRecord>,
+    follow: Option<Follow>,
+    component: Option<String>,
+) -> Response {
     let lines = events(recent, follow).filter_map(move |event| {
         let wanted = component.as_ref().is_none_or(|name| *name == event.component || is_gap(&event));
         std::future::ready(wanted.then(|| line(&event)))

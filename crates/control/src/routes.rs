@@ -45,7 +45,10 @@ async fn status(State(api): State<Api>) -> Json<Status> {
     Json(api.supervisor.status())
 }
 
-async fn describe(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<ComponentDetail>, Refusal> {
+async fn describe(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<ComponentDetail>, Refusal> {
     Ok(Json(api.supervisor.describe(&name)?))
 }
 

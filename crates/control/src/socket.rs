@@ -94,7 +94,8 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
 
         let short = format!("/proc/self/fd/{}/vitald.sock", file.folder.as_raw_fd());
-        let (accepted, connected) = tokio::join!(PeerChecked(listener).accept_once(), UnixStream::connect(short));
+        let (accepted, connected) =
+            tokio::join!(PeerChecked(listener).accept_once(), UnixStream::connect(short));
         connected.unwrap();
         drop(accepted);
         drop(file);
