@@ -3,20 +3,18 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
 use tokio::net::unix::pipe::Receiver;
 use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, MAX_EXEC_OUTPUT, StartError};
 
-use crate::child::Child;
 use crate::environment::{Environment, expand_with};
 use crate::launch::{Launch, ProcessSettings, system};
 use crate::restarter::{Component, blocking};
-use crate::spawn::Newborn;
-use crate::tree::{Root, Tree};
+use crate::unclaimed::Unclaimed;
 use crate::{mark, procfs};
 
 /// Killed commands that may be on their way out at once. More are not started: these do not die, and
@@ -32,7 +30,8 @@ const MOST_DYING: usize = 8;
 /// `$(NAME)` in the command stands for what NAME is in its environment, as in Kubernetes.
 pub struct LocalExecutor {
     place: Place,
-    dying: Arc<AtomicUsize>,
+    /// Held once more by each command that was killed and is not gone yet.
+    dying: Arc<()>,
 }
 
 #[derive(Clone)]
@@ -70,22 +69,16 @@ impl LocalExecutor {
 #[async_trait]
 impl Executor for LocalExecutor {
     async fn exec(&self, request: ExecRequest) -> Result<ExecOutput, StartError> {
-        if self.dying.load(Ordering::Relaxed) >= MOST_DYING {
+        if Arc::strong_count(&self.dying) > MOST_DYING {
             return Err(system(
                 "starting a command",
                 format!("{MOST_DYING} earlier ones were killed and have not died"),
             ));
         }
-        let mark = format!("{}-{}", procfs::own_pid(), next_number());
-        let entry = format!("{}={mark}", mark::EXEC);
-        let place = self.place.clone();
-        let (newborn, output) = blocking(move || launch(&place, &request, mark)).await?;
-        let child = Child::new(newborn).map_err(|err| system("watching the command", err))?;
-        let child = Arc::new(child);
-        let tree = Arc::new(Tree::new(Root::Child(Arc::clone(&child)), vec![entry], None));
-        let running = Running { child, tree, done: false, dying: Arc::clone(&self.dying) };
+        let (place, dying) = (self.place.clone(), Arc::downgrade(&self.dying));
+        let (running, output) = blocking(move || launch(&place, &request, dying)).await?;
         let output = Receiver::from_owned_fd(output).map_err(|err| system("reading its output", err))?;
-        running.finish(output).await
+        Ok(finish(running, &output).await)
     }
 }
 
@@ -94,7 +87,7 @@ fn next_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn launch(place: &Place, request: &ExecRequest, mark: String) -> Result<(Newborn, OwnedFd), StartError> {
+fn launch(place: &Place, request: &ExecRequest, dying: Weak<()>) -> Result<(Unclaimed, OwnedFd), StartError> {
     let (dir, mut environment, settings) = match place {
         Place::Fixed { dir, environment, settings } => (dir.as_path(), environment.clone(), settings.clone()),
         Place::Component(component) => {
@@ -105,6 +98,8 @@ fn launch(place: &Place, request: &ExecRequest, mark: String) -> Result<(Newborn
         let value = expand_with(value, &environment);
         environment.insert(name.clone(), value);
     }
+    let mark = format!("{}-{}", procfs::own_pid(), next_number());
+    let entry = format!("{}={mark}", mark::EXEC);
     environment.insert(mark::EXEC.to_owned(), mark);
     let dir = request.working_dir.as_ref().map_or_else(|| dir.to_owned(), |within| dir.join(within));
     let (read, write) = io::pipe().map_err(|err| system("making a pipe", err))?;
@@ -118,57 +113,34 @@ fn launch(place: &Place, request: &ExecRequest, mark: String) -> Result<(Newborn
         lock: None,
     }
     .start()?;
-    Ok((newborn, read.into()))
+    let running = Unclaimed::new(newborn, vec![entry], None, dying)
+        .map_err(|err| system("watching the command", err))?;
+    Ok((running, read.into()))
 }
 
-/// A command that is being executed; killed as a whole when it is dropped before its end.
-struct Running {
-    child: Arc<Child>,
-    tree: Arc<Tree>,
-    done: bool,
-    dying: Arc<AtomicUsize>,
-}
-
-impl Running {
-    async fn finish(mut self, output: Receiver) -> Result<ExecOutput, StartError> {
-        let mut kept = Kept::default();
-        let exit = {
-            let exited = self.child.exited();
-            tokio::pin!(exited);
-            let mut open = true;
-            loop {
-                tokio::select! {
-                    exit = &mut exited => break exit,
-                    readable = output.readable(), if open => open = readable.is_ok() && kept.read(&output),
+/// Waits for the end of a command and gathers its output.
+async fn finish(running: Unclaimed, output: &Receiver) -> ExecOutput {
+    let mut kept = Kept::default();
+    let exit = {
+        let exited = running.child().exited();
+        tokio::pin!(exited);
+        let mut open = true;
+        loop {
+            tokio::select! {
+                exit = &mut exited => break exit,
+                readable = output.readable(), if open => {
+                    open = readable.is_ok() && kept.read(|buffer| output.try_read(buffer));
                 }
             }
-        };
-        // What it left in its group may write on for ever.
-        let _ = self.child.signal_group(Signal::SIGKILL);
-        kept.read(&output);
-        self.child.reap();
-        self.done = true;
-        Ok(ExecOutput { exit, output: kept.text() })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.done {
-            return;
         }
-        // There is nobody to tell if it fails; it is tried again while something is left.
-        let _ = self.tree.kill();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (child, tree, dying) = (Arc::clone(&self.child), Arc::clone(&self.tree), Arc::clone(&self.dying));
-        dying.fetch_add(1, Ordering::Relaxed);
-        runtime.spawn(async move {
-            child.exited().await;
-            tree.empty().await;
-            child.reap();
-            dying.fetch_sub(1, Ordering::Relaxed);
-        });
-    }
+    };
+    let (child, _) = running.claim();
+    // What it left in its group may write on for ever.
+    let _ = child.signal_group(Signal::SIGKILL);
+    // Past tokio, which may not have heard yet that there is something.
+    kept.read(|buffer| Ok(rustix::io::read(output, buffer)?));
+    child.reap();
+    ExecOutput { exit, output: kept.text() }
 }
 
 /// The first bytes of an output.
@@ -178,10 +150,10 @@ struct Kept(Vec<u8>);
 impl Kept {
     /// Reads what is there, as much as a pipe can hold; keeps the first of it. False once nobody can write
     /// any more.
-    fn read(&mut self, output: &Receiver) -> bool {
+    fn read(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> bool {
         let mut buffer = [0; 16 * 1024];
         for _ in 0..64 {
-            match output.try_read(&mut buffer) {
+            match read(&mut buffer) {
                 Ok(0) => return false,
                 Ok(count) => {
                     let room = MAX_EXEC_OUTPUT - self.0.len();

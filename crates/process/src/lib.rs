@@ -25,6 +25,7 @@ mod reaper;
 mod restarter;
 mod run;
 mod tree;
+mod unclaimed;
 
 mod child;
 mod pidfd;

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use vitald_core::restarter::ProcessIdentity;
 
@@ -26,7 +28,13 @@ pub struct Stat {
     pub threads: i64,
     /// When it started, in clock ticks since boot.
     pub start_time: u64,
+    /// Whether it is in the midst of execve(2), and has no environment for the moment. Not to be told where
+    /// its environment may not be read.
+    pub between_programs: bool,
 }
+
+/// A kernel thread, among the flags of a process: `include/linux/sched.h`.
+const PF_KTHREAD: u64 = 0x0020_0000;
 
 impl Stat {
     /// Whether it has ended and only waits to be reaped.
@@ -78,6 +86,9 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
         session: field(6)?.parse().ok()?,
         threads: field(20)?.parse().ok()?,
         start_time: field(22)?.parse().ok()?,
+        between_programs: field(51) == Some("0")
+            && field(9)?.parse::<u64>().ok()? & PF_KTHREAD == 0
+            && field(3) != Some("Z"),
     })
 }
 
@@ -124,10 +135,25 @@ pub fn own_pid() -> i32 {
     std::process::id().cast_signed()
 }
 
+/// For a moment in execve(2), which may last on a busy machine, the old environment is gone and the new one
+/// not yet there.
+const EXEC_TRIES: u32 = 100;
+const EXEC_PAUSE: Duration = Duration::from_millis(1);
+
 /// Whether the environment that a process was started with has all of `entries` (`NAME=value`). False
 /// where it may not be read.
 pub fn environment_has(pid: i32, entries: &[String]) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    let read = || fs::read(format!("/proc/{pid}/environ")).ok();
+    let mut environment = read();
+    for _ in 0..EXEC_TRIES {
+        if environment.as_ref().is_none_or(|e| !e.is_empty()) || stat(pid).is_none_or(|s| !s.between_programs)
+        {
+            break;
+        }
+        thread::sleep(EXEC_PAUSE);
+        environment = read();
+    }
+    let environment = environment.unwrap_or_default();
     entries.iter().all(|wanted| environment.split(|b| *b == 0).any(|entry| entry == wanted.as_bytes()))
 }
 

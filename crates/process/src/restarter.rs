@@ -11,14 +11,13 @@ use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
 use vitald_core::spec::ProcessSpec;
 
-use crate::child::Child;
 use crate::environment::{self, Environment};
 use crate::executor::LocalExecutor;
 use crate::launch::{Launch, ProcessSettings, system};
 use crate::lock::{Attempt, LockFile};
 use crate::run::Run;
 use crate::spawn::Newborn;
-use crate::tree::{Root, Tree};
+use crate::unclaimed::Unclaimed;
 use crate::{leftovers, log, mark};
 
 /// Where the files of one component lie. Folders that are missing are made (0700).
@@ -121,11 +120,13 @@ impl Restarter for ProcessRestarter {
         let held = self.occupy(&lock).await?;
         let component = Arc::clone(&self.component);
         let mark = mark::of_run(&component.name, &lock.instance(), run);
-        let entries = mark::entries(&mark);
-        let (newborn, log_offset) = blocking(move || component.launch(&mark, held)).await?;
-        let child = Child::new(newborn).map_err(|err| system("watching the new process", err))?;
-        let child = Arc::new(child);
-        let tree = Tree::new(Root::Child(Arc::clone(&child)), entries, Some(lock));
+        let (started, log_offset) = blocking(move || {
+            let (newborn, log_offset) = component.launch(&mark, held)?;
+            let started = Unclaimed::new(newborn, mark::entries(&mark), Some(lock), Weak::new());
+            Ok((started.map_err(|err| system("watching the new process", err))?, log_offset))
+        })
+        .await?;
+        let (child, tree) = started.claim();
         let run = Arc::new(Run::new(child, tree, log_offset));
         *current = Arc::downgrade(&run);
         Ok(run)

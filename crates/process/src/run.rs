@@ -19,8 +19,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(child: Arc<Child>, tree: Tree, log_offset: u64) -> Self {
-        Self { child, tree: Arc::new(tree), log_offset, gone: AtomicBool::new(false) }
+    pub(crate) fn new(child: Arc<Child>, tree: Arc<Tree>, log_offset: u64) -> Self {
+        Self { child, tree, log_offset, gone: AtomicBool::new(false) }
     }
 
     fn is_gone(&self) -> bool {

@@ -17,7 +17,7 @@ use std::sync::Once;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, chdir, fork, setgid, setgroups, setsid, setuid};
@@ -132,6 +132,8 @@ impl Newborn {
 impl Drop for Newborn {
     fn drop(&mut self) {
         if !self.kept {
+            // Its group, too, if it has come to be one.
+            let _ = killpg(self.pid, Signal::SIGKILL);
             let _ = kill(self.pid, Signal::SIGKILL);
             let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
             while waitid(Id::Pid(self.pid), ended) == Err(Errno::EINTR) {}

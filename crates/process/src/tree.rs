@@ -21,6 +21,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Looks in a row that find nothing before nothing is believed: a process that forks and ends while one
 /// look goes through `/proc` can escape it.
 const QUIET_LOOKS: u32 = 2;
+/// Looks that find nobody who holds the lock, before it is believed that somebody beyond sight does.
+const UNSEEN_LOOKS: u32 = 100;
+const UNSEEN_PAUSE: Duration = Duration::from_millis(10);
 /// Most processes to wait for at once, each by a descriptor.
 const MOST_WAITED_FOR: usize = 256;
 /// Rounds of stopping, and of killing, after which what forks on is left to the next look.
@@ -140,13 +143,18 @@ impl Tree {
 
     /// Waits until nothing is left.
     pub(crate) async fn empty(self: &Arc<Self>) {
-        let mut quiet = 0;
+        let (mut quiet, mut unseen) = (0, 0);
         while quiet < QUIET_LOOKS {
             let tree = Arc::clone(self);
             match spawn_blocking(move || tree.look_after_kill()).await {
+                // Something moves faster than we look, or a child of ours is about to exec.
+                Ok(Ok(left)) if left.is_empty() && unseen < UNSEEN_LOOKS && self.lock_is_held() => {
+                    unseen += 1;
+                    tokio::time::sleep(UNSEEN_PAUSE).await;
+                }
                 Ok(Ok(left)) if left.is_empty() => quiet += 1,
                 Ok(Ok(left)) => {
-                    quiet = 0;
+                    (quiet, unseen) = (0, 0);
                     let _ = tokio::time::timeout(LOOK_AGAIN, all_ended(left)).await;
                 }
                 // Not knowing is not emptiness.
@@ -177,6 +185,10 @@ impl Tree {
             .leader(&self.root)
             .is_some_and(|leader| [process.pid, process.group, process.session].contains(&leader));
         of_leader || guard(&self.known).get(&process.pid) == Some(&process.start_time)
+    }
+
+    fn lock_is_held(&self) -> bool {
+        self.lock.as_ref().is_some_and(LockFile::is_held)
     }
 
     fn is_marked(&self, process: &Stat) -> bool {

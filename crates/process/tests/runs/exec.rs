@@ -129,9 +129,23 @@ async fn a_command_that_is_dropped_is_killed_with_all_its_descendants() {
 #[tokio::test]
 async fn many_timeouts_in_a_row_pile_up_nothing() {
     let executor = LocalExecutor::here().unwrap();
-    for _ in 0..30 {
-        let command = executor.exec(sh("sleep 1000"));
-        assert!(tokio::time::timeout(Duration::from_millis(20), command).await.is_err());
+    let bed = Bed::new(&["true"]);
+    let file = bed.path("pids");
+    // Some are dropped while they are being started.
+    for timeout in (0..30).map(Duration::from_millis) {
+        let script = format!("echo $$ >> {0}; sleep 1000 & echo $! >> {0}; wait", file.display());
+        let _ = tokio::time::timeout(timeout, executor.exec(sh(&script))).await;
     }
-    within("a command after them", executor.exec(sh("true"))).await.unwrap();
+    let living = || -> Vec<i32> {
+        let pids = std::fs::read_to_string(&file).unwrap_or_default();
+        pids.lines().map(|pid| pid.parse().unwrap()).filter(|pid| is_alive(*pid)).collect()
+    };
+    eventually("all are gone", || living().is_empty()).await;
+    let after = async {
+        while executor.exec(sh("true")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("a command after them", after).await;
+    assert_eq!(living(), [0; 0]);
 }
