@@ -202,7 +202,9 @@ impl Driver {
         let (watched, mailbox) = (Arc::clone(&handle), self.mailbox.clone());
         tasks.spawn(async move {
             let exit = watched.exited().await;
-            let leftovers = watched.is_alive();
+            let tree = Arc::clone(&watched);
+            // Reads /proc. Where that fails, the run is not said to be over.
+            let leftovers = tokio::task::spawn_blocking(move || tree.is_alive()).await.unwrap_or(true);
             let _ = mailbox.send(Message::Report(Report { run, what: Observed::Exited { exit, leftovers } }));
             if leftovers {
                 watched.gone().await;

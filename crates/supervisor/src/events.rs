@@ -31,10 +31,7 @@ impl Events {
     pub(crate) fn add(&self, component: &str, notice: &Notice) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = format!("{:?}", notice.reason);
-        let last = recent.iter().rposition(|event| event.component == component);
-        let repeated = last.filter(|i| {
-            recent.get(*i).is_some_and(|event| event.reason == reason && event.message == notice.message)
-        });
+        let repeated = repeated(&recent, component, &reason, &notice.message);
         let count = repeated.and_then(|i| recent.remove(i)).map_or(1, |event| event.count + 1);
         let event = EventRecord {
             time: rfc3339(self.clock.wall()),
@@ -66,4 +63,17 @@ impl Events {
         events.reverse();
         events
     }
+}
+
+/// Where the component's event of the same words is, if nothing that tells of another time lies between.
+fn repeated(recent: &VecDeque<EventRecord>, component: &str, reason: &str, message: &str) -> Option<usize> {
+    for (i, event) in recent.iter().enumerate().rev().filter(|(_, event)| event.component == component) {
+        if event.reason == reason && event.message == message {
+            return Some(i);
+        }
+        if matches!(event.reason.as_str(), "Started" | "Restarted" | "Ready" | "Exited" | "Killing") {
+            return None;
+        }
+    }
+    None
 }

@@ -68,11 +68,10 @@ impl HealthProbe for Guarded {
                 if late > starved_after(cx.timeout) {
                     let late = late.as_secs_f64();
                     return ProbeResult::unknown(format!(
-                        "{}: no answer, but the machine slept or was too busy for {late:.1} s to tell why",
-                        self.key
+                        "no answer, but the machine slept or was too busy for {late:.1} s to tell why"
                     ));
                 }
-                ProbeResult::failure(format!("{}: no answer within {} s", self.key, cx.timeout.as_secs_f64()))
+                ProbeResult::failure(format!("no answer within {} s", cx.timeout.as_secs_f64()))
             }
         }
     }

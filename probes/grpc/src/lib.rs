@@ -127,6 +127,10 @@ impl HealthProbe for GrpcProbe {
             }
             Ok(ServingStatus::Unknown) => ProbeResult::failure(format!("{server} answers UNKNOWN{about}")),
             Ok(ServingStatus::ServiceUnknown) => ProbeResult::failure(self.knows_no_service(&server)),
+            // tonic keeps the deadline that it passes on, and may be ahead of our caller by a hair.
+            Err(status) if status.source().is_some_and(|err| err.is::<tonic::TimeoutExpired>()) => {
+                ProbeResult::failure(format!("no answer within {} s", cx.timeout.as_secs_f64()))
+            }
             Err(status) => self.no_status(&server, &status),
         }
     }

@@ -201,7 +201,10 @@ impl Lifecycle {
         }
         self.was_ready = ready;
         if ready {
-            self.say(EventReason::Ready, "ready".into());
+            // Without a probe that says so, `started` has said it already.
+            if self.spec.startup_probe.is_some() || self.spec.readiness_probe.is_some() {
+                self.say(EventReason::Ready, "ready".into());
+            }
         } else if let Phase::Up(up) = &self.phase {
             let why = up.readiness.as_ref().and_then(Prober::last).map_or("", |answer| &answer.message);
             let message = format!("not ready any more: {why}");
