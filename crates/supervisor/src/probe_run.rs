@@ -61,7 +61,7 @@ impl HealthProbe for Guarded {
         match tokio::time::timeout(cx.timeout, check).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => {
-                ProbeResult::unknown(format!("the {} probe panicked: {}", self.key, text(&panic)))
+                ProbeResult::unknown(format!("the {} probe panicked: {}", self.key, text(&*panic)))
             }
             Err(_elapsed) => {
                 let late = self.clock.now().since(deadline);
