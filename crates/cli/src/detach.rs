@@ -33,6 +33,9 @@ pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detac
     let file = open_log(state_dir.path(), &log)
         .map_err(|err| Failure::not(format!("cannot write {}: {err}", log.display())))?;
     let begin = || -> io::Result<(u64, Child)> {
+        // The supervisor gets nothing but its stdio: a pipe or a lock of our caller's that it kept open would
+        // keep others waiting for as long as it lives.
+        close_fds::set_fds_cloexec(3, &[]);
         let start = file.metadata()?.len();
         // Still there under this name when the file has been replaced by a newer build.
         let program = env::current_exe().ok().filter(|path| path.exists());
