@@ -58,6 +58,9 @@ pub(crate) fn key_of(tree: &Tree, id: NodeId) -> Range<usize> {
     }
 }
 
+/// More mistakes than this help nobody.
+const MOST: usize = 500;
+
 struct Checker<'a> {
     tree: &'a Tree,
     root: &'a Json,
@@ -69,6 +72,9 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     /// Checks a value. `outer` is the schema as the field has it, with its description and default.
     fn value(&mut self, id: NodeId, schema: &'a Json, outer: &'a Json) {
+        if self.mistakes.len() >= MOST {
+            return;
+        }
         let schema = self.resolve(schema);
         let Some(object) = schema.as_object() else { return };
         if let Some(Json::Array(all)) = object.get("allOf") {
@@ -185,7 +191,8 @@ impl<'a> Checker<'a> {
             .filter(|(_, property)| !hints::forbidden(property))
             .map(|(name, _)| name.as_str())
             .collect();
-        let is_there = |name: &str| entries.iter().any(|(key, _)| key == name);
+        let keys: HashSet<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+        let is_there = |name: &str| keys.contains(name);
         // What a misspelt field was meant for is not missing as well.
         let mut meant: Vec<&str> = Vec::new();
         let mut stray = false;
@@ -200,7 +207,7 @@ impl<'a> Checker<'a> {
                 Some(property) => self.value(*child, property, property),
                 None => match schema.get("additionalProperties") {
                     Some(Json::Bool(false)) => {
-                        let suggestion = self.unknown(*child, key, &known, &is_there);
+                        let suggestion = self.unknown(*child, key, &known, &is_there, choice.as_deref());
                         stray |= suggestion.is_none();
                         meant.extend(suggestion);
                     }
@@ -256,16 +263,26 @@ impl<'a> Checker<'a> {
         key: &str,
         known: &[&'a str],
         is_there: &dyn Fn(&str) -> bool,
+        choice: Option<&[&str]>,
     ) -> Option<&'a str> {
+        if self.mistakes.len() >= MOST {
+            self.faulty.insert(id);
+            return None;
+        }
         let suggestion = nearest(key, known.iter().copied().filter(|name| !is_there(name)));
         let mut mistake =
             Mistake::new(Code::UnknownField, self.tree.path(id), "unknown field").at(key_of(self.tree, id));
         if let Some(name) = suggestion {
             mistake = mistake.label("no such field here").help(did_you_mean(name));
         } else {
-            let mut known = known.to_vec();
+            // What has settings of its own was meant to be one of the handlers.
+            let parts = matches!(self.tree.value(id), Value::Map(_) | Value::Null);
+            let (label, mut known) = match choice.filter(|_| parts) {
+                Some(choice) => ("no handler has this name", choice.to_vec()),
+                None => ("no such field here", known.to_vec()),
+            };
             known.sort_unstable();
-            mistake = mistake.label("no such field here");
+            mistake = mistake.label(label);
             mistake = match &known[..] {
                 [] => mistake.help("no field is known here"),
                 known => mistake.help(format!("known here: {}", list(known, "and"))),

@@ -111,8 +111,13 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, D
             diagnostics.push(diagnostic);
         }
     }
-    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+    let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    if diagnostics.len() > MOST {
+        // Nobody is refused for a warning: errors go before them where not all are kept.
+        diagnostics.retain(|diagnostic| !refused || diagnostic.severity == Severity::Error);
         diagnostics.truncate(MOST);
+    }
+    if refused {
         return Err(Diagnostics(diagnostics));
     }
     let components = documents.into_iter().filter_map(|document| document.model).collect();

@@ -22,6 +22,8 @@ pub(crate) struct Modeller<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) file: &'a File,
     pub(crate) registry: &'a Registry,
+    /// Whether some port is wrong: a name that a probe does not find may be that port's.
+    pub(crate) ports_are_faulty: bool,
     pub(crate) mistakes: Vec<Mistake>,
 }
 

@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Mistake};
 use crate::model::{Modeller, seconds};
 use crate::nearest::{did_you_mean, list, nearest};
 use crate::schema::COMBINATORS;
-use crate::tree::{NodeId, Tree, Value, push_key};
+use crate::tree::{NodeId, Value, push_key};
 use crate::typed::{self, Unread};
 use crate::types::Timing;
 
@@ -99,9 +99,7 @@ impl Modeller<'_> {
     /// Puts what a probe's own crate says about its configuration where it belongs.
     fn spec_error(&mut self, handler: NodeId, err: SpecError) {
         let tree = self.tree;
-        // A port that is named wrongly in `ports` is told there.
-        let ports = tree.get(Tree::ROOT, "spec").and_then(|spec| tree.get(spec, "ports"));
-        if err.kind == SpecErrorKind::NotFound && ports.is_some_and(|ports| tree.any_faulty(ports)) {
+        if err.kind == SpecErrorKind::NotFound && self.ports_are_faulty {
             return;
         }
         let id = tree.locate(handler, &err.path);

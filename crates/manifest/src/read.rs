@@ -1,6 +1,6 @@
 //! YAML text to trees: one for each document that is whole, and a mistake for each that is not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options};
@@ -345,6 +345,8 @@ impl<'t> Builder<'t> {
         };
         let Value::Map(mut children) = self.tree.value(id).clone() else { return Ok(()) };
         children.retain(|child| *child != merge);
+        let keys = children.iter().filter_map(|child| self.tree.key(*child));
+        let mut keys: HashSet<String> = keys.map(str::to_owned).collect();
         for source in sources {
             if !matches!(self.tree.value(source), Value::Map(_)) {
                 return Err(fatal(
@@ -356,7 +358,7 @@ impl<'t> Builder<'t> {
             let inherited: Vec<(String, NodeId)> =
                 self.tree.entries(source).map(|(key, child)| (key.to_owned(), child)).collect();
             for (key, child) in inherited {
-                if !children.iter().any(|own| self.tree.key(*own) == Some(&key)) {
+                if keys.insert(key) {
                     // Nothing else hangs on the source: an alias was copied when it was met.
                     if let Place::Key { parent, .. } = &mut self.tree.node_mut(child).place {
                         *parent = id;
@@ -439,6 +441,11 @@ fn syntax(text: &str, err: &ScanError) -> Mistake {
             Code::Syntax,
             "`:` where no key can be".to_owned(),
             Some("check the indentation; a string with `: ` in it needs quotes"),
+        ),
+        ErrorKind::InvalidColonPlacement => (
+            Code::Syntax,
+            "`:` where no key can be".to_owned(),
+            Some("is a `[` or a `{` before it left open? A string with `: ` in it needs quotes"),
         ),
         ErrorKind::SimpleKeyExpected => (
             Code::Syntax,

@@ -11,8 +11,16 @@ use crate::files::File;
 use crate::nearest::{did_you_mean, list, nearest};
 use crate::tree::quote;
 
-/// Checks all documents together. `unread` are the texts in which some document could not be read.
+/// Checks all documents together. `unread` are the texts of documents that could not be read.
 pub(crate) fn check(documents: &mut [Document], files: &[File], unread: &[&str]) {
+    let nameless = documents.iter().filter(|document| document.name.is_none()).filter_map(|document| {
+        let span = document.tree.node(crate::tree::Tree::ROOT).span.clone();
+        files[document.file].source.text.get(span)
+    });
+    let unread = Unread {
+        texts: unread.iter().copied().chain(nameless).collect(),
+        files: files.iter().any(|file| file.mistake.is_some()),
+    };
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut mistakes: Vec<(usize, Mistake)> = Vec::new();
     for (index, document) in documents.iter().enumerate() {
@@ -24,12 +32,25 @@ pub(crate) fn check(documents: &mut [Document], files: &[File], unread: &[&str])
         mistakes.push((index, duplicate(document, &documents[*first], files)));
     }
     for (index, document) in documents.iter().enumerate() {
-        mistakes.extend(dependencies(document, documents, &names, unread).into_iter().map(|m| (index, m)));
+        if mistakes.len() >= MOST {
+            break;
+        }
+        mistakes.extend(dependencies(document, documents, &names, &unread).into_iter().map(|m| (index, m)));
     }
     mistakes.extend(cycles(documents, &names));
     for (index, mistake) in mistakes {
         documents[index].mistakes.push(mistake);
     }
+}
+
+/// More mistakes than this help nobody.
+const MOST: usize = 500;
+
+/// What may hold components that are not known.
+struct Unread<'a> {
+    texts: Vec<&'a str>,
+    /// Whether there are whole files of which nothing is known.
+    files: bool,
 }
 
 fn duplicate(document: &Document, first: &Document, files: &[File]) -> Mistake {
@@ -55,10 +76,11 @@ fn dependencies(
     document: &Document,
     documents: &[Document],
     names: &HashMap<String, usize>,
-    unread: &[&str],
+    unread: &Unread<'_>,
 ) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let mut seen: HashMap<&str, std::ops::Range<usize>> = HashMap::new();
+    let mut unknown_names = 0;
     for dependency in document.spec.iter().flat_map(|spec| &spec.depends_on) {
         let name = dependency.name.value.as_str();
         let node = document.tree.node(dependency.name.id);
@@ -75,21 +97,26 @@ fn dependencies(
             continue;
         }
         let Some(target) = names.get(name).map(|index| &documents[*index]) else {
-            // It may be in what could not be read.
-            if !unread.iter().any(|text| text.contains(name)) {
-                let others = names.keys().map(String::as_str).filter(|n| document.name.as_deref() != Some(n));
-                let mut others: Vec<&str> = others.collect();
-                others.sort_unstable();
-                let mut unknown =
-                    mistake(Code::NotFound, format!("not found: no component is named `{name}`"))
-                        .label("no component has this name");
-                if let Some(name) = nearest(name, others.iter().copied()) {
-                    unknown = unknown.help(did_you_mean(name));
-                } else if !others.is_empty() && others.len() <= 12 {
-                    unknown = unknown.help(format!("there are {}", list(&others, "and")));
-                }
-                mistakes.push(unknown);
+            unknown_names += 1;
+            if unknown_names > MOST {
+                break;
             }
+            let others = names.keys().map(String::as_str).filter(|n| document.name.as_deref() != Some(n));
+            let mut others: Vec<&str> = others.collect();
+            others.sort_unstable();
+            let near = nearest(name, others.iter().copied());
+            // It may be in what could not be read.
+            if unread.texts.iter().any(|text| text.contains(name)) || (unread.files && near.is_none()) {
+                continue;
+            }
+            let mut unknown = mistake(Code::NotFound, format!("not found: no component is named `{name}`"))
+                .label("no component has this name");
+            if let Some(name) = near {
+                unknown = unknown.help(did_you_mean(name));
+            } else if !others.is_empty() && others.len() <= 12 {
+                unknown = unknown.help(format!("there are {}", list(&others, "and")));
+            }
+            mistakes.push(unknown);
             continue;
         };
         if let Some(condition) = dependency.condition.as_ref().filter(|c| c.value == Condition::Completed) {
@@ -135,7 +162,7 @@ fn cycles(documents: &[Document], names: &HashMap<String, usize>) -> Vec<(usize,
     let mut done = vec![false; documents.len()];
     let mut depth: Vec<Option<usize>> = vec![None; documents.len()];
     for start in 0..documents.len() {
-        if done[start] {
+        if done[start] || found.len() >= MOST {
             continue;
         }
         let mut path = vec![(start, 0)];
@@ -148,20 +175,33 @@ fn cycles(documents: &[Document], names: &HashMap<String, usize>) -> Vec<(usize,
                 continue;
             };
             *next += 1;
-            if let Some(from) = depth[*target] {
-                let mut circle: Vec<&str> =
-                    path[from..].iter().filter_map(|(i, _)| documents[*i].name.as_deref()).collect();
-                circle.extend(documents[*target].name.as_deref());
+            if let Some(from) = depth[*target].filter(|_| found.len() < MOST) {
+                let names = path[from..].iter().map(|(i, _)| *i).chain([*target]);
+                let names: Vec<&str> = names.filter_map(|i| documents[i].name.as_deref()).collect();
                 let mut mistake = mistake.clone().label("closes the circle");
-                mistake.message = format!("dependency cycle: {}", circle.join(" → "));
+                mistake.message = format!("dependency cycle: {}", circle(&names));
                 found.push((at, mistake.help("none of them could ever start; take one dependency out")));
-            } else if !done[*target] {
+            } else if !done[*target] && depth[*target].is_none() {
                 depth[*target] = Some(path.len());
                 path.push((*target, 0));
             }
         }
     }
     found
+}
+
+/// `a → b → a`, with the middle of a long one left out.
+fn circle(names: &[&str]) -> String {
+    const ENDS: usize = 5;
+    match names.len() {
+        length if length > 2 * ENDS + 2 => format!(
+            "{} → … {} more … → {}",
+            names[..ENDS].join(" → "),
+            length - 2 * ENDS,
+            names[length - ENDS..].join(" → ")
+        ),
+        _ => names.join(" → "),
+    }
 }
 
 /// Dependencies first, and otherwise as they stand.

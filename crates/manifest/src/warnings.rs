@@ -165,32 +165,24 @@ fn env_files(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mis
 }
 
 fn shared_ports(documents: &mut [Document], files: &[File]) {
-    let mut first: HashMap<u16, usize> = HashMap::new();
+    let mut first: HashMap<u16, (usize, NodeId)> = HashMap::new();
     let mut mistakes = Vec::new();
     for (index, document) in documents.iter().enumerate() {
         for port in document.spec.iter().flat_map(|spec| &spec.ports) {
-            let number = port.container_port.value;
-            let other = *first.entry(number).or_insert(index);
+            let (number, id) = (port.container_port.value, port.container_port.id);
+            let (other, place) = *first.entry(number).or_insert((index, id));
             if other == index {
                 continue;
             }
             let other = &documents[other];
             let name = other.name.as_deref().unwrap_or("another component");
-            let mut mistake = Mistake::new(
-                Code::PortShared,
-                document.tree.path(port.container_port.id),
-                format!("`{name}` wants port {number}, too"),
-            )
-            .at(document.tree.node(port.container_port.id).span.clone())
-            .label("only one of them can listen here");
-            let same = other.spec.iter().flat_map(|spec| &spec.ports);
-            if let Some(id) =
-                same.map(|port| &port.container_port).find(|port| port.value == number).map(|port| port.id)
-            {
-                let file = &files[other.file];
-                let (line, column) = file.source.position(key_of(&other.tree, id).start);
-                mistake = mistake.help(format!("the other is at {}:{line}:{column}", file.name.display()));
-            }
+            let file = &files[other.file];
+            let (line, column) = file.source.position(key_of(&other.tree, place).start);
+            let message = format!("`{name}` wants port {number}, too");
+            let mistake = Mistake::new(Code::PortShared, document.tree.path(id), message)
+                .at(document.tree.node(id).span.clone())
+                .label("only one of them can listen here")
+                .help(format!("the other is at {}:{line}:{column}", file.name.display()));
             mistakes.push((index, mistake));
         }
     }

@@ -49,7 +49,7 @@ impl<'a> Checker<'a> {
         if types.contains(&"boolean") {
             rule += "; write true or false";
         }
-        let message = match value.show() {
+        let message = match self.show(id) {
             Some(shown) if *value != Value::Null => format!("invalid value {shown}: {rule}"),
             _ if *value == Value::Null => format!("invalid value: {rule}, found nothing"),
             _ => format!("invalid value: {rule}, found {}", value.kind()),
@@ -107,7 +107,7 @@ impl<'a> Checker<'a> {
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let value = self.tree.value(id);
-        let shown = value.show().unwrap_or_else(|| value.kind().to_owned());
+        let shown = self.show(id).unwrap_or_else(|| value.kind().to_owned());
         let rule = format!("expected {}", list(&names, "or"));
         let suggestion = self.tree.text(id).and_then(|text| nearest(text, names.iter().copied()));
         let mut mistake =
@@ -167,9 +167,21 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A value as it was written, where that is short: `1.10` is not `1.1` to its author.
+    fn show(&self, id: NodeId) -> Option<String> {
+        let node = self.tree.node(id);
+        match node.value {
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+                let source = self.text.get(node.span.clone()).filter(|text| (1..40).contains(&text.len()));
+                source.map(str::to_owned).or_else(|| node.value.show())
+            }
+            _ => node.value.show(),
+        }
+    }
+
     /// `invalid value 0: must be greater than 0`.
     pub(super) fn invalid(&mut self, id: NodeId, rule: &str, outer: &'a Json) {
-        let message = match self.tree.value(id).show() {
+        let message = match self.show(id) {
             Some(shown) => format!("invalid value {shown}: {rule}"),
             None => format!("invalid value: {rule}"),
         };

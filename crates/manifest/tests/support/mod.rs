@@ -1,6 +1,7 @@
 //! Probe kinds shaped like the built-in ones, that check nothing.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(unreachable_pub, reason = "a probe's declaration is public wherever it stands")]
 
 use schemars::JsonSchema;
 use serde::Deserialize;

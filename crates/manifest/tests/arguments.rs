@@ -1,0 +1,53 @@
+//! `vitald check HANDLER key=value…`.
+
+mod support;
+
+use serde_json::json;
+use vitald_manifest::handler_config;
+
+fn config(key: &str, args: &[&str]) -> Result<serde_json::Value, String> {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    handler_config(&support::registry(), key, &args)
+}
+
+#[test]
+fn values_are_read_as_their_field_wants_them() {
+    assert_eq!(
+        config("grpc", &["port=50051", "service=80", "tls=true"]),
+        Ok(json!({"port": 50051, "service": "80", "tls": true}))
+    );
+    assert_eq!(config("tcpSocket", &["port=http"]), Ok(json!({"port": "http"})));
+    assert_eq!(
+        config("exec", &[r#"command=["sh","-c","exit 1 # no"]"#]),
+        Ok(json!({"command": ["sh", "-c", "exit 1 # no"]}))
+    );
+    assert_eq!(
+        config("httpGet", &["port=80", "path=/a?b=c: d # e", "scheme=HTTPS"]),
+        Ok(json!({"port": 80, "path": "/a?b=c: d # e", "scheme": "HTTPS"}))
+    );
+    assert_eq!(
+        config("httpGet", &["port=80", "httpHeaders=[{name: X-A, value: b}]"]),
+        Ok(json!({"port": 80, "httpHeaders": [{"name": "X-A", "value": "b"}]}))
+    );
+    assert_eq!(config("pid", &[]), Ok(json!({})));
+    assert_eq!(config("pid", &["pidFile="]), Ok(json!({"pidFile": ""})));
+}
+
+#[test]
+fn mistakes_are_told() {
+    let told = |key: &str, args: &[&str]| config(key, args).unwrap_err();
+    insta::assert_snapshot!(told("grcp", &[]), @"no handler is named `grcp` (did you mean `grpc`?)");
+    insta::assert_snapshot!(told("kafka", &[]), @"no handler is named `kafka` (there are exec, grpc, httpGet, pid and tcpSocket)");
+    insta::assert_snapshot!(told("grpc", &["prot=80"]), @"prot: unknown field (did you mean `port`?)");
+    insta::assert_snapshot!(told("grpc", &["port=70000", "tls=yes"]), @r#"
+    port: invalid value 70000: must be from 1 to 65535 (port to ask: a number from 1 to 65535, or the name of one of the component's ports)
+    tls: invalid value "yes": expected a boolean; write true or false (whether to use TLS; leave it out for the default, `tls: false`)
+    "#);
+    insta::assert_snapshot!(told("grpc", &[]), @"port: required field is missing (port to ask: a number from 1 to 65535, or the name of one of the component's ports)");
+    insta::assert_snapshot!(told("grpc", &["50051"]), @r#""50051": expected field=value"#);
+    insta::assert_snapshot!(told("grpc", &["port=1", "port=2"]), @"port: given twice");
+    insta::assert_snapshot!(told("grpc", &["port.x=1", "port=2"]), @"port: given twice");
+    insta::assert_snapshot!(told("exec", &["command=sleep 1"]), @r#"command: invalid value "sleep 1": expected a list (write a list: ["sleep", "1"])"#);
+    insta::assert_snapshot!(told("exec", &["command=[a, b"]), @"command: `[` without its `]`");
+    insta::assert_snapshot!(told("httpGet", &["port=80", "scheme=https"]), @r#"scheme: unsupported value "https": expected HTTP or HTTPS (did you mean `HTTPS`?)"#);
+}

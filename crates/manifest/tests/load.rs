@@ -1,0 +1,237 @@
+//! What good manifests become, and what is odd about some.
+
+mod support;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vitald_core::check::Check;
+use vitald_core::spec::{ComponentSpec, Condition, EnvValue, RestartPolicy, Workload};
+use vitald_manifest::{Diagnostics, LoadOptions, Manifests, load};
+
+fn load_with(path: &Path, env_path: Option<&str>) -> Result<Manifests, Diagnostics> {
+    let registry = support::registry();
+    load(&[path.to_owned()], &LoadOptions { registry: &registry, env_path: env_path.map(OsString::from) })
+}
+
+fn load_text(text: &str) -> Result<Manifests, Diagnostics> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.yaml");
+    fs::write(&file, text).unwrap();
+    load_with(&file, None)
+}
+
+fn component(name: &str, spec: &str) -> String {
+    format!("---\napiVersion: vitald/v1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  {spec}\n")
+}
+
+fn process(component: &ComponentSpec) -> &vitald_core::spec::ProcessSpec {
+    let Workload::Process(process) = &component.workload;
+    process
+}
+
+#[test]
+fn everything_arrives_in_the_model() {
+    let manifests = load_with(Path::new("tests/good/everything.yaml"), Some("/bin:/usr/bin")).unwrap();
+    assert_eq!(manifests.warnings, []);
+    let names: Vec<&str> = manifests.components.iter().map(|component| &*component.name).collect();
+    assert_eq!(names, ["temporal", "migrate", "workflow-runner"], "dependencies first");
+    let dir = std::path::absolute("tests/good").unwrap();
+    let runner = &manifests.components[2];
+    let run = process(runner);
+    assert_eq!(run.command, ["sleep", "60", "--address", "$(TEMPORAL_SERVICE_ADDRESS)"]);
+    assert_eq!(run.working_dir, dir);
+    assert_eq!(run.env_from, [dir.join("common.env")]);
+    assert_eq!(run.env[2].value, EnvValue::Literal(String::new()));
+    assert_eq!(
+        run.env[1].value,
+        EnvValue::FileKey { path: dir.join("secrets.env"), key: "API_KEY".to_owned(), optional: true }
+    );
+    assert_eq!((run.run_as_user.as_deref(), run.run_as_group.as_deref()), (Some("nobody"), Some("65534")));
+    assert!(run.no_new_privileges && !run.inherit_env);
+    assert_eq!(run.open_files, Some(4096));
+    assert_eq!(runner.depends_on[1].condition, Condition::Completed);
+    assert_eq!(runner.restart.min_uptime, Duration::from_millis(250));
+    assert_eq!(runner.pre_stop.as_ref().unwrap().command, ["true", "now"]);
+    let liveness = runner.liveness_probe.as_ref().unwrap();
+    assert_eq!(liveness.period, Duration::from_millis(250));
+    assert_eq!(liveness.termination_grace_period, Some(Duration::from_millis(500)));
+    assert_eq!(liveness.check.handlers(), ["pid", "tcpSocket", "exec", "pid"]);
+    let readiness = runner.readiness_probe.as_ref().unwrap();
+    assert_eq!((readiness.success_threshold, readiness.failure_threshold), (2, 3));
+    assert_eq!((readiness.period, readiness.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
+    assert_eq!(runner.startup_probe.as_ref().unwrap().failure_threshold, 60);
+    let pid = Check::Handler { key: "pid".to_owned(), config: serde_json::json!({}) };
+    assert_eq!(manifests.components[0].liveness_probe.as_ref().unwrap().check, pid);
+}
+
+#[test]
+fn anchors_and_merge_keys_are_followed() {
+    let manifests = load_with(Path::new("tests/good/anchors.yml"), None).unwrap();
+    let one = &manifests.components[0];
+    assert_eq!(one.restart_policy, RestartPolicy::Never);
+    let readiness = one.readiness_probe.as_ref().unwrap();
+    assert_eq!(readiness.check.handlers(), ["tcpSocket"]);
+    assert_eq!((readiness.period, readiness.failure_threshold), (Duration::from_secs(5), 1));
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let text = component(
+        "api",
+        "command: [api]\n  startupProbe: {pid: {}}\n  livenessProbe: {pid: {}}\n  readinessProbe: {pid: {}}",
+    );
+    let manifests = load_text(&text).unwrap();
+    let api = &manifests.components[0];
+    let timing = |probe: &Option<vitald_core::spec::ProbeSpec>| {
+        let probe = probe.as_ref().unwrap();
+        (
+            probe.initial_delay,
+            probe.period.as_secs(),
+            probe.timeout.as_secs(),
+            probe.success_threshold,
+            probe.failure_threshold,
+        )
+    };
+    assert_eq!(timing(&api.startup_probe), (Duration::ZERO, 1, 1, 1, 30));
+    assert_eq!(timing(&api.liveness_probe), (Duration::ZERO, 10, 3, 1, 3));
+    assert_eq!(timing(&api.readiness_probe), (Duration::ZERO, 5, 3, 1, 3));
+    assert_eq!(api.termination_grace_period, Duration::from_secs(10));
+    assert_eq!(api.restart, vitald_core::spec::RestartSpec::default());
+    assert_eq!(api.restart_policy, RestartPolicy::Always);
+}
+
+#[test]
+fn warnings_tell_what_is_odd_and_let_it_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let tool = bin.join("tool");
+    fs::write(&tool, "").unwrap();
+    let file = dir.path().join("a.yaml");
+    let warnings = |spec: &str| {
+        fs::write(&file, component("api", spec)).unwrap();
+        let manifests = load_with(&file, Some("bin")).unwrap();
+        manifests.warnings.iter().map(|warning| warning.headline()).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        warnings("command: [./bin/tool]"),
+        "spec.command[0]: the program \"./bin/tool\" is not executable"
+    );
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(warnings("command: [./bin/tool]"), "");
+    assert_eq!(warnings("command: [tool]"), "", "a relative PATH begins at the working directory");
+    assert_eq!(warnings("command: [nosuch]"), "spec.command[0]: `nosuch` is not on PATH");
+    assert_eq!(warnings("command: [$(TOOL)]"), "");
+    assert_eq!(warnings("command: [nosuch]\n  env: [{name: PATH, value: $(HOME)/bin}]"), "");
+    let own = format!("command: [tool]\n  env: [{{name: PATH, value: {}}}]", bin.display());
+    assert_eq!(warnings(&own), "");
+    assert_eq!(
+        warnings("command: [tool]\n  env: [{name: PATH, value: /nowhere}]"),
+        "spec.command[0]: `tool` is not on PATH"
+    );
+    assert_eq!(
+        warnings("command: [tool]\n  envFrom: [{file: no.env}]"),
+        "spec.envFrom[0].file: the file \"no.env\" does not exist"
+    );
+    assert_eq!(
+        warnings(
+            "command: [tool]\n  livenessProbe: {pid: {}, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 1}"
+        ),
+        "spec.livenessProbe.timeoutSeconds: timeoutSeconds (5) is longer than periodSeconds (2)\n\
+         spec.livenessProbe.failureThreshold: failureThreshold 1 restarts the component for a single failed check"
+    );
+    assert_eq!(
+        warnings("command: [tool]\n  livenessProbe: {pid: {}, periodSeconds: 2}"),
+        "spec.livenessProbe.periodSeconds: timeoutSeconds (3, by default) is longer than periodSeconds (2)"
+    );
+    assert_eq!(warnings("command: [tool]\n  startupProbe: {pid: {}, failureThreshold: 1}"), "");
+}
+
+#[test]
+fn two_components_that_want_one_port_are_told() {
+    let port = "command: [a]\n  ports: [{containerPort: 80}]";
+    let manifests = load_text(&(component("a", port) + &component("b", port))).unwrap();
+    let told: Vec<String> = manifests.warnings.iter().map(|warning| warning.headline()).collect();
+    assert_eq!(told, ["b: spec.ports[0].containerPort: `a` wants port 80, too"]);
+}
+
+#[test]
+fn directories_are_read_in_the_order_of_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, component_name: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, component(component_name, "command: [a]")).unwrap();
+    };
+    put("20-web.yaml", "web");
+    put("10-db/b.yml", "b");
+    put("10-db/a.yaml", "a");
+    put("notes.txt", "notes");
+    put(".hidden.yaml", "hidden");
+    put(".git/x.yaml", "git");
+    std::os::unix::fs::symlink(dir.path(), dir.path().join("10-db/loop")).unwrap();
+    let manifests = load_with(dir.path(), None).unwrap();
+    let names: Vec<&str> = manifests.components.iter().map(|component| &*component.name).collect();
+    assert_eq!(names, ["a", "b", "web"]);
+
+    let registry = support::registry();
+    let twice = [dir.path().to_owned(), dir.path().join("20-web.yaml")];
+    let manifests = load(&twice, &LoadOptions { registry: &registry, env_path: None }).unwrap();
+    assert_eq!(manifests.components.len(), 3, "a file that is meant twice is read once");
+}
+
+#[test]
+fn paths_that_lead_nowhere_are_told() {
+    let registry = support::registry();
+    let dir = tempfile::tempdir().unwrap();
+    let paths = [PathBuf::from("no/such.yaml"), dir.path().to_owned()];
+    let diagnostics = load(&paths, &LoadOptions { registry: &registry, env_path: None }).unwrap_err();
+    let told: Vec<String> = diagnostics.0.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told[0],
+        "no/such.yaml: error[manifest::unreadable]: cannot be read: no such file or directory"
+    );
+    assert!(told[1].contains("manifest::empty") && told[1].contains("no manifest in this directory"));
+    assert_eq!((told.len(), diagnostics.error_count(), diagnostics.warning_count()), (2, 2, 0));
+}
+
+#[test]
+fn what_follows_from_a_mistake_is_not_told() {
+    let told = |text: &str| {
+        let diagnostics = load_text(text).unwrap_err();
+        diagnostics.0.iter().map(|d| format!("{}: {}", d.code, d.path)).collect::<Vec<_>>().join(", ")
+    };
+    // The name is there, in a document that cannot be read.
+    let broken =
+        component("a", "command: [a]\n  dependsOn: [{name: db}]") + &component("db", "command: [\"x]");
+    assert_eq!(told(&broken), "manifest::syntax: ");
+    // The port is there, with a wrong number.
+    let port =
+        "command: [a]\n  ports: [{name: http, containerPort: 0}]\n  livenessProbe: {tcpSocket: {port: http}}";
+    assert_eq!(told(&component("a", port)), "manifest::invalid: spec.ports[0].containerPort");
+    // Its restart policy is there, but misspelt.
+    let policy = component("a", "command: [a]\n  dependsOn: [{name: b, condition: Completed}]")
+        + &component("b", "command: [a]\n  restartPolicy: never");
+    assert_eq!(told(&policy), "manifest::unsupported: spec.restartPolicy");
+    // The component is there, with its `name` misspelt.
+    let nameless = component("a", "command: [a]\n  dependsOn: [{name: db}]")
+        + &component("db", "command: [a]").replace("name: db", "nmae: db");
+    assert_eq!(told(&nameless), "manifest::unknown-field: metadata.nmae");
+    // One bad item does not hide what is wrong with the others.
+    let items = "command: [a]\n  env: [{nam: A, value: a}, {name: 'B=', value: b}]\n  dependsOn: [{name: x}]";
+    assert_eq!(
+        told(&component("a", items)),
+        "manifest::unknown-field: spec.env[0].nam, manifest::invalid: spec.env[1].name, manifest::not-found: spec.dependsOn[0].name"
+    );
+}
+
+#[test]
+fn colour_is_only_there_when_asked_for() {
+    let diagnostics = load_text("- a").unwrap_err();
+    assert!(!diagnostics.render(false).contains('\u{1b}'));
+    assert!(diagnostics.render(true).contains('\u{1b}'));
+}

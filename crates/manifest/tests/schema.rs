@@ -1,0 +1,105 @@
+//! The schema that editors get.
+
+mod support;
+
+use serde_json::{Value, json};
+use vitald_manifest::schema;
+
+/// The documents of a file as JSON, without those that are empty.
+fn documents(path: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    use serde::Deserialize;
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| Value::deserialize(document).unwrap())
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+#[test]
+fn it_is_json_schema_and_takes_what_is_good() {
+    let schema = schema(&support::registry());
+    jsonschema::meta::validate(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for mut document in documents("tests/good/everything.yaml") {
+        // `pid:` with nothing below it is for people; editors want `pid: {}`.
+        if document["spec"]["livenessProbe"]["pid"].is_null()
+            && document["spec"]["livenessProbe"].get("pid").is_some()
+        {
+            document["spec"]["livenessProbe"]["pid"] = json!({});
+        }
+        let mistakes: Vec<String> = validator.iter_errors(&document).map(|err| err.to_string()).collect();
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn it_refuses_what_is_bad() {
+    let schema = schema(&support::registry());
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for name in [
+        "misspelt-metadata",
+        "misspelt-spec",
+        "misspelt-handler",
+        "misspelt-handler-field",
+        "misspelt-value",
+        "unknown-handler",
+        "number-for-string",
+        "string-for-list",
+        "period-zero",
+        "success-threshold-liveness",
+        "grace-on-readiness",
+        "port-out-of-range",
+        "no-handler",
+        "two-handlers",
+        "empty-all-of",
+        "timing-in-all-of",
+        "name-not-a-label",
+        "name-too-long",
+        "command-missing",
+        "wrong-api-version",
+        "wrong-kind",
+    ] {
+        let documents = documents(&format!("tests/bad/{name}.yaml"));
+        assert!(documents.iter().any(|document| !validator.is_valid(document)), "{name}");
+    }
+}
+
+#[test]
+fn every_field_says_what_it_means() {
+    fn walk(schema: &Value, path: &str, silent: &mut Vec<String>) {
+        if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+            for (name, property) in properties {
+                let path = format!("{path}.{name}");
+                if property.get("description").is_none() && property.get("$ref").is_none() {
+                    silent.push(path.clone());
+                }
+                walk(property, &path, silent);
+            }
+        }
+        for part in ["items", "anyOf", "oneOf"] {
+            match schema.get(part) {
+                Some(Value::Array(parts)) => parts.iter().for_each(|part| walk(part, path, silent)),
+                Some(part) => walk(part, path, silent),
+                None => {}
+            }
+        }
+    }
+    let schema = schema(&support::registry());
+    let mut silent = Vec::new();
+    walk(&schema, "", &mut silent);
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        walk(definition, name, &mut silent);
+    }
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[test]
+fn the_defaults_of_each_role_are_in_it() {
+    let schema = schema(&support::registry());
+    let default = |role: &str, field: &str| {
+        schema["properties"]["spec"]["properties"][role]["properties"][field]["default"].clone()
+    };
+    assert_eq!(default("startupProbe", "failureThreshold"), json!(30));
+    assert_eq!(default("livenessProbe", "periodSeconds"), json!(10));
+    assert_eq!(default("readinessProbe", "timeoutSeconds"), json!(3));
+}
