@@ -128,7 +128,7 @@ impl HealthProbe for GrpcProbe {
             Ok(ServingStatus::Unknown) => ProbeResult::failure(format!("{server} answers UNKNOWN{about}")),
             Ok(ServingStatus::ServiceUnknown) => ProbeResult::failure(self.knows_no_service(&server)),
             // tonic keeps the deadline that it passes on, and may be ahead of our caller by a hair.
-            Err(status) if status.source().is_some_and(|err| err.is::<tonic::TimeoutExpired>()) => {
+            Err(status) if chain(&status).any(|err| err.is::<tonic::TimeoutExpired>()) => {
                 ProbeResult::failure(format!("no answer within {} s", cx.timeout.as_secs_f64()))
             }
             Err(status) => self.no_status(&server, &status),
@@ -195,10 +195,13 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     })
 }
 
-fn innermost(mut err: &(dyn Error + 'static)) -> String {
-    while let Some(source) = err.source() {
-        err = source;
-    }
+/// The error and all that it came from, outermost first.
+fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(err), |err| err.source())
+}
+
+fn innermost(err: &(dyn Error + 'static)) -> String {
+    let err = chain(err).last().unwrap_or(err);
     match err.downcast_ref::<io::Error>() {
         Some(err) if err.kind() == io::ErrorKind::BrokenPipe => CLOSED.to_owned(),
         Some(err) => system_error(err),

@@ -1,5 +1,7 @@
 //! Processes and probes that do as the test says, on tokio's paused clock.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failure of the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
