@@ -66,10 +66,11 @@ impl Tree {
     /// Everything of the tree that is alive.
     pub(crate) fn members(&self) -> io::Result<Vec<Stat>> {
         let look = Look::new(self.oldest())?;
+        let leader = self.leader();
         let mut found: BTreeSet<i32> = look
             .all
             .iter()
-            .filter(|p| look.may_belong(p) && self.is_member(p, &look))
+            .filter(|p| look.may_belong(p) && self.is_member(p, leader))
             .map(|p| p.pid)
             .collect();
         look.add_descendants(&mut found);
@@ -180,11 +181,17 @@ impl Tree {
         self.members().unwrap_or_default().iter().map(Stat::describe).collect()
     }
 
-    fn is_member(&self, process: &Stat, look: &Look) -> bool {
-        let of_leader = look
-            .leader(&self.root)
-            .is_some_and(|leader| [process.pid, process.group, process.session].contains(&leader));
-        of_leader || guard(&self.known).get(&process.pid) == Some(&process.start_time)
+    /// The root's pid, if nobody else can have it.
+    fn leader(&self) -> Option<i32> {
+        match &self.root {
+            Root::Child(child) => (!child.is_reaped()).then_some(child.identity().pid),
+            Root::Stranger(identity) => procfs::stat_of(identity.as_ref()?).map(|stat| stat.pid),
+        }
+    }
+
+    fn is_member(&self, process: &Stat, leader: Option<i32>) -> bool {
+        leader.is_some_and(|leader| [process.pid, process.group, process.session].contains(&leader))
+            || guard(&self.known).get(&process.pid) == Some(&process.start_time)
     }
 
     fn lock_is_held(&self) -> bool {
@@ -243,14 +250,6 @@ impl Look {
             && process.start_time >= self.oldest
             && !self.waited_for.contains(&process.pid)
             && Some(process.session) != self.own_session
-    }
-
-    /// The root's pid, if nobody else can have it.
-    fn leader(&self, root: &Root) -> Option<i32> {
-        match root {
-            Root::Child(child) => (!child.is_reaped()).then_some(child.identity().pid),
-            Root::Stranger(identity) => procfs::stat_of(identity.as_ref()?).map(|stat| stat.pid),
-        }
     }
 
     /// Adds the children of what is found, and who is in a session that one of them made; and theirs.

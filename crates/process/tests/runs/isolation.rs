@@ -89,6 +89,17 @@ async fn it_runs_as_the_user_asked_for_and_can_reopen_its_output() {
 }
 
 #[tokio::test]
+async fn only_root_may_switch_users() {
+    if is_root() {
+        return;
+    }
+    let mut bed = Bed::new(&["true"]);
+    bed.spec.run_as_user = Some("root".into());
+    let expected = "cannot run as user root: only root may switch users (Operation not permitted)";
+    assert_eq!(bed.refusal().await, expected);
+}
+
+#[tokio::test]
 async fn a_group_alone_can_be_asked_for() {
     if !is_root() {
         return;

@@ -110,6 +110,20 @@ async fn a_chain_of_processes_that_flee_is_caught() {
 }
 
 #[tokio::test]
+async fn what_forks_into_ever_new_sessions_is_caught() {
+    let bed = Bed::sh("exec sh $BOMB 6");
+    let script =
+        "for i in 1 2; do [ $1 -gt 0 ] && setsid sh $BOMB $(($1 - 1)) & done; echo $$; exec sleep 1000\n";
+    let script = bed.write("bomb", script, 0o755);
+    let bed = bed.env("BOMB", &script.to_string_lossy());
+    let run = bed.start().await;
+    bed.numbers(10).await;
+    clear(&run).await;
+    let pids = bed.numbers(10).await;
+    assert!(!pids.into_iter().any(is_alive));
+}
+
+#[tokio::test]
 async fn components_of_the_same_name_under_two_supervisors_are_strangers() {
     let script = "(setsid sh -c 'echo $$; exec sleep 1000' & ) ; exec sleep 1000";
     let (mine, theirs) = (Bed::sh(script), Bed::sh(script));
