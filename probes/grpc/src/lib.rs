@@ -197,7 +197,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
 
 /// The error and all that it came from, outermost first.
 fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |err| err.source())
+    std::iter::successors(Some(err), |&err| err.source())
 }
 
 fn innermost(err: &(dyn Error + 'static)) -> String {
