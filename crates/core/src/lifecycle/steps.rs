@@ -371,7 +371,7 @@ impl Lifecycle {
             return self.give_up(cause);
         }
         let (next, max) = (self.window.count(until) + 1, self.spec.restart.max_restarts);
-        self.say(EventReason::BackOff, format!("restart {next}/{max} in {}: {cause}", seconds(delay)));
+        self.warn(EventReason::BackOff, format!("restart {next}/{max} in {}: {cause}", seconds(delay)));
         Phase::Delaying { until, launch: Launch::Automatic { cause: cause.to_owned(), attempt: 0 } }
     }
 
