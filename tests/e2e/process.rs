@@ -14,11 +14,16 @@ fn starts_clean() {
         "
         metadata: {name: tell}
         spec: {command: [vitald-fixture, tell]}
+        ---
+        metadata: {name: cat}
+        spec: {command: [cat, /proc/self/status], restartPolicy: Never}
         ",
     );
-    let log = s.wait_log("tell", "up, run 1");
+    // A Rust program changes its own signals before its first line; this one does not.
+    let log = s.wait_log("cat", "SigCgt").replace('\t', " ");
     assert_eq!(told(&log, "SigBlk:"), "0000000000000000");
     assert_eq!(told(&log, "SigIgn:"), "0000000000000000");
+    let log = s.wait_log("tell", "up, run 1");
     assert_eq!((told(&log, "session"), told(&log, "group")), ("true", "true"));
     assert_eq!(told(&log, "NoNewPrivs:"), "0");
     assert_eq!(told(&log, "dir"), s.path("manifests").canonicalize().unwrap().display().to_string());

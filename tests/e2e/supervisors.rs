@@ -1,5 +1,6 @@
 //! One supervisor to a state dir; what a dead one leaves.
 
+use std::process::Stdio;
 use std::thread::sleep;
 
 use vitald_tests::{Supervisor, eventually, seconds};
@@ -21,19 +22,25 @@ fn second_run_is_refused_and_names_the_holder() {
 
 #[test]
 fn of_two_runs_at_once_one_is_refused() {
-    let mut s = Supervisor::prepare(SLEEPER);
-    s.spawn_run();
-    let second = s.command(&["run", "-f", "manifests"]).output();
-    // Whichever came first supervises; the other one has ended by now, or ends soon.
-    let mine_runs = || s.cli(&["status"]).code == 0;
-    let second = second.unwrap();
-    if second.status.code() == Some(3) {
-        eventually("the first one to answer", seconds(10), || mine_runs().then_some(()), || s.said());
-        s.wait_ready("sleeper");
-        assert_eq!(s.pid().descendants().len(), 1);
-    } else {
-        panic!("the second one ran, and ended with {second:?}");
-    }
+    let s = Supervisor::prepare(SLEEPER);
+    let mut runs =
+        [(), ()].map(|()| s.command(&["run", "-f", "manifests"]).stderr(Stdio::piped()).spawn().unwrap());
+    let refused = eventually(
+        "one of two to be refused",
+        seconds(10),
+        || runs.iter_mut().position(|run| run.try_wait().unwrap().is_some()),
+        || format!("{:?}", s.processes()),
+    );
+    let [mut first, mut second] = runs;
+    let (refused, runs) = if refused == 0 { (first, &mut second) } else { (second, &mut first) };
+    let output = refused.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains(&runs.id().to_string()), "{told}");
+    s.wait_ready("sleeper");
+    assert_eq!(s.pid().descendants().len(), 1);
+    s.cli(&["down"]).expect(0);
+    assert_eq!(runs.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -108,9 +115,8 @@ fn failed_and_counters_survive_the_supervisor() {
 
 #[test]
 fn supervisor_of_the_current_folder_is_found_without_being_named() {
-    let mut s = Supervisor::prepare(SLEEPER);
-    // An empty name is none: the default below HOME, from the folder's own name.
-    s = s.with_env("VITALD_STATE_DIR", "");
+    // An empty name is none: the default is below HOME, named after the folder.
+    let mut s = Supervisor::prepare(SLEEPER).with_env("VITALD_STATE_DIR", "");
     s.start();
     s.wait_ready("sleeper");
     let state_dir = s.status().supervisor.state_dir;
