@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value as Json};
 
-use crate::diagnostic::{Code, Mistake};
+use crate::mistake::{Code, Mistake};
 use crate::nearest::{did_you_mean, list, nearest};
 use crate::tree::{NodeId, Tree, Value, push_key};
 

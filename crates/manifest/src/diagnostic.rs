@@ -8,6 +8,9 @@ use std::sync::Arc;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use crate::mistake::Mistake;
+use crate::source::Source;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -56,6 +59,33 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// Puts a mistake into its file. `several`: whether a reader needs to be told which component is meant.
+    pub(crate) fn new(
+        mistake: Mistake,
+        file: PathBuf,
+        source: Arc<Source>,
+        component: Option<String>,
+        several: bool,
+    ) -> Self {
+        let (line, column) = mistake.span.as_ref().map_or((0, 0), |span| source.position(span.start));
+        Self {
+            severity: mistake.code.severity(),
+            code: mistake.code.name(),
+            component,
+            path: mistake.path,
+            message: mistake.message,
+            help: mistake.help,
+            file,
+            line,
+            column,
+            span: mistake.span.unwrap_or_default(),
+            label: mistake.label,
+            related: mistake.related,
+            name_component: several,
+            source,
+        }
+    }
+
     /// The first line of [`Diagnostic::render`], without severity and code.
     pub fn headline(&self) -> String {
         let mut line = String::new();
@@ -206,165 +236,3 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
-
-/// The kinds of mistakes; their names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    Unreadable,
-    Empty,
-    Syntax,
-    Limit,
-    Required,
-    Invalid,
-    Unsupported,
-    Duplicate,
-    NotFound,
-    Forbidden,
-    UnknownField,
-    Cycle,
-    TimeoutOverPeriod,
-    FailureThreshold,
-    ProgramNotFound,
-    FileNotFound,
-    PortShared,
-}
-
-impl Code {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Unreadable => "manifest::unreadable",
-            Self::Empty => "manifest::empty",
-            Self::Syntax => "manifest::syntax",
-            Self::Limit => "manifest::limit",
-            Self::Required => "manifest::required",
-            Self::Invalid => "manifest::invalid",
-            Self::Unsupported => "manifest::unsupported",
-            Self::Duplicate => "manifest::duplicate",
-            Self::NotFound => "manifest::not-found",
-            Self::Forbidden => "manifest::forbidden",
-            Self::UnknownField => "manifest::unknown-field",
-            Self::Cycle => "manifest::cycle",
-            Self::TimeoutOverPeriod => "manifest::timeout-over-period",
-            Self::FailureThreshold => "manifest::failure-threshold-one",
-            Self::ProgramNotFound => "manifest::program-not-found",
-            Self::FileNotFound => "manifest::file-not-found",
-            Self::PortShared => "manifest::port-shared",
-        }
-    }
-
-    fn severity(self) -> Severity {
-        match self {
-            Self::TimeoutOverPeriod
-            | Self::FailureThreshold
-            | Self::ProgramNotFound
-            | Self::FileNotFound
-            | Self::PortShared => Severity::Warning,
-            _ => Severity::Error,
-        }
-    }
-}
-
-/// A mistake before it is known which file it is in.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Mistake {
-    pub(crate) code: Code,
-    pub(crate) path: String,
-    pub(crate) message: String,
-    pub(crate) span: Option<Range<usize>>,
-    label: Option<String>,
-    help: Option<String>,
-    related: Option<(Range<usize>, String)>,
-}
-
-impl Mistake {
-    pub(crate) fn new(code: Code, path: String, message: impl Into<String>) -> Self {
-        Self { code, path, message: message.into(), span: None, label: None, help: None, related: None }
-    }
-
-    pub(crate) fn at(mut self, span: Range<usize>) -> Self {
-        self.span = Some(span);
-        self
-    }
-
-    /// What stands beside the caret.
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// Another place that has to do with it.
-    pub(crate) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
-        self.related = Some((span, label.into()));
-        self
-    }
-
-    /// The headline and the help on one line, for where there is no file.
-    pub(crate) fn inline(&self) -> String {
-        let mut line = self.message.clone();
-        if !self.path.is_empty() {
-            line = format!("{}: {line}", self.path);
-        }
-        if let Some(help) = &self.help {
-            line = format!("{line} ({help})");
-        }
-        line
-    }
-
-    /// Puts it into its file. `several`: whether a reader needs to be told which component is meant.
-    pub(crate) fn into_diagnostic(
-        self,
-        file: PathBuf,
-        source: Arc<Source>,
-        component: Option<String>,
-        several: bool,
-    ) -> Diagnostic {
-        let (line, column) = self.span.as_ref().map_or((0, 0), |span| source.position(span.start));
-        Diagnostic {
-            severity: self.code.severity(),
-            code: self.code.name(),
-            component,
-            path: self.path,
-            message: self.message,
-            help: self.help,
-            file,
-            line,
-            column,
-            span: self.span.unwrap_or_default(),
-            label: self.label,
-            related: self.related,
-            name_component: several,
-            source,
-        }
-    }
-}
-
-/// A file's text, and where its lines begin.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Source {
-    pub(crate) text: String,
-    lines: Vec<usize>,
-}
-
-impl Source {
-    pub(crate) fn new(text: String) -> Self {
-        let lines = text.match_indices('\n').map(|(newline, _)| newline + 1).collect();
-        Self { text, lines }
-    }
-
-    /// The line's number, counted from 1, and where it begins.
-    fn line(&self, offset: usize) -> (usize, usize) {
-        let before = self.lines.partition_point(|start| *start <= offset);
-        (before + 1, if before == 0 { 0 } else { self.lines[before - 1] })
-    }
-
-    pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
-        let offset = offset.min(self.text.len());
-        let (line, start) = self.line(offset);
-        (line, self.text[start..offset].chars().count() + 1)
-    }
-}

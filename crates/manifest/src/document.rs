@@ -5,8 +5,8 @@ use vitald_core::registry::Registry;
 use vitald_core::spec::ComponentSpec;
 
 use crate::check::{check, place_of};
-use crate::diagnostic::{Code, Mistake};
 use crate::files::File;
+use crate::mistake::{Code, Mistake};
 use crate::model::Modeller;
 use crate::nearest::nearest;
 use crate::read::is_empty;

@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostic::{Code, Mistake, Source};
+use crate::mistake::{Code, Mistake};
+use crate::source::Source;
 
 /// Nobody writes a longer manifest by hand.
 const LARGEST: u64 = 1 << 20;

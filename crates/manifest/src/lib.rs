@@ -1,29 +1,34 @@
 //! vitald manifests: YAML in, `vitald_core`'s model out, every mistake of every file in its place.
 //!
 //! A deserializer stops at its first mistake. So a document is read into a tree with positions
-//! ([`read`]), checked against the schema that comes from the declarations of fields and probes
-//! ([`check`]), read into types with what is wrong left out ([`typed`], [`types`]), turned into the
-//! model ([`model`]), and at last seen together with all the others ([`together`]).
+//! (`read`), checked against the schema that comes from the declarations of fields and probes
+//! (`check`), read into types with what is wrong left out (`typed`, `types`), turned into the
+//! model (`model`), and at last seen together with all the others (`together`).
 //!
 //! **Invariant:** one mistake, one diagnostic: what follows from a mistake is not told.
-//! **Invariant:** no input makes it panic, run out of stack or take long; limits stand in [`read`] and [`files`].
+//! **Invariant:** no input makes it panic, run out of stack or take long; limits stand in `read` and `files`.
 
-mod arguments;
-mod check;
-mod diagnostic;
-mod document;
 mod files;
-mod model;
-mod nearest;
-mod probes;
 mod read;
 mod scalar;
-mod schema;
-mod together;
 mod tree;
+
+mod check;
+mod schema;
 mod typed;
 mod types;
+
+mod document;
+mod model;
+mod probes;
+mod together;
 mod warnings;
+
+mod arguments;
+mod diagnostic;
+mod mistake;
+mod nearest;
+mod source;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,9 +40,9 @@ pub use arguments::handler_config;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use schema::schema;
 
-use crate::diagnostic::Mistake;
 use crate::document::Document;
 use crate::files::File;
+use crate::mistake::Mistake;
 
 /// What the manifests say.
 #[derive(Debug)]
@@ -113,7 +118,7 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, D
     }
     let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if diagnostics.len() > MOST {
-        // Nobody is refused for a warning: errors go before them where not all are kept.
+        // Errors go before warnings where not all are kept.
         diagnostics.retain(|diagnostic| !refused || diagnostic.severity == Severity::Error);
         diagnostics.truncate(MOST);
     }
@@ -125,5 +130,5 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, D
 }
 
 fn diagnose(file: &File, mistake: Mistake, component: Option<String>, several: bool) -> Diagnostic {
-    mistake.into_diagnostic(file.name.clone(), file.source.clone(), component, several)
+    Diagnostic::new(mistake, file.name.clone(), file.source.clone(), component, several)
 }

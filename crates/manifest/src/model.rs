@@ -11,8 +11,8 @@ use vitald_core::spec::{
     RestartSpec, Workload,
 };
 
-use crate::diagnostic::{Code, Mistake};
 use crate::files::File;
+use crate::mistake::{Code, Mistake};
 use crate::tree::{NodeId, Tree, quote};
 use crate::typed::At;
 use crate::types::{self, Metadata, Spec};

@@ -5,7 +5,7 @@ use vitald_core::probe::{ComponentContext, SpecError, SpecErrorKind};
 use vitald_core::spec::{ProbeRole, ProbeSpec};
 
 use crate::check::{key_of, place_of};
-use crate::diagnostic::{Code, Mistake};
+use crate::mistake::{Code, Mistake};
 use crate::model::{Modeller, seconds};
 use crate::nearest::{did_you_mean, list, nearest};
 use crate::schema::COMBINATORS;

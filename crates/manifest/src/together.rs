@@ -5,9 +5,9 @@ use std::collections::{BinaryHeap, HashMap};
 
 use vitald_core::spec::{ComponentSpec, Condition, RestartPolicy};
 
-use crate::diagnostic::{Code, Mistake};
 use crate::document::Document;
 use crate::files::File;
+use crate::mistake::{Code, Mistake};
 use crate::nearest::{did_you_mean, list, nearest};
 use crate::tree::quote;
 

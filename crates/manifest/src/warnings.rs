@@ -9,9 +9,9 @@ use std::path::Path;
 use vitald_core::spec::{EnvValue, ProbeRole, ProcessSpec, Workload};
 
 use crate::check::key_of;
-use crate::diagnostic::{Code, Mistake};
 use crate::document::Document;
 use crate::files::File;
+use crate::mistake::{Code, Mistake};
 use crate::tree::{NodeId, quote};
 use crate::typed::{self, At};
 use crate::types::{Spec, Timing};

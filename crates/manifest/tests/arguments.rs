@@ -1,5 +1,7 @@
 //! `vitald check HANDLER key=value…`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use serde_json::json;

@@ -1,5 +1,7 @@
 //! Every entry of `tests/bad`: what is said about it, and that it is refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use std::fs;

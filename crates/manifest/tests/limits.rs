@@ -1,5 +1,7 @@
 //! Input that wants to hurt: a plain error, soon, and never a panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use std::fs;
@@ -21,7 +23,7 @@ fn refused(bytes: &[u8]) -> Vec<&'static str> {
     let start = Instant::now();
     let diagnostics = load_bytes(bytes).unwrap_err();
     let rendered = diagnostics.render(false);
-    assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "took {:?}", start.elapsed());
     assert!(rendered.len() < 2_000_000, "{} bytes of errors", rendered.len());
     diagnostics.0.iter().map(|diagnostic| diagnostic.code).collect()
 }

@@ -1,5 +1,7 @@
 //! What good manifests become, and what is odd about some.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use std::ffi::OsString;

@@ -1,5 +1,7 @@
 //! The schema that editors get.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use serde_json::{Value, json};

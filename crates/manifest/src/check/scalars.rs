@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::{Checker, hints, place_of};
-use crate::diagnostic::{Code, Mistake};
+use crate::mistake::{Code, Mistake};
 use crate::nearest::{did_you_mean, list, nearest};
 use crate::scalar;
 use crate::tree::{NodeId, Value, quote};
