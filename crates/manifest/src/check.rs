@@ -207,9 +207,16 @@ impl<'a> Checker<'a> {
                 Some(property) => self.value(*child, property, property),
                 None => match schema.get("additionalProperties") {
                     Some(Json::Bool(false)) => {
-                        let suggestion = self.unknown(*child, key, &known, &is_there, choice.as_deref());
+                        let owners: Vec<&str> = known
+                            .iter()
+                            .copied()
+                            .filter(|name| property(name).is_some_and(|property| self.owns(property, key)))
+                            .collect();
+                        let suggestion =
+                            self.unknown(*child, key, &known, &is_there, choice.as_deref(), &owners);
                         stray |= suggestion.is_none();
                         meant.extend(suggestion);
+                        meant.extend(owners);
                     }
                     Some(property) => self.value(*child, property, property),
                     None => {}
@@ -238,6 +245,16 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Whether an object of this schema has the field `key`: it was put a level too high.
+    fn owns(&self, schema: &'a Json, key: &str) -> bool {
+        let schema = self.resolve(schema);
+        let parts = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
+        std::iter::once(schema).chain(parts).any(|schema| {
+            let schema = self.resolve(schema);
+            schema.get("properties").and_then(|properties| properties.get(key)).is_some()
+        })
+    }
+
     fn null(&mut self, id: NodeId, property: &'a Json, needed: bool, chosen: bool) {
         let schema = self.resolve(property);
         let types = schema.as_object().map(hints::types).unwrap_or_default();
@@ -264,6 +281,7 @@ impl<'a> Checker<'a> {
         known: &[&'a str],
         is_there: &dyn Fn(&str) -> bool,
         choice: Option<&[&str]>,
+        owners: &[&str],
     ) -> Option<&'a str> {
         if self.mistakes.len() >= MOST {
             self.faulty.insert(id);
@@ -274,6 +292,11 @@ impl<'a> Checker<'a> {
             Mistake::new(Code::UnknownField, self.tree.path(id), "unknown field").at(key_of(self.tree, id));
         if let Some(name) = suggestion {
             mistake = mistake.label("no such field here").help(did_you_mean(name));
+        } else if !owners.is_empty() {
+            let owners: Vec<String> = owners.iter().map(|name| format!("`{name}`")).collect();
+            let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
+            let help = format!("it belongs into {}; indent it below", list(&owners, "or"));
+            mistake = mistake.label("no such field here").help(help);
         } else {
             // What has settings of its own was meant to be one of the handlers.
             let parts = matches!(self.tree.value(id), Value::Map(_) | Value::Null);

@@ -42,7 +42,7 @@ pub use schema::schema;
 
 use crate::document::Document;
 use crate::files::File;
-use crate::mistake::Mistake;
+use crate::mistake::{Code, Mistake};
 
 /// What the manifests say.
 #[derive(Debug)]
@@ -120,7 +120,16 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, D
     if diagnostics.len() > MOST {
         // Errors go before warnings where not all are kept.
         diagnostics.retain(|diagnostic| !refused || diagnostic.severity == Severity::Error);
-        diagnostics.truncate(MOST);
+        if diagnostics.len() > MOST {
+            diagnostics.truncate(MOST);
+            let rest = Mistake::new(
+                Code::Limit,
+                String::new(),
+                format!("more than {MOST} mistakes, the rest is left out"),
+            );
+            diagnostics
+                .extend(files.last().filter(|_| refused).map(|file| diagnose(file, rest, None, false)));
+        }
     }
     if refused {
         return Err(Diagnostics(diagnostics));

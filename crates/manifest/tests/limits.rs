@@ -75,15 +75,15 @@ fn rubbish() {
 #[test]
 fn more_mistakes_than_anybody_reads() {
     let unknown: String = (0..50_000).map(|i| format!("  field{i}: x\n")).collect();
-    assert_eq!(refused(format!("{HEAD}{unknown}").as_bytes()).len(), 500);
+    assert_eq!(refused(format!("{HEAD}{unknown}").as_bytes()).len(), 501);
     let wrong = format!("{HEAD}  env: [{}]", "{name: 1, value: 2}, ".repeat(20_000));
-    assert_eq!(refused(wrong.as_bytes()).len(), 500);
+    assert_eq!(refused(wrong.as_bytes()).len(), 501);
     let broken = "---\n[\n".repeat(100_000);
     assert!(refused(broken.as_bytes()).len() <= 51);
     let empty = "---\n".repeat(90_000);
-    assert!(refused(empty.as_bytes()).len() <= 500);
+    assert!(refused(empty.as_bytes()).len() <= 501);
     let same = "a: 1\n".repeat(50_000);
-    assert!(refused(same.as_bytes()).len() <= 500);
+    assert!(refused(same.as_bytes()).len() <= 501);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn yaml_ish() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_is_read_or_refused(text in yaml_ish()) {
