@@ -58,9 +58,6 @@ pub(crate) fn key_of(tree: &Tree, id: NodeId) -> Range<usize> {
     }
 }
 
-/// More mistakes than this help nobody.
-const MOST: usize = 500;
-
 struct Checker<'a> {
     tree: &'a Tree,
     root: &'a Json,
@@ -72,7 +69,7 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     /// Checks a value. `outer` is the schema as the field has it, with its description and default.
     fn value(&mut self, id: NodeId, schema: &'a Json, outer: &'a Json) {
-        if self.mistakes.len() >= MOST {
+        if self.mistakes.len() > crate::MOST {
             return;
         }
         let schema = self.resolve(schema);
@@ -283,7 +280,7 @@ impl<'a> Checker<'a> {
         choice: Option<&[&str]>,
         owners: &[&str],
     ) -> Option<&'a str> {
-        if self.mistakes.len() >= MOST {
+        if self.mistakes.len() > crate::MOST {
             self.faulty.insert(id);
             return None;
         }

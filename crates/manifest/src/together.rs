@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use vitald_core::spec::{ComponentSpec, Condition, RestartPolicy};
 
+use crate::MOST;
 use crate::document::Document;
 use crate::files::File;
 use crate::mistake::{Code, Mistake};
@@ -32,7 +33,7 @@ pub(crate) fn check(documents: &mut [Document], files: &[File], unread: &[&str])
         mistakes.push((index, duplicate(document, &documents[*first], files)));
     }
     for (index, document) in documents.iter().enumerate() {
-        if mistakes.len() >= MOST {
+        if mistakes.len() > MOST {
             break;
         }
         mistakes.extend(dependencies(document, documents, &names, &unread).into_iter().map(|m| (index, m)));
@@ -42,9 +43,6 @@ pub(crate) fn check(documents: &mut [Document], files: &[File], unread: &[&str])
         documents[index].mistakes.push(mistake);
     }
 }
-
-/// More mistakes than this help nobody.
-const MOST: usize = 500;
 
 /// What may hold components that are not known.
 struct Unread<'a> {
@@ -162,7 +160,7 @@ fn cycles(documents: &[Document], names: &HashMap<String, usize>) -> Vec<(usize,
     let mut done = vec![false; documents.len()];
     let mut depth: Vec<Option<usize>> = vec![None; documents.len()];
     for start in 0..documents.len() {
-        if done[start] || found.len() >= MOST {
+        if done[start] || found.len() > MOST {
             continue;
         }
         let mut path = vec![(start, 0)];
@@ -175,7 +173,7 @@ fn cycles(documents: &[Document], names: &HashMap<String, usize>) -> Vec<(usize,
                 continue;
             };
             *next += 1;
-            if let Some(from) = depth[*target].filter(|_| found.len() < MOST) {
+            if let Some(from) = depth[*target].filter(|_| found.len() <= MOST) {
                 let names = path[from..].iter().map(|(i, _)| *i).chain([*target]);
                 let names: Vec<&str> = names.filter_map(|i| documents[i].name.as_deref()).collect();
                 let mut mistake = mistake.clone().label("closes the circle");

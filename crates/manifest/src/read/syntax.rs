@@ -15,7 +15,10 @@ pub(super) fn mistake(text: &str, err: &ScanError) -> Mistake {
         ErrorKind::RecursionLimitExceeded => {
             (Code::Limit, format!("nested deeper than {DEPTH} levels"), None)
         }
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {
+        ErrorKind::UnclosedQuotedScalar
+        | ErrorKind::DocumentIndicatorInQuotedScalar
+        | ErrorKind::InvalidQuotedScalarIndent => {
+            offset = opening_quote(text, offset);
             (Code::Syntax, "a quoted string that never ends".to_owned(), Some("add the closing quote"))
         }
         ErrorKind::UnclosedFlowCollection { open } => {
@@ -29,6 +32,11 @@ pub(super) fn mistake(text: &str, err: &ScanError) -> Mistake {
         | ErrorKind::TabInPlainScalar => {
             (Code::Syntax, "a tab where YAML wants spaces".to_owned(), Some("indent with spaces"))
         }
+        ErrorKind::InvalidTrailingDoubleQuotedScalar | ErrorKind::InvalidTrailingSingleQuotedScalar => (
+            Code::Syntax,
+            "something follows a quoted string".to_owned(),
+            Some("was a quote left out before it? A string ends at the next quote, be it lines below"),
+        ),
         ErrorKind::MappingValueNotAllowed => (
             Code::Syntax,
             "`:` where no key can be".to_owned(),
@@ -54,4 +62,17 @@ pub(super) fn mistake(text: &str, err: &ScanError) -> Mistake {
         mistake = mistake.help(help);
     }
     mistake
+}
+
+/// Where the string begins that was still open at `offset`.
+fn opening_quote(text: &str, offset: usize) -> usize {
+    let bytes = text.as_bytes();
+    let opens = |at: &usize| {
+        let before = at.checked_sub(1).map_or(b' ', |before| bytes[before]);
+        matches!(bytes[*at], b'"' | b'\'') && (before.is_ascii_whitespace() || b"[{,:-?".contains(&before))
+    };
+    if bytes.get(offset).is_some_and(|byte| matches!(byte, b'"' | b'\'')) {
+        return offset;
+    }
+    (0..offset).rev().find(opens).unwrap_or(offset)
 }
