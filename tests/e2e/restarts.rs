@@ -29,7 +29,9 @@ fn killed_process_is_seen_at_once_and_restarted_after_the_first_delay() {
     let second = s.wait_ready("victim");
     assert_ne!(second.pid(), first.pid());
     assert_eq!((second.restart_count, second.restarts_in_window, second.max_restarts), (1, 1, 10));
-    s.wait_for("victim", "the error to be over once the run is stable", seconds(5), |c| c.last_error.is_none());
+    s.wait_for("victim", "the error to be over once the run is stable", seconds(5), |c| {
+        c.last_error.is_none()
+    });
     s.wait_log("victim", "up, run 2");
 }
 
