@@ -15,3 +15,5 @@ mod process;
 mod restarts;
 mod stopping;
 mod supervisors;
+mod surroundings;
+mod unknown;

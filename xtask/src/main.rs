@@ -3,6 +3,7 @@
 // What a task says is for the person at the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod run;
 mod temporal;
 mod test;
@@ -41,6 +42,15 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// What an idle supervisor costs: memory and CPU
+    Bench {
+        /// How many components, each with a TCP probe every 10 s
+        #[arg(long, default_value_t = 100)]
+        components: usize,
+        /// Over how many seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// What must hold before a change goes in: format, lint, test
     Ci,
 }
@@ -60,6 +70,7 @@ fn execute(task: Task) -> Result<()> {
     match task {
         Task::Run { args } => run::run(&workspace, &args),
         Task::Test { parts, args } => test::test(&workspace, &parts, &args),
+        Task::Bench { components, seconds } => bench::idle(&workspace, components, seconds),
         Task::Ci => ci(&workspace),
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Part {
 
 /// End-to-end tests mostly wait, and each has its own ports and state dir.
 const E2E_THREADS: &str = "--test-threads=4";
+/// Each test has a database, a server with four services and a client of its own.
+const TEMPORAL_THREADS: &str = "--test-threads=2";
 
 pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> Result<()> {
     let parts = if parts.is_empty() { Part::value_variants() } else { parts };
@@ -81,6 +83,7 @@ impl Part {
                 build(workspace)?;
                 let mut command = of_the_whole("temporal");
                 command
+                    .arg(TEMPORAL_THREADS)
                     .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
                     .env("PATH", path_with(&[temporal])?);
                 tally.count(command)
