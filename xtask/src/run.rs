@@ -1,6 +1,7 @@
 //! `cargo xtask run`.
 
 use std::collections::hash_map::DefaultHasher;
+use std::convert::Infallible;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,7 +17,7 @@ use crate::temporal;
 use crate::workspace::{Workspace, path_with};
 
 /// Builds, then becomes `vitald run`, so that Ctrl-C and exit status are vitald's own.
-pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<Infallible> {
     workspace.cargo(["build", "--release", "--package", "vitald", "--package", "vitald-demo"])?;
     let programs = workspace.programs("release");
     let vitald = programs.join("vitald");
