@@ -20,7 +20,15 @@ use vitald_core::spec::ProbeRole;
 pub(crate) struct Cli {
     /// Where the supervisor keeps its state [default: one folder per folder of manifests, below
     /// $XDG_STATE_HOME/vitald]
-    #[arg(long, global = true, value_name = "DIR", env = "VITALD_STATE_DIR", hide_env_values = true)]
+    // Without a parser of its own, an empty VITALD_STATE_DIR would be refused instead of counting as unset.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "VITALD_STATE_DIR",
+        hide_env_values = true,
+        value_parser = clap::builder::OsStringValueParser::new()
+    )]
     pub(crate) state_dir: Option<OsString>,
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -155,7 +155,7 @@ pub struct ComponentStatus {
     pub next_restart_seconds: Option<f64>,
     /// How the run before ended.
     pub last_exit: Option<LastExit>,
-    /// What went wrong last; null once the component is Running and ready again.
+    /// What went wrong last; null once a run has been stable.
     pub last_error: Option<String>,
     /// Its log.
     pub log_file: Option<String>,
