@@ -2,13 +2,27 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A port that nobody listens on just now.
+/// A port that nobody listens on, given out once. It lies below those that the kernel gives to clients, so
+/// that none of them takes it before the test does.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address").port()
+    const RANGE: Range<u32> = 12_000..32_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run at the same time begin in different places.
+    let begin = std::process::id().wrapping_mul(211);
+    loop {
+        let next = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = RANGE.start + next % (RANGE.end - RANGE.start);
+        let port = u16::try_from(port).expect("a range of ports");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Sends a request to a server on this machine; gives status and body.
