@@ -93,6 +93,8 @@ pub enum Command {
     Stop,
     /// Stop it if it runs, then start it.
     Restart,
+    /// Stop it if it runs, to be started again by `Start`, or by the next supervisor.
+    Pause,
     /// Clear its counters, and start it if it does not run.
     Reset,
     /// The supervisor ends: start nothing any more, but leave alone what runs until it is its turn.
@@ -109,6 +111,8 @@ pub enum Action {
     /// Start this run; answer with `Spawned` or `StartFailed`, later with `Exited`, and with `Gone` where
     /// there were leftovers.
     Start(RunId),
+    /// Give up the start that is under way, if that can be done; its answer still comes.
+    CancelStart(RunId),
     /// Run the postStart hook; answer with `PostStartDone`.
     PostStart(RunId),
     /// Run the preStop hook; answer with `PreStopDone`.
@@ -175,6 +179,8 @@ pub enum EventReason {
     FailedKill,
     /// Its state could not be written.
     FailedWrite,
+    /// Its state could not be read.
+    FailedRead,
 }
 
 /// The life of one component.
@@ -221,6 +227,8 @@ enum Rest {
     /// Nobody has told it to start.
     Fresh,
     StoppedByUser,
+    /// In the middle of a restart on request.
+    Paused,
     Completed,
     /// A bad end under `restartPolicy: Never`.
     Error,
@@ -244,10 +252,35 @@ enum Then {
     Policy,
     /// Start again, on request.
     StartAgain,
-    /// Rest, on request.
-    Rest,
+    /// Rest, on request; `true`: with SIGKILL at once.
+    Rest { kill: bool },
+    /// Rest until told to go on with a restart.
+    Pause,
     /// Rest, because the supervisor ends; `true`: with SIGKILL at once.
     Close { kill: bool },
+}
+
+impl Then {
+    /// A stop on request. A kill that was asked for stays one.
+    fn or_rest(self) -> Self {
+        Self::Rest { kill: self.kills() }
+    }
+
+    /// The end of the supervisor. A stop on request in the middle of which it comes is still one.
+    fn or_close(self, kill: bool) -> Self {
+        let kill = kill || self.kills();
+        match self {
+            Self::Rest { .. } => Self::Rest { kill },
+            Self::Policy | Self::StartAgain | Self::Pause | Self::Close { .. } => Self::Close { kill },
+        }
+    }
+
+    fn kills(self) -> bool {
+        match self {
+            Self::Rest { kill } | Self::Close { kill } => kill,
+            Self::Policy | Self::StartAgain | Self::Pause => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -293,7 +326,7 @@ enum Step {
     /// The preStop hook runs, until then at most.
     PreStop { until: Timestamp },
     /// SIGTERM was sent; SIGKILL follows then.
-    Terminating { kill_at: Timestamp },
+    Terminating { kill_at: Timestamp, extended: bool },
     /// SIGKILL was sent; what lives on is told then.
     Killing { tell_at: Option<Timestamp> },
 }
@@ -359,7 +392,7 @@ impl Lifecycle {
             Phase::Stopping(stopping) => {
                 let step = match stopping.step {
                     Step::PreStop { until } => Some(until),
-                    Step::Terminating { kill_at } => Some(kill_at),
+                    Step::Terminating { kill_at, .. } => Some(kill_at),
                     Step::Killing { tell_at } => tell_at,
                 };
                 step.into_iter().chain(probes(&stopping.up)).min()
@@ -412,9 +445,15 @@ impl Lifecycle {
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
         self.phase = match (phase, what) {
             (Phase::Spawning { launch, then }, Observed::Spawned) => self.spawned(&launch, then),
-            (Phase::Spawning { then, .. }, Observed::StartFailed(why)) => self.start_failed(then, &why),
+            (Phase::Spawning { launch, then }, Observed::StartFailed(why)) => {
+                self.start_failed(&launch, then, &why)
+            }
 
-            (Phase::Up(up), Observed::PostStartDone(Ok(()))) => Phase::Up(Up { post_start_done: true, ..up }),
+            (Phase::Up(mut up), Observed::PostStartDone(Ok(()))) => {
+                up.post_start_done = true;
+                up.note_running(self.now);
+                Phase::Up(up)
+            }
             (Phase::Up(up), Observed::PostStartDone(Err(why))) => {
                 self.warn(EventReason::FailedPostStartHook, format!("postStart hook failed: {why}"));
                 self.last_error = Some(format!("postStart hook failed: {why}"));
@@ -484,11 +523,13 @@ impl Lifecycle {
                 self.restart_count = 0;
             }
             Command::Close | Command::Shutdown | Command::Kill => self.closing = true,
-            Command::Begin | Command::Start | Command::Stop | Command::Restart => {}
+            Command::Begin | Command::Start | Command::Stop | Command::Restart | Command::Pause => {}
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
         self.phase = match (phase, command) {
-            (phase, Command::Begin | Command::Start | Command::Restart | Command::Reset) if self.closing => {
+            (phase, Command::Begin | Command::Start | Command::Restart | Command::Pause | Command::Reset)
+                if self.closing =>
+            {
                 phase
             }
             (Phase::Idle(Rest::Fresh), Command::Begin) => {
@@ -500,6 +541,10 @@ impl Lifecycle {
                 Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. },
                 Command::Start | Command::Restart | Command::Reset,
             ) => Phase::Waiting { launch: Launch::Plain, told: false },
+            (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }, Command::Pause) => {
+                Phase::Idle(Rest::Paused)
+            }
+            (phase @ Phase::Idle(Rest::StoppedByUser), Command::Stop) => phase,
             (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }, Command::Stop) => self.rest(),
             // What was stopped, or has failed, stays so under the next supervisor; the rest starts again.
             (
@@ -507,52 +552,60 @@ impl Lifecycle {
                 Command::Close | Command::Shutdown | Command::Kill,
             ) => Phase::Idle(rest),
             (
-                Phase::Idle(Rest::Fresh | Rest::Completed | Rest::Error)
+                Phase::Idle(Rest::Fresh | Rest::Paused | Rest::Completed | Rest::Error)
                 | Phase::Waiting { .. }
                 | Phase::Delaying { .. },
                 Command::Close | Command::Shutdown | Command::Kill,
             ) => Phase::Idle(Rest::Fresh),
             (phase @ (Phase::Spawning { .. } | Phase::Up(_) | Phase::Stopping(_)), Command::Close) => phase,
 
-            (Phase::Spawning { launch, then: _ }, Command::Start | Command::Restart | Command::Reset) => {
-                Phase::Spawning { launch, then: Then::Policy }
+            (Phase::Spawning { launch, then }, Command::Start | Command::Restart | Command::Reset) => {
+                let then = match then {
+                    Then::Policy => Then::Policy,
+                    // The start that was given up may have come too far, or be made anew.
+                    Then::StartAgain | Then::Rest { .. } | Then::Pause | Then::Close { .. } => {
+                        Then::StartAgain
+                    }
+                };
+                Phase::Spawning { launch, then }
             }
-            (Phase::Spawning { launch, then: _ }, Command::Stop) => {
-                Phase::Spawning { launch, then: Then::Rest }
+            (Phase::Spawning { launch, then }, Command::Stop) => {
+                self.actions.push(Action::CancelStart(self.run));
+                Phase::Spawning { launch, then: then.or_rest() }
+            }
+            (Phase::Spawning { launch, then: _ }, Command::Pause) => {
+                self.actions.push(Action::CancelStart(self.run));
+                Phase::Spawning { launch, then: Then::Pause }
             }
             (Phase::Spawning { launch, then }, Command::Shutdown | Command::Kill) => {
-                let kill = command == Command::Kill;
-                // A stop on request is still one when the supervisor ends in the middle of it.
-                let then = if then == Then::Rest && !kill { then } else { Then::Close { kill } };
-                Phase::Spawning { launch, then }
+                self.actions.push(Action::CancelStart(self.run));
+                Phase::Spawning { launch, then: then.or_close(command == Command::Kill) }
             }
 
             (phase @ Phase::Up(_), Command::Start | Command::Reset) => phase,
-            (Phase::Up(up), Command::Stop) => self.stop(up, Why::Requested, Then::Rest),
+            (Phase::Up(up), Command::Stop) => self.stop(up, Why::Requested, Then::Rest { kill: false }),
             (Phase::Up(up), Command::Restart) => self.stop(up, Why::Requested, Then::StartAgain),
+            (Phase::Up(up), Command::Pause) => self.stop(up, Why::Requested, Then::Pause),
             (Phase::Up(up), Command::Shutdown) => self.stop(up, Why::Requested, Then::Close { kill: false }),
             (Phase::Up(up), Command::Kill) => self.stop(up, Why::Requested, Then::Close { kill: true }),
 
-            (Phase::Stopping(stopping), Command::Start | Command::Reset) => {
-                let then = match stopping.then {
-                    // It will be started, by policy or on request.
-                    Then::Policy | Then::StartAgain => stopping.then,
-                    Then::Rest | Then::Close { .. } => Then::StartAgain,
-                };
-                Phase::Stopping(Stopping { then, ..stopping })
-            }
-            (Phase::Stopping(stopping), Command::Restart) => {
+            // Started on request, it waits for no delay and uses up no restart.
+            (Phase::Stopping(stopping), Command::Start | Command::Restart | Command::Reset) => {
                 Phase::Stopping(Stopping { then: Then::StartAgain, ..stopping })
             }
+            (Phase::Stopping(stopping), Command::Pause) => {
+                Phase::Stopping(Stopping { then: Then::Pause, ..stopping })
+            }
             (Phase::Stopping(stopping), Command::Stop) => {
-                Phase::Stopping(Stopping { then: Then::Rest, ..stopping })
+                let then = stopping.then.or_rest();
+                Phase::Stopping(Stopping { then, ..stopping })
             }
             (Phase::Stopping(stopping), Command::Shutdown) => {
-                let then = if stopping.then == Then::Rest { Then::Rest } else { Then::Close { kill: false } };
+                let then = stopping.then.or_close(false);
                 Phase::Stopping(Stopping { then, ..stopping })
             }
             (Phase::Stopping(stopping), Command::Kill) => {
-                let then = if stopping.then == Then::Rest { Then::Rest } else { Then::Close { kill: true } };
+                let then = stopping.then.or_close(true);
                 let stopping = Stopping { then, ..stopping };
                 Phase::Stopping(match stopping.step {
                     Step::PreStop { .. } | Step::Terminating { .. } => self.kill(stopping),

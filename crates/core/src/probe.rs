@@ -77,6 +77,16 @@ impl ProbeResult {
         Self::Unknown(message.into())
     }
 
+    /// The same verdict, with what was said beside it changed.
+    pub fn map_message(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Success => Self::Success,
+            Self::Warning(message) => Self::Warning(change(message)),
+            Self::Failure(message) => Self::Failure(change(message)),
+            Self::Unknown(message) => Self::Unknown(change(message)),
+        }
+    }
+
     /// What was said beside the verdict; empty for a plain success.
     pub fn message(&self) -> &str {
         match self {

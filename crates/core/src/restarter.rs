@@ -80,6 +80,12 @@ pub trait Restarter: Send + Sync + 'static {
 
     /// Runs commands (probes, hooks) where the component runs.
     fn executor(&self) -> Arc<dyn Executor>;
+
+    /// The text without the values of the component's secrets. Everything that a probe, a hook or a failed
+    /// start has to say passes through here before anybody sees it.
+    fn redact(&self, text: String) -> String {
+        text
+    }
 }
 
 /// One run of a component, from its start until nothing of it is left.

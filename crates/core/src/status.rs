@@ -68,6 +68,8 @@ pub enum Reason {
     RestartRequested,
     /// Failed: the restart limit was reached.
     RestartLimitExceeded,
+    /// Of a run that ended with its supervisor.
+    SupervisorStopped,
 }
 
 impl Reason {
@@ -90,6 +92,7 @@ impl Reason {
             Self::CrashLoopBackOff => "CrashLoopBackOff",
             Self::RestartRequested => "RestartRequested",
             Self::RestartLimitExceeded => "RestartLimitExceeded",
+            Self::SupervisorStopped => "SupervisorStopped",
         }
     }
 }
@@ -188,7 +191,7 @@ pub struct LastExit {
     /// Name of the signal that ended it, if one did.
     pub signal: Option<String>,
     /// `Completed`, `Error`, `OOMKilled`, `StartError`, `LivenessProbeFailed`, `StartupProbeFailed`, or
-    /// the request that ended it: `StoppedByUser`, `RestartRequested`.
+    /// the request that ended it: `StoppedByUser`, `RestartRequested`, `SupervisorStopped`.
     pub reason: String,
     /// When.
     pub at: String,

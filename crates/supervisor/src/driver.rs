@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt;
+use jiff::Timestamp as WallTime;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use vitald_core::lifecycle::{
-    Action, Command, Event, EventReason, Lifecycle, LifecycleRecord, Notice, Observed, Report,
+    Action, Command, Event, EventReason, Lifecycle, LifecycleRecord, Notice, Observed, Report, RestRecord,
 };
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
 use vitald_core::registry::Registry;
@@ -20,10 +24,13 @@ use vitald_core::status::{EventType, RunLog};
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::probe_run;
-use crate::store::{FileIdentity, Record, Store};
+use crate::store::{FileIdentity, RECORD_VERSION, Record, Store};
 
 /// How many runs' places in the log are remembered.
 const REMEMBERED_RUNS: usize = 20;
+
+/// How soon a write that failed is tried again.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What a component's task is told.
 pub(crate) enum Message {
@@ -43,6 +50,8 @@ pub(crate) struct View {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) process: Option<ProcessIdentity>,
     pub(crate) runs: Vec<RunLog>,
+    /// What the wall clock showed when the current run began.
+    pub(crate) began: WallTime,
 }
 
 /// What a driver is made of.
@@ -58,16 +67,31 @@ pub(crate) struct Parts {
     pub(crate) lock_file: std::path::PathBuf,
     pub(crate) runs: Vec<RunLog>,
     pub(crate) inherited_env: BTreeMap<String, String>,
+    pub(crate) inherits_all: bool,
 }
 
 /// Makes a component's task, its mailbox and the view of it. The task ends once the lifecycle is at rest
 /// for good, after a `Shutdown` or `Kill`.
 pub(crate) fn new(parts: Parts) -> (Driver, mpsc::UnboundedSender<Message>, watch::Receiver<View>) {
     let (mailbox, messages) = mpsc::unbounded_channel();
-    let view = View { lifecycle: parts.lifecycle.clone(), process: None, runs: parts.runs.clone() };
+    let view = View {
+        lifecycle: parts.lifecycle.clone(),
+        process: None,
+        runs: parts.runs.clone(),
+        began: parts.clock.wall(),
+    };
     let (publish, published) = watch::channel(view);
-    let driver =
-        Driver { parts, mailbox: mailbox.clone(), messages, publish, run: None, write_failed: false };
+    let driver = Driver {
+        boot_id: parts.clock.boot_id(),
+        lock: FileIdentity::of(&parts.lock_file),
+        mailbox: mailbox.clone(),
+        messages,
+        publish,
+        run: None,
+        starting: None,
+        unwritten: None,
+        parts,
+    };
     (driver, mailbox, published)
 }
 
@@ -77,12 +101,18 @@ pub(crate) struct Driver {
     messages: mpsc::UnboundedReceiver<Message>,
     publish: watch::Sender<View>,
     run: Option<Run>,
-    write_failed: bool,
+    /// The start that is under way; dropped, it is given up.
+    starting: Option<AbortHandle>,
+    boot_id: String,
+    lock: Option<FileIdentity>,
+    /// The last write failed: whether what it held must outlive a crash of the machine.
+    unwritten: Option<bool>,
 }
 
 /// The current run, while something of it is left. Dropped, it takes its checks and hooks with it.
 struct Run {
     handle: Arc<dyn RunHandle>,
+    began: WallTime,
     probes: BTreeMap<ProbeRole, Arc<dyn HealthProbe>>,
     tasks: JoinSet<()>,
 }
@@ -92,7 +122,11 @@ impl Driver {
     pub(crate) async fn drive(mut self) {
         let mut closing = false;
         while !(closing && self.parts.lifecycle.is_at_rest()) {
-            let deadline = self.parts.lifecycle.next_deadline();
+            let mut deadline = self.parts.lifecycle.next_deadline();
+            if self.unwritten.is_some() {
+                let again = self.parts.clock.now() + WRITE_AGAIN_AFTER;
+                deadline = Some(deadline.map_or(again, |at| at.min(again)));
+            }
             let clock = Arc::clone(&self.parts.clock);
             let timer = async move {
                 match deadline {
@@ -115,7 +149,11 @@ impl Driver {
                 Some(Message::Command(command, done)) => {
                     closing |= matches!(command, Command::Shutdown | Command::Kill);
                     // What a person asked for outlives a crash of the machine, too.
-                    self.apply(Event::Command(command), true);
+                    let asked = matches!(
+                        command,
+                        Command::Start | Command::Stop | Command::Restart | Command::Pause | Command::Reset
+                    );
+                    self.apply(Event::Command(command), asked);
                     // Whoever asked may be gone.
                     let _ = done.send(());
                 }
@@ -126,13 +164,13 @@ impl Driver {
 
     fn apply(&mut self, event: Event, durable: bool) {
         let actions = self.parts.lifecycle.on(self.parts.clock.now(), event);
+        if !self.parts.lifecycle.has_run() {
+            self.run = None;
+        }
         // Written before it matters: a run's number before its spawn, a stop before its first signal.
         self.write(durable);
         for action in actions {
             self.act(action);
-        }
-        if !self.parts.lifecycle.has_run() {
-            self.run = None;
         }
         self.publish.send_replace(self.view());
     }
@@ -142,6 +180,7 @@ impl Driver {
             lifecycle: self.parts.lifecycle.clone(),
             process: self.run.as_ref().map(|run| run.handle.process()),
             runs: self.parts.runs.clone(),
+            began: self.run.as_ref().map_or_else(|| self.parts.clock.wall(), |run| run.began),
         }
     }
 
@@ -150,11 +189,22 @@ impl Driver {
             Action::Notify(notice) => self.notify(notice),
             Action::Start(run) => {
                 let (restarter, mailbox) = (Arc::clone(&self.parts.restarter), self.mailbox.clone());
+                let start = tokio::spawn(async move { restarter.start(run).await });
+                self.starting = Some(start.abort_handle());
                 tokio::spawn(async move {
-                    let started = restarter.start(run).await;
+                    let started = start.await.unwrap_or_else(|end| {
+                        let reason =
+                            if end.is_cancelled() { "given up on request" } else { "vitald has a bug" };
+                        Err(StartError::System { doing: "starting".into(), reason: reason.into() })
+                    });
                     // A driver that is gone has no use for it.
                     let _ = mailbox.send(Message::Started(run, started));
                 });
+            }
+            Action::CancelStart(_) => {
+                if let Some(start) = self.starting.take() {
+                    start.abort();
+                }
             }
             Action::PostStart(run) => {
                 let hook = self.parts.spec.post_start.clone();
@@ -183,9 +233,11 @@ impl Driver {
 
     /// A start has come to its end: the run is made known before anything is done with it.
     fn started(&mut self, run: RunId, started: Result<Arc<dyn RunHandle>, StartError>) {
+        self.starting = None;
         let what = match started {
-            Err(err) => Observed::StartFailed(err.to_string()),
+            Err(err) => Observed::StartFailed(self.parts.restarter.redact(err.to_string())),
             Ok(handle) => {
+                self.lock = FileIdentity::of(&self.parts.lock_file);
                 self.parts.runs.push(RunLog { run: run.0, log_offset: handle.log_offset() });
                 let forgotten = self.parts.runs.len().saturating_sub(REMEMBERED_RUNS);
                 self.parts.runs.drain(..forgotten);
@@ -215,15 +267,17 @@ impl Driver {
             .into_iter()
             .filter_map(|role| Some((role, self.build(self.parts.spec.probe(role)?))))
             .collect();
-        Run { handle, probes, tasks }
+        Run { handle, began: self.parts.clock.wall(), probes, tasks }
     }
 
     fn build(&self, probe: &ProbeSpec) -> Arc<dyn HealthProbe> {
         let Parts { registry, context, clock, .. } = &self.parts;
-        match probe_run::build(&probe.check, registry, context, clock) {
-            Ok(probe) => Arc::from(probe),
+        let build = AssertUnwindSafe(|| probe_run::build(&probe.check, registry, context, clock));
+        match std::panic::catch_unwind(build) {
+            Ok(Ok(probe)) => Arc::from(probe),
             // The manifest was checked by the same code; what is left is a bug, and no reason to restart.
-            Err(err) => Arc::new(Broken(err.to_string())),
+            Ok(Err(err)) => Arc::new(Broken(err.to_string())),
+            Err(_panic) => Arc::new(Broken("the probe panicked while it was built".into())),
         }
     }
 
@@ -236,9 +290,13 @@ impl Driver {
             executor: self.parts.restarter.executor(),
         };
         let (clock, mailbox) = (Arc::clone(&self.parts.clock), self.mailbox.clone());
+        let restarter = Arc::clone(&self.parts.restarter);
         run.tasks.spawn(async move {
             let began = clock.now();
-            let result = probe.check(&cx).await;
+            // Each handler's panics are caught where it is asked; there must be an answer in any case.
+            let check = AssertUnwindSafe(probe.check(&cx)).catch_unwind().await;
+            let result = check.unwrap_or_else(|_panic| ProbeResult::unknown("the probe panicked"));
+            let result = result.map_message(|message| restarter.redact(message));
             let what = Observed::Probed { role, result, latency: clock.now() - began };
             let _ = mailbox.send(Message::Report(Report { run: id, what }));
         });
@@ -254,8 +312,11 @@ impl Driver {
     ) {
         let (Some(run), Some(hook)) = (&mut self.run, hook) else { return };
         let (executor, mailbox) = (self.parts.restarter.executor(), self.mailbox.clone());
+        let restarter = Arc::clone(&self.parts.restarter);
         run.tasks.spawn(async move {
-            let what = what(run_hook(executor, hook).await);
+            let hook = AssertUnwindSafe(run_hook(executor, hook)).catch_unwind().await;
+            let done = hook.unwrap_or_else(|_panic| Err("vitald has a bug".into()));
+            let what = what(done.map_err(|why| restarter.redact(why)));
             let _ = mailbox.send(Message::Report(Report { run: id, what }));
         });
     }
@@ -295,19 +356,26 @@ impl Driver {
     ) {
         let record = Record {
             name: self.parts.spec.name.clone(),
-            boot_id: self.parts.clock.boot_id(),
+            version: RECORD_VERSION,
+            boot_id: self.boot_id.clone(),
             process: self.run.as_ref().map(|run| run.handle.process()),
-            lock: FileIdentity::of(&self.parts.lock_file),
+            lock: self.lock,
             runs: self.parts.runs.clone(),
+            inherits_all: self.parts.inherits_all,
             lifecycle,
             inherited_env,
         };
+        // A stop on request stays on disk through all that follows, and what could not be written
+        // durably before is owed still.
+        let durable = durable
+            || record.lifecycle.rest == RestRecord::StoppedByUser
+            || self.unwritten.unwrap_or_default();
         match self.parts.store.write(&record, durable) {
-            Ok(()) => self.write_failed = false,
+            Ok(()) => self.unwritten = None,
             // Told once: a full disk must not stop components, nor fill the list of events.
-            Err(_) if self.write_failed => {}
+            Err(_) if self.unwritten.is_some() => self.unwritten = Some(durable),
             Err(err) => {
-                self.write_failed = true;
+                self.unwritten = Some(durable);
                 let message = format!("its state cannot be written, and would be lost with vitald: {err}");
                 self.notify(Notice { kind: EventType::Warning, reason: EventReason::FailedWrite, message });
             }

@@ -1,6 +1,7 @@
 //! What the control API and the command line may ask of a running supervisor.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use thiserror::Error;
@@ -163,6 +164,11 @@ impl SupervisorHandle {
                 return Ok(());
             }
             Command::Start => lifecycle::Command::Start,
+            Command::Restart if members.len() > 1 => {
+                // All of them down first, so that none is started on what is about to go.
+                in_reverse_order(&members, lifecycle::Command::Pause).await;
+                lifecycle::Command::Start
+            }
             Command::Restart => lifecycle::Command::Restart,
             Command::Reset => lifecycle::Command::Reset,
         };
@@ -198,9 +204,9 @@ impl SupervisorHandle {
                     ProbeResult::Failure(_) => ProbeState::Failure,
                     ProbeResult::Unknown(_) => ProbeState::Unknown,
                 };
-                (state, result.message().to_owned(), latency)
+                (state, member.restarter.redact(result.message().to_owned()), latency)
             }
-            Err(err) => (ProbeState::Unknown, err.to_string(), std::time::Duration::ZERO),
+            Err(err) => (ProbeState::Unknown, err.to_string(), Duration::ZERO),
         };
         Ok(ProbeAnswer { role, state, message, latency_ms: (latency.as_secs_f64() * 1e6).round() / 1e3 })
     }

@@ -20,9 +20,9 @@ pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) ->
         reason: snapshot.reason,
         message: snapshot.message,
         ready: snapshot.ready,
-        pid: snapshot.started_at.and(view.process.as_ref()).map(|process| process.pid),
-        started_at: snapshot.started_at.map(|at| rfc3339(clock.wall_at(at))),
-        uptime_seconds: snapshot.started_at.map(|at| millis(now - at)),
+        pid: view.process.as_ref().filter(|_| snapshot.main_process).map(|process| process.pid),
+        started_at: snapshot.started_at.map(|_| rfc3339(view.began)),
+        uptime_seconds: snapshot.started_at.filter(|_| snapshot.main_process).map(|at| millis(now - at)),
         restart_count: snapshot.restart_count,
         restarts_in_window: snapshot.restarts_in_window,
         max_restarts: spec.restart.max_restarts,
@@ -71,7 +71,7 @@ pub(crate) fn millis(span: std::time::Duration) -> f64 {
 /// Whether a dependency's condition holds.
 pub(crate) fn meets(snapshot: &Snapshot, condition: Condition) -> bool {
     match condition {
-        Condition::Started => snapshot.state == State::Running && snapshot.reason != Reason::Terminating,
+        Condition::Started => snapshot.started,
         Condition::Ready => snapshot.ready,
         Condition::Completed => snapshot.state == State::Stopped && snapshot.reason == Reason::Completed,
     }

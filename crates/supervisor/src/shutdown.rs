@@ -87,14 +87,26 @@ async fn stop_all(shared: &Shared) {
     in_reverse_order(&all, Command::Shutdown).await;
 }
 
-/// Stops each of them once those that depend on it have stopped.
+/// Tells each of them once those of them that depend on it have come to where the command leads: a stop,
+/// or something newer that somebody else wants.
 pub(crate) async fn in_reverse_order(members: &[&Member], command: Command) {
-    join_all(members.iter().map(|member| async move {
-        for dependant in members.iter().filter(|other| depends(other, member)) {
-            dependant.until(|view| view.lifecycle.is_at_rest()).await;
+    let done: Vec<watch::Sender<bool>> = members.iter().map(|_| watch::Sender::new(false)).collect();
+    join_all(members.iter().zip(&done).map(|(member, here)| {
+        let dependants: Vec<_> = members
+            .iter()
+            .zip(&done)
+            .filter(|(other, _)| depends(other, member))
+            .map(|(_, done)| done.subscribe())
+            .collect();
+        async move {
+            for mut dependant in dependants {
+                // The sender outlives this wait.
+                let _ = dependant.wait_for(|done| *done).await;
+            }
+            member.tell(command).await;
+            member.until(|view| view.lifecycle.is_settled()).await;
+            here.send_replace(true);
         }
-        member.tell(command).await;
-        member.until(|view| view.lifecycle.is_at_rest()).await;
     }))
     .await;
 }

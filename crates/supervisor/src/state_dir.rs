@@ -5,7 +5,12 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use std::time::{Duration, Instant};
+
 use thiserror::Error;
+
+/// How long those who only look may keep a supervisor from its lock.
+const LOOKERS_PATIENCE: Duration = Duration::from_millis(300);
 
 /// A state dir: a private folder (mode 0700) with the lock, the socket, logs and records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +76,19 @@ impl StateDir {
             .mode(0o600)
             .open(&path)
             .map_err(io("cannot open"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StateDirError::Held { pid: read_pid(&file), dir: self.0.clone() });
+        let patience = Instant::now() + LOOKERS_PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // Somebody may only be looking who holds it.
+                Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StateDirError::Held { pid: read_pid(&file), dir: self.0.clone() });
+                }
+                Err(TryLockError::Error(source)) => return Err(io("cannot lock")(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(io("cannot lock")(source)),
         }
         // The pid is only told to people; the lock itself is what counts.
         file.set_len(0).map_err(io("cannot write"))?;
@@ -87,7 +99,7 @@ impl StateDir {
 
     /// The pid of the supervisor that holds the lock right now, if one does; 0 if it cannot be read.
     pub fn holder(&self) -> Option<u32> {
-        // Open for reading, and lock shared: neither disturbs a supervisor that is just starting.
+        // A shared lock for a moment: lookers do not disturb each other, and `lock` has the patience.
         let file = File::open(self.lock_file()).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(read_pid(&file)),

@@ -11,10 +11,15 @@ use vitald_core::lifecycle::LifecycleRecord;
 use vitald_core::restarter::ProcessIdentity;
 use vitald_core::status::RunLog;
 
+/// The format of records; another one is not read.
+pub(crate) const RECORD_VERSION: u32 = 1;
+
 /// The record of one component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
+    /// Of this format.
+    pub(crate) version: u32,
     /// The component.
     pub(crate) name: String,
     /// The boot in which its times and its process mean something.
@@ -29,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) runs: Vec<RunLog>,
     /// What it got from the supervisor's environment, so that a restart under the next one gives the same.
     pub(crate) inherited_env: Option<BTreeMap<String, String>>,
+    /// Whether that was all of it.
+    pub(crate) inherits_all: bool,
 }
 
 /// A file that cannot be mistaken for another of the same name.
@@ -54,10 +61,25 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens it, with what an earlier supervisor wrote. A record that cannot be read is as good as none.
-    pub(crate) fn open(path: PathBuf) -> (Self, Option<Record>) {
-        let record = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        (Self { path, written: None }, record)
+    /// Opens it, with what an earlier supervisor wrote.
+    ///
+    /// A record that cannot be read is put aside as `NAME.json.bad`, and the second error says why: what it
+    /// held is lost, and the component begins anew.
+    pub(crate) fn open(path: PathBuf) -> (Self, Option<Record>, Option<String>) {
+        let (record, trouble) = match std::fs::read(&path) {
+            Ok(text) => match parse(&text) {
+                Ok(record) => (Some(record), None),
+                Err(why) => {
+                    let aside = path.with_extension("json.bad");
+                    // Where even that fails, the next write replaces it.
+                    let _ = std::fs::rename(&path, &aside);
+                    (None, Some(format!("{why}; kept as {}", aside.display())))
+                }
+            },
+            Err(err) if err.kind() == io::ErrorKind::NotFound => (None, None),
+            Err(err) => (None, Some(err.to_string())),
+        };
+        (Self { path, written: None }, record, trouble)
     }
 
     /// Replaces the record, if it changed. `durable`: it outlives a crash of the machine, too, as what a
@@ -68,12 +90,11 @@ impl Store {
         }
         let text = serde_json::to_vec(record)?;
         let draft = self.path.with_extension("json.new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(&text)?;
-        if durable {
-            file.sync_data()?;
+        if let Err(err) = write_draft(&draft, &text, durable) {
+            // On a full disk a draft is only in the way.
+            let _ = std::fs::remove_file(&draft);
+            return Err(err);
         }
-        drop(file);
         std::fs::rename(&draft, &self.path)?;
         if durable && let Some(folder) = self.path.parent() {
             File::open(folder)?.sync_all()?;
@@ -81,4 +102,20 @@ impl Store {
         self.written = Some(record.clone());
         Ok(())
     }
+}
+
+fn parse(text: &[u8]) -> Result<Record, String> {
+    let value: serde_json::Value = serde_json::from_slice(text).map_err(|err| err.to_string())?;
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version == u64::from(RECORD_VERSION) => {}
+        Some(version) => return Err(format!("it is of version {version}, and {RECORD_VERSION} is known")),
+        None => return Err("it has no version".into()),
+    }
+    serde_json::from_value(value).map_err(|err| err.to_string())
+}
+
+fn write_draft(path: &Path, text: &[u8], durable: bool) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text)?;
+    if durable { file.sync_data() } else { Ok(()) }
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use vitald_core::lifecycle::{Command, Lifecycle};
+use vitald_core::lifecycle::{Command, EventReason, Lifecycle, Notice};
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{ProcessIdentity, Restarter};
 use vitald_core::spec::{ComponentSpec, Dependency, Workload};
+use vitald_core::status::EventType;
 use vitald_core::time::Timestamp;
 
 use crate::clock::Clock;
@@ -19,7 +20,7 @@ use crate::handle::SupervisorHandle;
 use crate::report;
 use crate::shutdown::Shutdown;
 use crate::state_dir::{StateDir, StateLock};
-use crate::store::Store;
+use crate::store::{FileIdentity, Store};
 
 /// What a supervisor is to do.
 pub struct Config {
@@ -77,11 +78,16 @@ pub(crate) struct Member {
     pub(crate) view: watch::Receiver<View>,
     pub(crate) restarter: Arc<dyn Restarter>,
     mailbox: mpsc::UnboundedSender<Message>,
+    /// What it depends on, with the view of it.
+    dependencies: Vec<(Dependency, watch::Receiver<View>)>,
 }
 
 impl Member {
     /// Tells the component's task, and waits until its lifecycle knows. A task that has ended is at rest.
     pub(crate) async fn tell(&self, command: Command) {
+        // It may not have heard of a change that whoever asks has seen.
+        let missing = missing(&mut self.dependencies.clone());
+        let _ = self.mailbox.send(Message::Dependencies(missing));
         let (done, told) = oneshot::channel();
         if self.mailbox.send(Message::Command(command, done)).is_ok() {
             // An error means that the task has ended meanwhile.
@@ -103,11 +109,13 @@ impl Supervisor {
     /// runtime; returns at once.
     pub fn start(config: Config) -> SupervisorHandle {
         let events = Arc::new(Events::new(Arc::clone(&config.clock)));
-        let (members, drivers): (Vec<_>, Vec<_>) =
+        let (mut members, drivers): (Vec<_>, Vec<_>) =
             config.components.iter().map(|spec| member(Arc::new(spec.clone()), &config, &events)).unzip();
         let tasks = drivers.into_iter().map(|driver| tokio::spawn(driver.drive())).collect();
-        for member in &members {
-            watch_dependencies(member, &members);
+        let views: Vec<_> = members.iter().map(|member| (member.name.clone(), member.view.clone())).collect();
+        for member in &mut members {
+            member.dependencies = dependencies(&member.spec, &views);
+            watch_dependencies(member);
         }
         let shared = Arc::new(Shared {
             started: config.clock.now(),
@@ -131,11 +139,22 @@ impl Supervisor {
 
 fn member(spec: Arc<ComponentSpec>, config: &Config, events: &Arc<Events>) -> (Member, Driver) {
     let (dir, name) = (&config.state_dir, spec.name.clone());
-    let (store, record) = Store::open(dir.record(&name));
-    let same_boot = record.as_ref().is_some_and(|record| record.boot_id == config.clock.boot_id());
-    let previous = record.as_ref().and_then(|record| record.process.clone()).filter(|_| same_boot);
-    let kept_env = record.as_ref().and_then(|record| record.inherited_env.clone()).filter(|_| same_boot);
+    let (store, record, trouble) = Store::open(dir.record(&name));
+    if let Some(trouble) = trouble {
+        let message = format!("what an earlier vitald knew of it cannot be read, and is lost: {trouble}");
+        let (kind, reason) = (EventType::Warning, EventReason::FailedRead);
+        events.add(&name, &Notice { kind, reason, message });
+    }
     let Workload::Process(process) = &spec.workload;
+    let boot_id = config.clock.boot_id();
+    let same_boot = record.as_ref().is_some_and(|record| record.boot_id == boot_id && !boot_id.is_empty());
+    // In a copied state dir the lock is another file: what it names belongs to another supervisor.
+    let lock = FileIdentity::of(&dir.component_lock(&name));
+    let own = record.as_ref().filter(|record| same_boot && record.lock.is_some() && record.lock == lock);
+    let previous = own.and_then(|record| record.process.clone());
+    let kept_env = own
+        .filter(|record| record.inherits_all == process.inherit_env)
+        .and_then(|record| record.inherited_env.clone());
     let inherited_env = kept_env.unwrap_or_else(|| (config.inherited_env)(process.inherit_env));
     let context = RestarterContext {
         log: dir.log(&name),
@@ -161,21 +180,25 @@ fn member(spec: Arc<ComponentSpec>, config: &Config, events: &Arc<Events>) -> (M
         store,
         runs,
         inherited_env,
+        inherits_all: process.inherit_env,
     });
-    (Member { name, spec, view, restarter, mailbox }, driver)
+    (Member { name, spec, view, restarter, mailbox, dependencies: vec![] }, driver)
+}
+
+fn dependencies(
+    spec: &ComponentSpec,
+    views: &[(String, watch::Receiver<View>)],
+) -> Vec<(Dependency, watch::Receiver<View>)> {
+    let view = |name: &String| views.iter().find(|(other, _)| other == name).map(|(_, view)| view.clone());
+    spec.depends_on
+        .iter()
+        .filter_map(|dependency| Some((dependency.clone(), view(&dependency.name)?)))
+        .collect()
 }
 
 /// A task that tells the component whenever what is missing of its dependencies changes.
-fn watch_dependencies(member: &Member, members: &[Member]) {
-    let dependencies: Vec<(Dependency, watch::Receiver<View>)> = member
-        .spec
-        .depends_on
-        .iter()
-        .filter_map(|dependency| {
-            let other = members.iter().find(|member| member.name == dependency.name)?;
-            Some((dependency.clone(), other.view.clone()))
-        })
-        .collect();
+fn watch_dependencies(member: &Member) {
+    let dependencies = member.dependencies.clone();
     let mailbox = member.mailbox.clone();
     tokio::spawn(async move {
         let mut dependencies = dependencies;

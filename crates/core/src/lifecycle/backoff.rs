@@ -59,6 +59,9 @@ impl Backoff {
     /// Delay number `n`, counted from 1. `chance`, from 0 to 1, says where in the jitter's range it lies;
     /// 0.5 is the middle.
     pub fn delay(&self, n: u32, chance: f64) -> Duration {
+        if self.initial.is_zero() {
+            return Duration::ZERO;
+        }
         let exponent = i32::try_from(n.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.initial.as_secs_f64() * self.multiplier.powi(exponent);
         let plain =
@@ -67,7 +70,8 @@ impl Backoff {
             return plain;
         }
         let factor = 1.0 + self.jitter * (2.0 * chance.clamp(0.0, 1.0) - 1.0);
-        plain.mul_f64(factor).min(self.max)
+        Duration::try_from_secs_f64(plain.as_secs_f64() * factor)
+            .map_or(self.max, |delay| delay.min(self.max))
     }
 }
 
@@ -88,6 +92,10 @@ mod tests {
         let delays: Vec<u64> = (1..=9).map(|n| backoff.delay(n, 0.5).as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(backoff.delay(u32::MAX, 0.5), Duration::from_secs(60));
+        let at_once = Backoff::try_new(Duration::ZERO, Duration::from_secs(60), 2.0, 0.5).unwrap();
+        assert_eq!(at_once.delay(5000, 0.9), Duration::ZERO);
+        let endless = Backoff::try_new(Duration::MAX, Duration::MAX, 2.0, 1.0).unwrap();
+        assert_eq!(endless.delay(2, 1.0), Duration::MAX);
     }
 
     #[test]

@@ -80,7 +80,6 @@ impl Prober {
     pub(crate) fn hold(&mut self) {
         self.due = None;
         self.asking = false;
-        self.streak = None;
     }
 
     /// When `ask` will next have something to ask.

@@ -50,7 +50,9 @@ impl Lifecycle {
     /// What to write down before the actions of the last event are carried out.
     pub fn record(&self) -> LifecycleRecord {
         let (rest, delay) = match &self.phase {
-            Phase::Idle(Rest::Fresh) | Phase::Waiting { .. } | Phase::Up(_) => (RestRecord::Runs, None),
+            Phase::Idle(Rest::Fresh | Rest::Paused) | Phase::Waiting { .. } | Phase::Up(_) => {
+                (RestRecord::Runs, None)
+            }
             Phase::Idle(Rest::StoppedByUser) => (RestRecord::StoppedByUser, None),
             Phase::Idle(Rest::Completed) => (RestRecord::Completed, None),
             Phase::Idle(Rest::Error) => (RestRecord::Error, None),
@@ -110,7 +112,7 @@ impl Lifecycle {
 
 fn rest_after(then: Then) -> RestRecord {
     match then {
-        Then::Rest => RestRecord::StoppedByUser,
-        Then::Policy | Then::StartAgain | Then::Close { .. } => RestRecord::Runs,
+        Then::Rest { .. } => RestRecord::StoppedByUser,
+        Then::Policy | Then::StartAgain | Then::Pause | Then::Close { .. } => RestRecord::Runs,
     }
 }

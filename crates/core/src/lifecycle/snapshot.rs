@@ -24,8 +24,12 @@ pub struct Snapshot {
     pub ready: bool,
     /// The current run, or the last.
     pub run: RunId,
-    /// When the current run began; `None` when none has.
+    /// When the current run began; `None` when nothing of one is left.
     pub started_at: Option<Timestamp>,
+    /// Whether the current run's main process is alive.
+    pub main_process: bool,
+    /// Whether it runs, and its startup probe, if any, has succeeded.
+    pub started: bool,
     /// Automatic restarts ever.
     pub restart_count: u64,
     /// Automatic restarts in the window that ends now.
@@ -105,6 +109,21 @@ impl Lifecycle {
             ready: self.is_ready(),
             run: self.run,
             started_at: up.map(|up| up.since),
+            main_process: match &self.phase {
+                Phase::Up(_) => true,
+                Phase::Stopping(stopping) => stopping.exit.is_none(),
+                Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. } | Phase::Spawning { .. } => {
+                    false
+                }
+            },
+            started: match &self.phase {
+                Phase::Up(up) => up.started && up.post_start_done,
+                Phase::Idle(_)
+                | Phase::Waiting { .. }
+                | Phase::Delaying { .. }
+                | Phase::Spawning { .. }
+                | Phase::Stopping(_) => false,
+            },
             restart_count: self.restart_count,
             restarts_in_window: self.window.count(now),
             next_restart_at,
@@ -151,6 +170,9 @@ impl Lifecycle {
             Phase::Idle(Rest::StoppedByUser) => {
                 (State::Stopped, Reason::StoppedByUser, "stopped on request".into())
             }
+            Phase::Idle(Rest::Paused) => {
+                (State::Restarting, Reason::RestartRequested, "waits for its turn to be started again".into())
+            }
             Phase::Idle(Rest::Completed) => (State::Stopped, Reason::Completed, "ended with status 0".into()),
             Phase::Idle(Rest::Error) => (State::Stopped, Reason::Error, last_error()),
             Phase::Idle(Rest::Failed) => (State::Failed, Reason::RestartLimitExceeded, last_error()),
@@ -164,58 +186,67 @@ impl Lifecycle {
                 };
                 (State::Restarting, Reason::CrashLoopBackOff, message)
             }
-            Phase::Spawning { .. } => (State::Starting, Reason::Spawning, String::new()),
+            Phase::Spawning { then: Then::Policy | Then::StartAgain, .. } => {
+                (State::Starting, Reason::Spawning, String::new())
+            }
+            Phase::Spawning { then: Then::Rest { .. } | Then::Pause | Then::Close { .. }, .. } => {
+                (State::Starting, Reason::Terminating, "being stopped before it has started".into())
+            }
             Phase::Up(up) => self.state_up(up),
             Phase::Stopping(stopping) => state_stopping(stopping),
         }
     }
 
     fn state_up(&self, up: &Up) -> (State, Reason, String) {
-        let last = |prober: &Option<Prober>| {
-            prober.as_ref().and_then(Prober::last).map_or_else(String::new, |answer| answer.message.clone())
-        };
         if !up.gate_open {
-            let message = match up.startup.as_ref().and_then(Prober::last) {
-                None => "startup probe has not answered so far".to_owned(),
-                Some(answer) => {
-                    let (failures, of) = up
-                        .startup
-                        .as_ref()
-                        .map_or((0, 0), |p| (p.consecutive_failures(), p.failure_threshold()));
-                    format!("startup probe failed {failures} of {of} times: {}", answer.message)
-                }
-            };
+            let message = up.startup.as_ref().map_or_else(String::new, |startup| told("startup", startup));
             return (State::Starting, Reason::StartupProbe, message);
         }
         if !up.post_start_done {
             return (State::Starting, Reason::Spawning, "postStart hook runs".into());
         }
+        if let Some(liveness) = up.liveness.as_ref().filter(|prober| prober.consecutive_failures() > 0) {
+            return (State::Running, Reason::None, told("liveness", liveness));
+        }
         for prober in [&up.startup, &up.liveness, &up.readiness].into_iter().flatten() {
             // A startup probe that has succeeded is on hold and says nothing new.
             if prober.cannot_ask() && !(prober.role == ProbeRole::Startup && up.started) {
-                let why = prober.last().map_or("", |answer| &answer.message);
-                let message = format!("{} probe cannot ask: {why}", prober.role);
-                return (State::Running, Reason::ProbeUnknown, message);
+                return (State::Running, Reason::ProbeUnknown, told(prober.role.name(), prober));
             }
         }
-        let message = if let Some(liveness) = up.liveness.as_ref().filter(|p| p.consecutive_failures() > 0) {
-            let (failures, of) = (liveness.consecutive_failures(), liveness.failure_threshold());
-            format!("liveness probe failed {failures} of {of} times: {}", last(&up.liveness))
-        } else if !up.is_ready() {
-            match &up.readiness {
-                Some(readiness) if readiness.last().is_none() => {
-                    "readiness probe has not answered so far".to_owned()
-                }
-                Some(readiness) if readiness.consecutive_failures() == 0 => {
-                    "readiness probe has not succeeded often enough so far".to_owned()
-                }
-                Some(_) => format!("readiness probe failed: {}", last(&up.readiness)),
-                None => "the startup probe has not succeeded".to_owned(),
-            }
-        } else {
-            String::new()
+        let message = match &up.readiness {
+            _ if up.is_ready() => String::new(),
+            Some(readiness) if up.started => told("readiness", readiness),
+            Some(_) | None => "the startup probe has not succeeded".to_owned(),
         };
         (State::Running, Reason::None, message)
+    }
+}
+
+/// What a probe that has not succeeded says, in one sentence.
+fn told(role: &str, prober: &Prober) -> String {
+    match prober.last() {
+        None => format!("{role} probe has not answered so far"),
+        Some(answer) => match (answer.state, prober.consecutive_failures()) {
+            (ProbeState::Unknown, 0) => format!("{role} probe cannot ask: {}", answer.message),
+            (ProbeState::Success, _) | (_, 0) => {
+                format!("{role} probe has not succeeded often enough so far")
+            }
+            (ProbeState::Unknown, failures) => format!(
+                "{role} probe failed {failures} of {} times, and cannot ask now: {}",
+                prober.failure_threshold(),
+                answer.message
+            ),
+            // More failures than make one change nothing.
+            (ProbeState::Failure, failures) if failures >= prober.failure_threshold() => {
+                format!("{role} probe failed: {}", answer.message)
+            }
+            (ProbeState::Failure, failures) => format!(
+                "{role} probe failed {failures} of {} times: {}",
+                prober.failure_threshold(),
+                answer.message
+            ),
+        },
     }
 }
 
@@ -231,11 +262,11 @@ fn state_stopping(stopping: &Stopping) -> (State, Reason, String) {
         Some(_) | None => None,
     };
     match (&stopping.then, &stopping.why) {
-        (Then::Rest | Then::Close { .. }, _) | (Then::Policy, Why::Requested) => {
+        (Then::Rest { .. } | Then::Close { .. }, _) | (Then::Policy, Why::Requested) => {
             let state = if stopping.up.gate_open { State::Running } else { State::Starting };
             (state, Reason::Terminating, format!("being stopped within {}; {step}", seconds(stopping.grace)))
         }
-        (Then::StartAgain, _) => (
+        (Then::StartAgain | Then::Pause, _) => (
             State::Restarting,
             Reason::RestartRequested,
             format!("being stopped to be started again; {step}"),

@@ -12,6 +12,9 @@ use crate::spec::{ComponentSpec, ProbeRole, RestartPolicy};
 use crate::status::{EventType, ProbeState, Reason};
 use crate::time::Timestamp;
 
+/// A deadline that is told this much too late is no measure of what happened in between.
+const TOO_LATE: Duration = Duration::from_secs(1);
+
 impl Lifecycle {
     // ---- time ----
 
@@ -40,7 +43,12 @@ impl Lifecycle {
                 self.warn(EventReason::FailedPreStopHook, "preStop hook used up the grace period".into());
                 self.terminate(stopping)
             }
-            Step::Terminating { kill_at } if kill_at <= self.now => {
+            // The machine slept, or nobody came: the component had no time either.
+            Step::Terminating { kill_at, extended: false } if self.now.since(kill_at) > TOO_LATE => {
+                let kill_at = self.now + stopping.grace.min(GRACE_AFTER_PRE_STOP);
+                Stopping { step: Step::Terminating { kill_at, extended: true }, ..stopping }
+            }
+            Step::Terminating { kill_at, .. } if kill_at <= self.now => {
                 let waited = seconds(self.now - stopping.began);
                 self.warn(EventReason::Killing, format!("still there after {waited}: SIGKILL"));
                 self.kill(stopping)
@@ -117,20 +125,34 @@ impl Lifecycle {
                 }
                 Phase::Up(up)
             }
-            Then::Rest | Then::Close { .. } => self.stop(up, Why::Requested, then),
+            Then::Rest { .. } | Then::Pause | Then::Close { .. } => self.stop(up, Why::Requested, then),
         }
     }
 
-    pub(super) fn start_failed(&mut self, then: Then, why: &str) -> Phase {
-        self.warn(EventReason::FailedStart, format!("cannot be started: {why}"));
-        self.last_error = Some(format!("cannot be started: {why}"));
+    pub(super) fn start_failed(&mut self, launch: &Launch, then: Then, why: &str) -> Phase {
+        match then {
+            Then::Policy => {}
+            // It was given up on request: no failure of the component's.
+            Then::StartAgain => return Phase::Waiting { launch: Launch::Plain, told: false },
+            Then::Rest { .. } => return self.rest(),
+            Then::Pause => return Phase::Idle(Rest::Paused),
+            Then::Close { .. } => return Phase::Idle(Rest::Fresh),
+        }
+        let cause = format!("cannot be started: {why}");
+        match launch {
+            Launch::Plain => self.warn(EventReason::FailedStart, cause.clone()),
+            Launch::Automatic { attempt, .. } => {
+                let max = self.spec.restart.max_restarts;
+                self.warn(
+                    EventReason::FailedStart,
+                    format!("cannot be started (attempt {attempt}/{max}): {why}"),
+                );
+            }
+        }
+        self.last_error = Some(cause.clone());
         self.last_end =
             Some(End { exit: None, reason: Reason::StartError, at: self.now, uptime: Duration::ZERO });
-        match then {
-            Then::Policy | Then::StartAgain => self.after_bad_end(&format!("cannot be started: {why}")),
-            Then::Rest => self.rest(),
-            Then::Close { .. } => Phase::Idle(Rest::Fresh),
-        }
+        self.after_bad_end(&cause)
     }
 
     pub(super) fn probed(
@@ -159,7 +181,7 @@ impl Lifecycle {
             match result {
                 ProbeResult::Success | ProbeResult::Warning(_) => {
                     up.liveness_succeeded = true;
-                    up.well_since.get_or_insert(now);
+                    up.note_running(now);
                 }
                 ProbeResult::Failure(_) => up.well_since = None,
                 ProbeResult::Unknown(_) => {}
@@ -202,7 +224,8 @@ impl Lifecycle {
         self.was_ready = ready;
         if ready {
             // Without a probe that says so, `started` has said it already.
-            if self.spec.startup_probe.is_some() || self.spec.readiness_probe.is_some() {
+            let spec = &self.spec;
+            if spec.startup_probe.is_some() || spec.readiness_probe.is_some() || spec.post_start.is_some() {
                 self.say(EventReason::Ready, "ready".into());
             }
         } else if let Phase::Up(up) = &self.phase {
@@ -235,7 +258,7 @@ impl Lifecycle {
         };
         let patience = format!("SIGTERM, then SIGKILL after {}", seconds(grace));
         match (&stopping.why, then) {
-            (_, Then::Close { kill: true }) => {
+            (_, Then::Rest { kill: true } | Then::Close { kill: true }) => {
                 self.say(EventReason::Killing, "stopping at once: SIGKILL".into());
                 return Phase::Stopping(self.kill(stopping));
             }
@@ -246,10 +269,10 @@ impl Lifecycle {
             (Why::Exited, _) => {
                 self.say(EventReason::Killing, format!("its processes live on without it; {patience}"));
             }
-            (Why::Requested, Then::StartAgain) => {
+            (Why::Requested, Then::StartAgain | Then::Pause) => {
                 self.say(EventReason::Killing, format!("restart requested; {patience}"));
             }
-            (Why::Requested, Then::Policy | Then::Rest | Then::Close { kill: false }) => {
+            (Why::Requested, Then::Policy | Then::Rest { kill: false } | Then::Close { kill: false }) => {
                 self.say(EventReason::Killing, format!("stopping: {patience}"));
             }
         }
@@ -265,7 +288,7 @@ impl Lifecycle {
         self.actions.push(Action::Terminate(self.run));
         let least = self.now + stopping.grace.min(GRACE_AFTER_PRE_STOP);
         Stopping {
-            step: Step::Terminating { kill_at: least.max(stopping.began + stopping.grace) },
+            step: Step::Terminating { kill_at: least.max(stopping.began + stopping.grace), extended: false },
             ..stopping
         }
     }
@@ -315,8 +338,11 @@ impl Lifecycle {
             (Why::ProbeFailed(ProbeRole::Startup, _), _) => Reason::StartupProbeFailed,
             (Why::ProbeFailed(_, _), _) => Reason::LivenessProbeFailed,
             (Why::PostStartFailed(_), _) => Reason::Error,
-            (Why::Requested, _) if then == Then::StartAgain => Reason::RestartRequested,
-            (Why::Requested, _) => Reason::StoppedByUser,
+            (Why::Requested, _) => match then {
+                Then::StartAgain | Then::Pause => Reason::RestartRequested,
+                Then::Policy | Then::Rest { .. } => Reason::StoppedByUser,
+                Then::Close { .. } => Reason::SupervisorStopped,
+            },
             (Why::Exited, _) if good => Reason::Completed,
             (Why::Exited, _) => Reason::Error,
         };
@@ -328,7 +354,8 @@ impl Lifecycle {
         self.last_end = Some(End { exit: Some(exit), reason, at, uptime: at - up.since });
         match then {
             Then::StartAgain => Phase::Waiting { launch: Launch::Plain, told: false },
-            Then::Rest => self.rest(),
+            Then::Rest { .. } => self.rest(),
+            Then::Pause => Phase::Idle(Rest::Paused),
             Then::Close { .. } => {
                 self.say(EventReason::Stopped, "stopped".into());
                 Phase::Idle(Rest::Fresh)
@@ -384,9 +411,8 @@ impl Lifecycle {
 
     pub(super) fn limit_message(&self) -> String {
         let restart = &self.spec.restart;
-        let times = if restart.max_restarts == 1 { "restart" } else { "restarts" };
         format!(
-            "{} {times} in {} are the limit, given up until started on request",
+            "the limit of {} restarts in {} is reached, given up until started on request",
             restart.max_restarts,
             seconds(restart.window)
         )
@@ -437,7 +463,6 @@ impl Up {
     /// Startup has succeeded: liveness is probed, and readiness at once.
     fn has_started(&mut self, spec: &ComponentSpec, now: Timestamp) {
         self.started = true;
-        self.well_since.get_or_insert(now);
         if let Some(startup) = &mut self.startup {
             startup.hold();
         }
@@ -447,11 +472,19 @@ impl Up {
         }
     }
 
+    /// From when on it is Running and well, unless it has been so for longer.
+    pub(super) fn note_running(&mut self, now: Timestamp) {
+        if self.gate_open && self.post_start_done {
+            self.well_since.get_or_insert(now);
+        }
+    }
+
     fn open_gate(&mut self, spec: &ComponentSpec, now: Timestamp) {
         if self.gate_open {
             return;
         }
         self.gate_open = true;
+        self.note_running(now);
         if let (Some(liveness), Some(probe)) = (&mut self.liveness, &spec.liveness_probe) {
             liveness.open(now.max(self.since + probe.initial_delay));
         }

@@ -54,14 +54,14 @@ impl Script {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     script: Arc<Mutex<Script>>,
     registry: Arc<Registry>,
     clock: Arc<PausedClock>,
     dir: tempfile::TempDir,
 }
 
-pub fn component(name: &str) -> ComponentSpec {
+pub(crate) fn component(name: &str) -> ComponentSpec {
     ComponentSpec {
         name: name.into(),
         labels: BTreeMap::new(),
@@ -90,16 +90,16 @@ pub fn component(name: &str) -> ComponentSpec {
     }
 }
 
-pub fn depends_on(spec: &mut ComponentSpec, name: &str, condition: Condition) {
+pub(crate) fn depends_on(spec: &mut ComponentSpec, name: &str, condition: Condition) {
     spec.depends_on.push(Dependency { name: name.into(), condition });
 }
 
-pub fn probe(role: ProbeRole) -> ProbeSpec {
+pub(crate) fn probe(role: ProbeRole) -> ProbeSpec {
     ProbeSpec::new(role, Check::Handler { key: "script".into(), config: serde_json::Value::Null })
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::new();
         registry.add::<ScriptProbe>();
         Self {
@@ -110,11 +110,11 @@ impl World {
         }
     }
 
-    pub fn state_dir(&self) -> StateDir {
+    pub(crate) fn state_dir(&self) -> StateDir {
         StateDir::new(self.dir.path().join("state"))
     }
 
-    pub fn start(&self, components: Vec<ComponentSpec>) -> SupervisorHandle {
+    pub(crate) fn start(&self, components: Vec<ComponentSpec>) -> SupervisorHandle {
         let state_dir = self.state_dir();
         let lock = state_dir.lock().unwrap();
         self.script.lock().unwrap().state_dir = Some(state_dir.clone());
@@ -136,7 +136,7 @@ impl World {
 
     /// Lets virtual time pass, and everything that is due in it happen. Calls to the outside run on real
     /// threads, which paused time does not wait for: give them a moment first and last.
-    pub async fn pass(&self, span: Duration) {
+    pub(crate) async fn pass(&self, span: Duration) {
         settle().await;
         let end = Instant::now() + span;
         while Instant::now() < end {
@@ -146,45 +146,45 @@ impl World {
         }
     }
 
-    pub fn answer(&self, name: &str, result: ProbeResult) {
+    pub(crate) fn answer(&self, name: &str, result: ProbeResult) {
         self.script.lock().unwrap().answers.insert(name.into(), Answer::Result(result));
     }
 
-    pub fn hang(&self, name: &str) {
+    pub(crate) fn hang(&self, name: &str) {
         self.script.lock().unwrap().answers.insert(name.into(), Answer::Hang);
     }
 
-    pub fn panic(&self, name: &str) {
+    pub(crate) fn panic(&self, name: &str) {
         self.script.lock().unwrap().answers.insert(name.into(), Answer::Panic);
     }
 
-    pub fn ignore_term(&self, name: &str) {
+    pub(crate) fn ignore_term(&self, name: &str) {
         self.script.lock().unwrap().ignore_term.insert(name.into());
     }
 
-    pub fn exit(&self, name: &str, exit: Exit) {
+    pub(crate) fn exit(&self, name: &str, exit: Exit) {
         let script = self.script.lock().unwrap();
         script.running.get(name).expect("it runs").send_replace(Some(exit));
     }
 
     /// What restarters were asked to do, starts of the same moment in order of name.
-    pub fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let mut calls = self.script.lock().unwrap().calls.clone();
         let first = calls.iter().take_while(|call| call.starts_with("start")).count();
         calls[..first].sort();
         calls
     }
 
-    pub fn records(&self) -> Vec<(String, serde_json::Value)> {
+    pub(crate) fn records(&self) -> Vec<(String, serde_json::Value)> {
         self.script.lock().unwrap().records.clone()
     }
 
-    pub fn component(&self, supervisor: &SupervisorHandle, name: &str) -> ComponentStatus {
+    pub(crate) fn component(&self, supervisor: &SupervisorHandle, name: &str) -> ComponentStatus {
         let status = supervisor.status();
         status.components.into_iter().find(|component| component.name == name).expect("it is there")
     }
 
-    pub fn messages(&self, supervisor: &SupervisorHandle, name: &str) -> Vec<String> {
+    pub(crate) fn messages(&self, supervisor: &SupervisorHandle, name: &str) -> Vec<String> {
         let (events, _) = supervisor.events();
         events.into_iter().filter(|event| event.component == name).map(|event| event.message).collect()
     }

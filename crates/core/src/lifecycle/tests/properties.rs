@@ -28,6 +28,7 @@ prop_compose! {
     fn behaviour()(
         starts in prop::bool::weighted(0.85),
         start_takes in duration(2_000),
+        start_can_be_given_up in any::<bool>(),
         exits in prop::option::of((duration(90_000), 0i32..3)),
         heeds_term in prop::option::weighted(0.7, duration(4_000)),
         leftovers in prop::bool::weighted(0.2),
@@ -40,7 +41,7 @@ prop_compose! {
             (ProbeRole::Liveness, liveness),
             (ProbeRole::Readiness, readiness),
         ];
-        Behaviour { starts, start_takes, exits, heeds_term, leftovers, answers: answers.into() }
+        Behaviour { starts, start_takes, start_can_be_given_up, exits, heeds_term, leftovers, answers: answers.into() }
     }
 }
 

@@ -49,7 +49,7 @@ fn a_crash_loop_is_delayed_longer_each_time_and_then_given_up() {
     183s Start(9)
     243s Start(10)
     303s Start(11)
-    303s Failed: 10 restarts in 600 s are the limit, given up until started on request: exited with status 1
+    303s Failed: the limit of 10 restarts in 600 s is reached, given up until started on request: exited with status 1
     ");
     assert_snapshot!(world.state(), @"Failed/RestartLimitExceeded");
     let snapshot = world.lifecycle.snapshot(world.now);
@@ -64,7 +64,7 @@ fn starts_that_fail_use_up_restarts_as_crashes_do() {
     world.until(0.5);
     assert_snapshot!(world.state(), @"Restarting/CrashLoopBackOff");
     world.until(100.0);
-    assert_snapshot!(world.told(), @"0s Start(1); 1s Start(2); 3s Start(3); 3s Failed: 2 restarts in 600 s are the limit, given up until started on request: cannot be started: no such file");
+    assert_snapshot!(world.told(), @"0s Start(1); 1s Start(2); 3s Start(3); 3s Failed: the limit of 2 restarts in 600 s is reached, given up until started on request: cannot be started: no such file");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn no_restart_at_all_where_the_limit_is_zero() {
     spec.restart.max_restarts = 0;
     let mut world = begin(spec, crashing());
     world.until(100.0);
-    assert_snapshot!(world.told(), @"0s Start(1); 0s Failed: 0 restarts in 600 s are the limit, given up until started on request: exited with status 1");
+    assert_snapshot!(world.told(), @"0s Start(1); 0s Failed: the limit of 0 restarts in 600 s is reached, given up until started on request: exited with status 1");
 }
 
 #[test]
@@ -297,6 +297,11 @@ fn stopped_on_request_it_stays_stopped_whatever_was_under_way() {
     for (what, when, behaviour) in [
         ("running", 0.5, Behaviour::default()),
         ("starting", 0.5, Behaviour { start_takes: SECOND, ..Behaviour::default() }),
+        (
+            "too late to give up",
+            0.5,
+            Behaviour { start_takes: SECOND, start_can_be_given_up: false, ..Behaviour::default() },
+        ),
         ("waiting out a delay", 0.5, crashing()),
         ("being killed", 0.5, Behaviour { heeds_term: None, ..Behaviour::default() }),
     ] {
@@ -308,7 +313,8 @@ fn stopped_on_request_it_stays_stopped_whatever_was_under_way() {
     }
     assert_snapshot!(lines.join("\n"), @r"
     running: 0s Start(1); 0.5s Terminate(1) -> Stopped/StoppedByUser
-    starting: 0s Start(1); 1s Terminate(1) -> Stopped/StoppedByUser
+    starting: 0s Start(1); 0.5s CancelStart(1) -> Stopped/StoppedByUser
+    too late to give up: 0s Start(1); 0.5s CancelStart(1); 1s Terminate(1) -> Stopped/StoppedByUser
     waiting out a delay: 0s Start(1) -> Stopped/StoppedByUser
     being killed: 0s Start(1); 0.5s Terminate(1); 10.5s Kill(1) -> Stopped/StoppedByUser
     ");
@@ -348,10 +354,10 @@ fn failed_until_started_on_request_and_only_reset_clears_the_window() {
     world.told();
     world.command(Command::Restart);
     world.until(20.0);
-    assert_snapshot!(world.told(), @"10s Start(3); 10s Failed: 1 restart in 600 s are the limit, given up until started on request: exited with status 1");
+    assert_snapshot!(world.told(), @"10s Start(3); 10s Failed: the limit of 1 restarts in 600 s is reached, given up until started on request: exited with status 1");
     world.command(Command::Reset);
     world.until(30.0);
-    assert_snapshot!(world.told(), @"20s Start(4); 21s Start(5); 21s Failed: 1 restart in 600 s are the limit, given up until started on request: exited with status 1");
+    assert_snapshot!(world.told(), @"20s Start(4); 21s Start(5); 21s Failed: the limit of 1 restarts in 600 s is reached, given up until started on request: exited with status 1");
 }
 
 #[test]

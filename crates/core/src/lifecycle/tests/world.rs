@@ -22,6 +22,8 @@ pub(super) struct Behaviour {
     pub(super) starts: bool,
     /// How long a start takes.
     pub(super) start_takes: Duration,
+    /// Whether a start can be given up on the way.
+    pub(super) start_can_be_given_up: bool,
     /// After how long a run ends by itself, and with which status.
     pub(super) exits: Option<(Duration, i32)>,
     /// How long after SIGTERM it ends; `None`: never.
@@ -37,6 +39,7 @@ impl Default for Behaviour {
         Self {
             starts: true,
             start_takes: Duration::ZERO,
+            start_can_be_given_up: true,
             exits: None,
             heeds_term: Some(Duration::ZERO),
             leftovers: false,
@@ -136,7 +139,9 @@ impl World {
     pub(super) fn command(&mut self, command: Command) {
         match command {
             Command::Begin | Command::Start | Command::Restart | Command::Reset => self.stopped = false,
-            Command::Stop | Command::Close | Command::Shutdown | Command::Kill => self.stopped = true,
+            Command::Stop | Command::Pause | Command::Close | Command::Shutdown | Command::Kill => {
+                self.stopped = true
+            }
         }
         if command == Command::Reset {
             self.restarts.clear();
@@ -236,6 +241,21 @@ impl World {
                     Observed::StartFailed("no such file".into())
                 };
                 self.later(self.behaviour.start_takes, run, what);
+            }
+            Action::CancelStart(run) => {
+                self.note(format!("CancelStart({run})"));
+                self.only_current(run);
+                // The answer comes anyway: given up, or too late for that.
+                if self.behaviour.start_can_be_given_up {
+                    let start = |event: &Event| {
+                        matches!(
+                            event,
+                            Event::Report(Report { what: Observed::Spawned | Observed::StartFailed(_), .. })
+                        )
+                    };
+                    self.queue.retain(|_, event| !start(event));
+                    self.later(Duration::ZERO, run, Observed::StartFailed("given up".into()));
+                }
             }
             Action::PostStart(run) => {
                 self.note(format!("PostStart({run})"));
