@@ -279,3 +279,51 @@ fn schema_is_json() {
         assert!(text.contains(word), "{word} is not in the schema");
     }
 }
+
+#[test]
+fn start_of_what_cannot_be_executed_is_not_done() {
+    let s = Supervisor::run(
+        "
+        metadata: {name: broken}
+        spec: {command: [./program], workingDir: .., restart: {backoff: {initialSeconds: 30}}}
+        ",
+    );
+    s.wait_state("broken", "Restarting", seconds(5));
+    for command in ["start", "restart", "reset"] {
+        let output = s.cli(&[command, "broken"]).expect(1);
+        assert!(output.stdout.contains("./program"), "{command}: {}", output.all());
+    }
+    s.cli(&["stop", "broken"]).expect(0);
+}
+
+#[test]
+fn verdict_is_the_same_when_nobody_reads_it() {
+    let s = Supervisor::run(SLEEPER);
+    s.wait_ready("sleeper");
+    s.write("bad/bad.yaml", "kind: Component\n");
+    let port = format!("port={}", free_port());
+    let refused = ["check", "tcpSocket", "host=127.0.0.1", &port];
+    for (args, code) in
+        [(&refused[..], 1), (&["validate", "bad"], 2), (&["stop", "sleeper"], 0), (&["down"], 0)]
+    {
+        let mut command = s.command(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        drop(command.stdout.take());
+        assert_eq!(command.wait().unwrap().code(), Some(code), "{args:?}");
+    }
+    s.assert_nothing_left();
+}
+
+#[test]
+fn numbers_out_of_range_are_told_so() {
+    let s = Supervisor::prepare(SLEEPER);
+    for (args, told) in [
+        (&["up", "--timeout", "-1"][..], "a number of seconds, 0 or more"),
+        (&["check", "pid", "--timeout", "-1"], "a number of seconds, more than 0"),
+        (&["logs", "--tail", "-1"], "a number of lines, 0 or more"),
+    ] {
+        let output = s.cli(args).expect(2);
+        assert!(output.stderr.contains(told), "{args:?}: {}", output.stderr);
+    }
+    let output = s.cli(&["check", "grpc", "port=x"]).expect(2);
+    assert_eq!(output.stderr.matches("grpc").count(), 1, "{}", output.stderr);
+}

@@ -100,7 +100,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) manifests: Selector,
     /// How long to wait until all is ready
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: f64,
 }
 
@@ -140,7 +140,7 @@ pub(crate) struct Logs {
     #[arg(short, long, conflicts_with = "previous")]
     pub(crate) follow: bool,
     /// No more than the last N lines of each component
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = lines, allow_negative_numbers = true)]
     pub(crate) tail: Option<usize>,
     /// What the run before wrote
     #[arg(short, long)]
@@ -190,7 +190,14 @@ pub(crate) struct Check {
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<String>,
     /// How long it may take
-    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = positive_seconds)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "3",
+        value_parser = positive_seconds,
+        // So that what is told is the range, and not that there is no option -1.
+        allow_negative_numbers = true
+    )]
     pub(crate) timeout: f64,
 }
 
@@ -272,6 +279,10 @@ fn positive_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn lines(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "must be a number of lines, 0 or more".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,5 +312,7 @@ mod tests {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
         assert!(positive_seconds("0").is_err());
+        assert_eq!(lines("0"), Ok(0));
+        assert!(lines("-1").is_err() && lines("1.5").is_err());
     }
 }

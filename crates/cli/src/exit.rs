@@ -47,6 +47,15 @@ impl Failure {
         Self { exit, text: text.into() }
     }
 
+    /// Whoever read stdout has gone away: there is nothing to say, and nobody to say it to.
+    pub(crate) fn quiet() -> Self {
+        Self::new(Exit::Done, "")
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// It could not be done.
     pub(crate) fn not(text: impl Into<String>) -> Self {
         Self::new(Exit::Not, text)

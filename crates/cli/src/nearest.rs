@@ -5,7 +5,7 @@ pub(crate) fn hint(name: &str, known: &[String]) -> String {
     let mut near: Vec<_> = known
         .iter()
         .map(|other| (strsim::damerau_levenshtein(name, other), other))
-        .filter(|(distance, other)| *distance <= 1 + name.len().min(other.len()) / 4)
+        .filter(|(distance, other)| *distance <= (name.len().min(other.len()) / 3).max(1))
         .collect();
     near.sort();
     let near: Vec<_> = near.into_iter().take(3).map(|(_, other)| format!("`{other}`")).collect();
@@ -35,6 +35,7 @@ mod tests {
         );
         assert_eq!(hint("wbe", &known), "; did you mean `web`?");
         assert_eq!(hint("database", &known), "; there are: temporal, workflow-runner, web");
+        assert_eq!(hint("nope", &["done".into()]), "; there are: done");
         assert_eq!(hint("x", &[]), "; there are none");
     }
 }

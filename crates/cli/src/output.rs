@@ -7,7 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use serde::Serialize;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 
 /// Writes a line to stdout.
 ///
@@ -20,19 +20,35 @@ pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
 /// Writes bytes to stdout, as they are, now.
 ///
 /// # Errors
-/// As for [`line`].
+/// As for [`line()`].
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|err| match err.kind() {
-        ErrorKind::BrokenPipe => Failure::new(Exit::Done, ""),
+        ErrorKind::BrokenPipe => Failure::quiet(),
         _ => Failure::not(format!("cannot write to stdout: {err}")),
     })
+}
+
+/// Writes a line to stdout, for a command that has more to do, or a verdict to give, if nobody reads it.
+///
+/// # Errors
+/// Stdout cannot be written to, for another reason.
+pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
+    even_unread(line(text))
+}
+
+/// Makes nothing of it if the reader has gone away: whoever asks only for the exit status gets it.
+///
+/// # Errors
+/// Stdout could not be written to, for another reason.
+pub(crate) fn even_unread(written: Result<(), Failure>) -> Result<(), Failure> {
+    written.or_else(|failure| if failure.is_quiet() { Ok(()) } else { Err(failure) })
 }
 
 /// Writes a value as indented JSON.
 ///
 /// # Errors
-/// As for [`line`].
+/// As for [`line()`].
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(serde_json::to_string_pretty(value).map_err(|err| Failure::not(format!("not JSON: {err}")))?)
 }
@@ -40,7 +56,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
 /// Writes a value as one line of JSON.
 ///
 /// # Errors
-/// As for [`line`].
+/// As for [`line()`].
 pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
     line(serde_json::to_string(value).map_err(|err| Failure::not(format!("not JSON: {err}")))?)
 }
@@ -48,7 +64,7 @@ pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
 /// Writes a value as YAML.
 ///
 /// # Errors
-/// As for [`line`].
+/// As for [`line()`].
 pub(crate) fn yaml(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_yaml::to_string(value).map_err(|err| Failure::not(format!("not YAML: {err}")))?;
     bytes(text.as_bytes())
@@ -85,4 +101,16 @@ pub(crate) fn is_terminal() -> bool {
 /// The style, or none where colour is not welcome.
 pub(crate) fn paint(style: Style, colour: bool) -> Style {
     if colour { style } else { Style::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reader_that_has_gone_is_overlooked() {
+        assert!(even_unread(Ok(())).is_ok());
+        assert!(even_unread(Err(Failure::quiet())).is_ok());
+        assert!(even_unread(Err(Failure::not("cannot write to stdout: disk full"))).is_err());
+    }
 }

@@ -32,12 +32,12 @@ impl Progress {
             let rows = table::status(&status.components, false, self.colour);
             let screen = redraw(self.drawn, &rows);
             self.drawn = rows.lines().count();
-            return output::bytes(screen.as_bytes());
+            return output::even_unread(output::bytes(screen.as_bytes()));
         }
         for component in &status.components {
             let word = word(component);
             if self.told.get(&component.name) != Some(&word) {
-                output::line(format!("{}: {word}", component.name))?;
+                output::say(format!("{}: {word}", component.name))?;
                 self.told.insert(component.name.clone(), word);
             }
         }

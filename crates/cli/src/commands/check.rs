@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &Check) -> Outcome {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let check = check_once(&question, &registry, &context, &cx, &clock);
     let (result, latency) = tokio::select! {
-        answer = check => answer.map_err(|err| Failure::usage(format!("{}: {err}", args.handler)))?,
+        answer = check => answer.map_err(|err| Failure::usage(err.to_string()))?,
         // Dropping the check ends what it has started, such as a command.
         _ = tokio::signal::ctrl_c() => return Err(Failure::new(Exit::Unknown, "interrupted")),
     };
@@ -46,6 +46,6 @@ pub(crate) async fn run(args: &Check) -> Outcome {
     let message = format::plain(result.message());
     let message = if message.is_empty() { message } else { format!(": {message}") };
     let latency = format::latency(latency.as_secs_f64() * 1e3);
-    output::line(format!("{style}{word}{style:#} in {latency}{message}"))?;
+    output::say(format!("{style}{word}{style:#} in {latency}{message}"))?;
     Ok(exit)
 }

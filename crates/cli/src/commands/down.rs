@@ -15,11 +15,11 @@ use crate::{output, reach};
 /// Ends a supervisor and all its components, and waits until it is gone.
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let Some(state_dir) = places.find_running(&args.filename)? else {
-        output::line("no supervisor is running; nothing to stop")?;
+        output::say("no supervisor is running; nothing to stop")?;
         return Ok(Exit::Done);
     };
     match stop(&state_dir).await {
-        Ok(running) => output::line(format!("stopping {} …", count(running, "component")))?,
+        Ok(running) => output::say(format!("stopping {} …", count(running, "component")))?,
         // It went away by itself while it was being asked.
         Err(_) if state_dir.holder().is_none() => {}
         Err(failure) => return Err(failure),
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     while state_dir.holder().is_some() {
         sleep(Duration::from_millis(50)).await;
     }
-    output::line("stopped; the supervisor is gone")?;
+    output::say("stopped; the supervisor is gone")?;
     Ok(Exit::Done)
 }
 

@@ -24,8 +24,8 @@ pub(crate) async fn run(args: &ProbeRun, places: &Places) -> Outcome {
         answers.push(client.run_probe(&args.name, role).await?);
     }
     match args.output {
-        Format::Json => output::json(&answers)?,
-        Format::Yaml => output::yaml(&answers)?,
+        Format::Json => output::even_unread(output::json(&answers))?,
+        Format::Yaml => output::even_unread(output::yaml(&answers))?,
         Format::Table | Format::Wide => {
             let mut table = table::new(&["PROBE", "RESULT", "LATENCY", "MESSAGE"], output::colour());
             for answer in &answers {
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &ProbeRun, places: &Places) -> Outcome {
                     format::plain(&answer.message),
                 ]);
             }
-            output::line(table::text(&table))?;
+            output::say(table::text(&table))?;
         }
     }
     Ok(verdict(&answers))

@@ -100,7 +100,7 @@ impl Attempt {
             };
             progress.show(&status)?;
             if status.components.iter().all(ComponentStatus::is_settled) {
-                output::line(all_ready(&status))?;
+                output::say(all_ready(&status))?;
                 return Ok(Some(Exit::Done));
             }
             let why = if progress::is_hopeless(&status) {
@@ -122,7 +122,7 @@ impl Attempt {
     fn tell_already_up(&mut self) -> Result<(), Failure> {
         if let Some(pid) = self.state_dir.holder().filter(|_| !self.told) {
             self.told = true;
-            output::line(format!(
+            output::say(format!(
                 "already up (pid {pid}); changed manifests take effect after `vitald down` and `vitald up`"
             ))?;
         }

@@ -29,9 +29,9 @@ pub(crate) fn run(args: &Validate, places: &Places) -> Outcome {
         Some(components) if errors == 0 => {
             let warned =
                 if warnings > 0 { format!(", {}", count(warnings, "warning")) } else { String::new() };
-            output::line(format!("{} valid{warned}", count(components, "component")))?;
+            output::say(format!("{} valid{warned}", count(components, "component")))?;
         }
-        _ => output::line(format!("{}, {}", count(errors, "error"), count(warnings, "warning")))?,
+        _ => output::say(format!("{}, {}", count(errors, "error"), count(warnings, "warning")))?,
     }
     let bad = errors > 0 || components.is_none() || (args.strict && warnings > 0);
     Ok(if bad { Exit::Usage } else { Exit::Done })
