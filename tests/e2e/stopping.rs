@@ -231,3 +231,17 @@ fn pre_stop_runs_before_the_signal_and_counts_into_the_grace() {
 fn stubborn(s: &Supervisor) -> Vec<Pid> {
     s.processes().into_iter().filter(|pid| pid.command().ends_with("stubborn")).collect()
 }
+
+#[test]
+fn sigquit_stops_everything_like_sigterm() {
+    let mut s = Supervisor::run(
+        "
+        metadata: {name: sleeper}
+        spec: {command: [vitald-fixture, sleep]}
+        ",
+    );
+    s.wait_ready("sleeper");
+    s.pid().signal(Signal::SIGQUIT);
+    assert_eq!(s.exit(seconds(8)), 0);
+    s.assert_nothing_left();
+}

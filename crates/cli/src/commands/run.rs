@@ -158,6 +158,7 @@ enum Asked {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    quit: Signal,
     hangup: Signal,
 }
 
@@ -168,6 +169,7 @@ impl Signals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            quit: listen(SignalKind::quit())?,
             hangup: listen(SignalKind::hangup())?,
         })
     }
@@ -176,6 +178,8 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.terminate.recv() => Asked::Stop,
+            // Ctrl-\ would else leave everything running without a supervisor.
+            _ = self.quit.recv() => Asked::Stop,
             // A closed terminal says the same, and is no reason to stop what runs either.
             _ = self.hangup.recv() => Asked::Reload,
         }
