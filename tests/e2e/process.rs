@@ -156,3 +156,37 @@ fn working_dir_is_relative_to_the_manifest() {
     let dir = s.path("manifests/sub/dir").canonicalize().unwrap();
     assert_eq!(told(&log, "dir"), dir.display().to_string());
 }
+
+#[test]
+fn values_of_secrets_are_blotted_out_wherever_a_probe_or_hook_tells_them() {
+    let mut s = Supervisor::prepare(
+        r#"
+        metadata: {name: web}
+        spec:
+          command: [vitald-fixture, sleep]
+          env: [{name: TOKEN, valueFrom: {fileKeyRef: {path: secrets.env, key: TOKEN}}}]
+          readinessProbe:
+            exec: {command: [sh, -c, 'echo "login with $TOKEN refused"; exit 1']}
+            periodSeconds: 0.2
+            timeoutSeconds: 0.2
+          lifecycle:
+            preStop: {exec: {command: [sh, -c, 'echo "goodbye $TOKEN"; exit 5']}}
+        "#,
+    );
+    s.write("manifests/secrets.env", "TOKEN=tok-hush-hush\n");
+    s.start();
+    let failed = |c: &vitald_tests::Component| c.message.contains("login with *** refused");
+    s.wait_for("web", "the failed probe is told", seconds(10), failed);
+    assert_eq!(s.cli(&["stop", "web"]).code, 0);
+    let told = [
+        s.cli(&["events"]).stdout,
+        s.cli(&["status", "-o", "json"]).stdout,
+        s.cli(&["describe", "web", "-o", "json"]).stdout,
+        s.cli(&["probe", "run", "web"]).stderr,
+        std::fs::read_to_string(s.state_dir().join("components/web.json")).unwrap(),
+        s.said(),
+    ]
+    .join("\n");
+    assert!(told.contains("goodbye ***"), "{told}");
+    assert!(!told.contains("tok-hush-hush"), "{told}");
+}

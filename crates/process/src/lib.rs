@@ -22,6 +22,7 @@ mod log;
 mod mark;
 mod program;
 mod reaper;
+mod redact;
 mod restarter;
 mod run;
 mod tree;

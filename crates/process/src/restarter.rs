@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
-use vitald_core::spec::ProcessSpec;
+use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 
 use crate::environment::{self, Environment};
 use crate::executor::LocalExecutor;
@@ -18,7 +18,7 @@ use crate::lock::{Attempt, LockFile};
 use crate::run::Run;
 use crate::spawn::Newborn;
 use crate::unclaimed::Unclaimed;
-use crate::{leftovers, log, mark};
+use crate::{leftovers, log, mark, redact};
 
 /// Where the files of one component lie. Folders that are missing are made (0700).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +135,10 @@ impl Restarter for ProcessRestarter {
     fn executor(&self) -> Arc<dyn Executor> {
         Arc::new(LocalExecutor::of_component(Arc::clone(&self.component)))
     }
+
+    fn redact(&self, text: String) -> String {
+        redact::redact(text, self.component.secrets())
+    }
 }
 
 impl Component {
@@ -192,6 +196,15 @@ impl Component {
         };
         environment.remove(mark::INSTANCE);
         Ok(environment)
+    }
+
+    /// The values that came from keys of files, in the last run's environment.
+    fn secrets(&self) -> Vec<String> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(environment) = latest else { return Vec::new() };
+        let from_file = |variable: &&EnvVar| matches!(variable.value, EnvValue::FileKey { .. });
+        let names = self.spec.env.iter().filter(from_file).map(|variable| &variable.name);
+        names.filter_map(|name| environment.get(name).cloned()).collect()
     }
 }
 
