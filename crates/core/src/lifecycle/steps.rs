@@ -192,6 +192,9 @@ impl Lifecycle {
             (ProbeRole::Startup | ProbeRole::Liveness, Change::Failed) => {
                 let times = if failures == 1 { String::new() } else { format!(" {failures} times in a row") };
                 let why = format!("{role} probe failed{times}: {}", result.message());
+                if role == ProbeRole::Startup {
+                    self.warn(EventReason::Unhealthy, why.clone());
+                }
                 self.last_error = Some(why.clone());
                 return self.stop(up, Why::ProbeFailed(role, why), Then::Policy);
             }
