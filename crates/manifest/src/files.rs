@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +28,10 @@ pub(crate) struct File {
 pub(crate) fn read(paths: &[PathBuf]) -> Vec<File> {
     let mut found = Found::default();
     for path in paths {
+        if path == Path::new("-") {
+            found.standard_input();
+            continue;
+        }
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 let before = found.files.len();
@@ -36,7 +41,14 @@ pub(crate) fn read(paths: &[PathBuf]) -> Vec<File> {
                     found.fail(path, Code::Empty, message.to_owned());
                 }
             }
-            Ok(_) => found.file(path),
+            Ok(metadata) => match special(metadata.file_type()).filter(|_| !is_inherited(path)) {
+                Some(what) => {
+                    let mistake =
+                        Mistake::new(Code::Unreadable, String::new(), format!("is {what}, no file"));
+                    found.refuse(path, mistake.help("`-f -` reads from standard input"));
+                }
+                None => found.file(path),
+            },
             Err(err) => found.fail(path, Code::Unreadable, format!("cannot be read: {}", reason(&err))),
         }
     }
@@ -85,19 +97,45 @@ impl Found {
         if !self.is_new(path) {
             return;
         }
-        match contents(path) {
+        match fs::File::open(path) {
+            Ok(file) => self.read(path, file),
+            Err(err) => self.fail(path, Code::Unreadable, format!("cannot be read: {}", reason(&err))),
+        }
+    }
+
+    /// `-`, as in kubectl.
+    fn standard_input(&mut self) {
+        if self.seen.insert(PathBuf::from("-")) {
+            self.read(Path::new("-"), io::stdin().lock());
+        }
+    }
+
+    fn read(&mut self, path: &Path, input: impl Read) {
+        match contents(input) {
             Ok(text) => self.push(path, text, None),
-            Err(mistake) => self.push(path, String::new(), Some(*mistake)),
+            Err(failed) => {
+                let (mistake, shown) = *failed;
+                self.push(path, shown, Some(mistake));
+            }
         }
     }
 
     fn fail(&mut self, path: &Path, code: Code, message: String) {
-        self.push(path, String::new(), Some(Mistake::new(code, String::new(), message)));
+        self.refuse(path, Mistake::new(code, String::new(), message));
+    }
+
+    fn refuse(&mut self, path: &Path, mistake: Mistake) {
+        self.push(path, String::new(), Some(mistake));
     }
 
     fn push(&mut self, path: &Path, text: String, mistake: Option<Mistake>) {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let dir = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        // What comes through a pipe has no folder: its paths begin where we are.
+        let dir = match absolute.parent() {
+            Some(dir) if !is_inherited(path) => dir.to_owned(),
+            Some(_) => std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            None => PathBuf::from("/"),
+        };
         self.files.push(File { name: path.to_owned(), dir, source: Arc::new(Source::new(text)), mistake });
     }
 
@@ -112,28 +150,84 @@ impl Found {
     }
 }
 
-fn contents(path: &Path) -> Result<String, Box<Mistake>> {
-    let fail = |code, message: String| Box::new(Mistake::new(code, String::new(), message));
+/// What is no file and still has a manifest in it: what the shell or the caller has opened.
+fn is_inherited(path: &Path) -> bool {
+    path == Path::new("/dev/stdin")
+        || ["/dev/fd", "/proc/self/fd"].iter().any(|dir| path.parent() == Some(Path::new(dir)))
+}
+
+/// What something is that is neither a file nor a directory: opening it may take for ever.
+fn special(kind: fs::FileType) -> Option<&'static str> {
+    match kind {
+        kind if kind.is_fifo() => Some("a FIFO"),
+        kind if kind.is_socket() => Some("a socket"),
+        kind if kind.is_char_device() || kind.is_block_device() => Some("a device"),
+        _ => None,
+    }
+}
+
+/// The text, or what is wrong with it and the part of it where that is.
+fn contents(input: impl Read) -> Result<String, Box<(Mistake, String)>> {
+    let fail = |code, message| Box::new((Mistake::new(code, String::new(), message), String::new()));
     let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+    input
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
         .map_err(|err| fail(Code::Unreadable, format!("cannot be read: {}", reason(&err))))?;
     if bytes.len() as u64 > LARGEST {
         return Err(fail(Code::Limit, format!("too large: a manifest has at most {} MiB", LARGEST >> 20)));
     }
-    let text = String::from_utf8(bytes).map_err(|err| {
-        let valid = &err.as_bytes()[..err.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let message = format!("is no text: line {line} has bytes that are not UTF-8");
-        fail(Code::Unreadable, message)
-    })?;
-    let rubbish = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
-    if let Some(control) = text.chars().find(rubbish) {
-        let line = text.split(control).next().unwrap_or_default().matches('\n').count() + 1;
-        let message = format!("is no text: line {line} has the control character {:?}", control);
-        return Err(fail(Code::Unreadable, message));
+    let (text, invalid) = match String::from_utf8(bytes) {
+        Ok(text) => (text, Vec::new()),
+        Err(err) => {
+            let valid = err.utf8_error().valid_up_to();
+            let mut bytes = err.into_bytes();
+            let invalid = bytes.split_off(valid);
+            (String::from_utf8(bytes).unwrap_or_default(), invalid)
+        }
+    };
+    let rubbish = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
+    let Some(at) = text.find(rubbish).or((!invalid.is_empty()).then_some(text.len())) else {
+        return Ok(text);
+    };
+    let what = match text[at..].chars().next() {
+        Some(control) => format!("the control character {control:?}"),
+        None => "bytes that are not UTF-8".to_owned(),
+    };
+    let line = text[..at].matches('\n').count() + 1;
+    let message = format!("is no text: line {line} has {what}");
+    let (shown, length) = escaped(&text[..at], &[&text.as_bytes()[at..], &invalid].concat());
+    let mut mistake = Mistake::new(Code::Unreadable, String::new(), message)
+        .at(at..at + length)
+        .label("shown as an escape");
+    if at == text.len() {
+        mistake = mistake.help("save the file as UTF-8");
     }
-    Ok(text)
+    Err(Box::new((mistake, shown)))
+}
+
+/// `good`, and the rest of its line with what cannot be shown as escapes; and how long the first of them is.
+fn escaped(good: &str, rest: &[u8]) -> (String, usize) {
+    /// More of a line is not shown.
+    const LONGEST: usize = 100;
+    let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut shown = good.to_owned();
+    let mut first = 0;
+    for chunk in line[..line.len().min(LONGEST)].utf8_chunks() {
+        let escape = |shown: &mut String, byte: u8| shown.push_str(&format!("\\x{byte:02X}"));
+        for c in chunk.valid().chars() {
+            match u8::try_from(c) {
+                Ok(byte) if c.is_control() && !matches!(c, '\t' | '\r') => escape(&mut shown, byte),
+                _ => shown.push(c),
+            }
+            first = if first == 0 { shown.len() - good.len() } else { first };
+        }
+        for byte in chunk.invalid() {
+            escape(&mut shown, *byte);
+            first = if first == 0 { shown.len() - good.len() } else { first };
+        }
+    }
+    (shown, first)
 }
 
 fn reason(err: &io::Error) -> String {

@@ -65,6 +65,7 @@ pub struct LoadOptions<'a> {
 const MOST: usize = 500;
 
 /// Loads files, and directories recursively: `*.yaml` and `*.yml` in the order of names, hidden ones left out.
+/// `-` is standard input; paths in it begin at the current folder.
 ///
 /// # Errors
 /// At least one mistake. What comes back has all of them, and the warnings, in the order of files and lines.
