@@ -1,9 +1,15 @@
 //! A handler's configuration from a command line: `vitald check grpc port=50051 service=x`.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value as Json};
+use vitald_core::probe::ComponentContext;
 use vitald_core::registry::Registry;
 
+use crate::check::samples::words;
+use crate::mistake::{Code, Mistake};
 use crate::nearest::{did_you_mean, list, nearest};
+use crate::probes::spec_mistake;
 use crate::tree::{Tree, quote};
 use crate::{check, read, schema};
 
@@ -26,21 +32,40 @@ pub fn handler_config(registry: &Registry, key: &str, args: &[String]) -> Result
     let schema = schema::handler(registry, key);
     let mut config = Json::Object(Map::new());
     let mut mistakes = Vec::new();
+    let mut samples = HashMap::new();
+    let mut unread = HashSet::new();
     for arg in args {
-        if let Err(mistake) = take(&mut config, &schema, arg) {
-            mistakes.push(mistake);
+        match take(&mut config, &schema, arg) {
+            Ok(sample) => samples.extend(sample),
+            Err(mistake) => {
+                mistakes.push(mistake);
+                unread.extend(arg.split(['=', '.']).next());
+            }
         }
     }
-    if mistakes.is_empty() {
-        let mut tree = Tree::from_json(&config);
-        let found = check::check(&mut tree, Tree::ROOT, &schema, &schema, "");
-        mistakes.extend(found.iter().map(|mistake| mistake.inline()));
+    let mut tree = Tree::from_json(&config);
+    let mut found = check::check(&mut tree, Tree::ROOT, &schema, &schema, "");
+    if !mistakes.is_empty() {
+        // What is missing may be what could not be read.
+        let is_read = |path: &str| !path.split(['.', '[']).next().is_some_and(|top| unread.contains(top));
+        found.retain(|mistake| mistake.code != Code::Required && is_read(&mistake.path));
+    } else if found.is_empty() {
+        // No component is meant: there are no names of ports, and paths begin here.
+        if let Err(err) = registry.build(key, &config, &ComponentContext::default()) {
+            found.push(spec_mistake(&tree, "", Tree::ROOT, err));
+        }
     }
+    for mistake in &mut found {
+        if let Some(sample) = samples.remove(&mistake.path) {
+            mistake.help = Some(sample);
+        }
+    }
+    mistakes.extend(found.iter().map(Mistake::inline));
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes.join("\n")) }
 }
 
-/// Adds one argument to the configuration.
-fn take(config: &mut Json, schema: &Json, arg: &str) -> Result<(), String> {
+/// Adds one argument to the configuration. Where a word is given for a list: the path, and how to write it.
+fn take(config: &mut Json, schema: &Json, arg: &str) -> Result<Option<(String, String)>, String> {
     let Some((path, text)) = arg.split_once('=').filter(|(path, _)| !path.is_empty()) else {
         return Err(format!("{}: expected field=value", quote(arg)));
     };
@@ -64,7 +89,12 @@ fn take(config: &mut Json, schema: &Json, arg: &str) -> Result<(), String> {
     } else {
         value(text).map_err(|err| format!("{path}: {err}"))?
     };
-    Ok(())
+    let wants_words = schema["type"] == "array" && schema["items"]["type"] == "string";
+    let is_word = !matches!(at, Json::Array(_) | Json::Object(_)) && !text.trim().is_empty();
+    Ok((wants_words && is_word).then(|| {
+        let list = format!("[{}]", words(text)).replace('\'', r"'\''");
+        (path.to_owned(), format!("write {path}='{list}'"))
+    }))
 }
 
 fn only_a_string(schema: &Json) -> bool {

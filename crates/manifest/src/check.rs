@@ -3,6 +3,7 @@
 //! Knows what schemars emits of JSON Schema. What it does not know it takes for good; the types find it.
 
 mod hints;
+pub(crate) mod samples;
 mod scalars;
 
 use std::collections::HashSet;
@@ -190,6 +191,10 @@ impl<'a> Checker<'a> {
             .collect();
         let keys: HashSet<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
         let is_there = |name: &str| keys.contains(name);
+        // Where two are chosen, one has to go: what is wrong inside of it goes with it.
+        let chosen_first = choice.as_ref().and_then(|choice| {
+            entries.iter().find(|(key, _)| choice.contains(&key.as_str())).map(|(_, child)| *child)
+        });
         // What a misspelt field was meant for is not missing as well.
         let mut meant: Vec<&str> = Vec::new();
         let mut stray = false;
@@ -198,6 +203,7 @@ impl<'a> Checker<'a> {
             let chosen = choice.as_ref().is_some_and(|choice| choice.contains(&key.as_str()));
             match property(key) {
                 Some(property) if hints::forbidden(property) => self.forbidden(*child, property),
+                Some(_) if chosen && chosen_first != Some(*child) => {}
                 Some(property) if *self.tree.value(*child) == Value::Null => {
                     self.null(*child, property, needed, chosen);
                 }

@@ -110,8 +110,7 @@ impl Document {
         };
         let metadata = metadata.and_then(|(id, read)| read.map_err(|err| good(id, err)).ok());
         let spec = spec.and_then(|(id, read)| read.map_err(|err| good(id, err)).ok());
-        let ports_are_faulty = self.spec_node("ports").is_some_and(|ports| tree.any_faulty(ports));
-        let mut modeller = Modeller { tree, file, registry, ports_are_faulty, mistakes };
+        let mut modeller = Modeller { tree, file, registry, mistakes };
         if let Some(metadata) = &metadata {
             modeller.name(metadata);
         }

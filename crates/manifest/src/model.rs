@@ -22,8 +22,6 @@ pub(crate) struct Modeller<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) file: &'a File,
     pub(crate) registry: &'a Registry,
-    /// Whether some port is wrong: a name that a probe does not find may be that port's.
-    pub(crate) ports_are_faulty: bool,
     pub(crate) mistakes: Vec<Mistake>,
 }
 
@@ -167,35 +165,32 @@ impl Modeller<'_> {
 
     fn backoff(&mut self, backoff: &At<types::Backoff>) -> Backoff {
         let value = |seconds: &Option<At<f64>>| seconds.as_ref().map(|seconds| seconds.value);
-        let (initial, max) = (value(&backoff.initial_seconds), value(&backoff.max_seconds));
-        let built = Backoff::try_new(
-            seconds(initial, 1),
-            seconds(max, 60),
-            backoff.multiplier.unwrap_or(2.0),
-            backoff.jitter.unwrap_or(0.0),
-        );
-        built.unwrap_or_else(|err| {
-            // A limit that is wrong itself has been told.
-            if !self.tree.any_faulty(backoff.id) {
-                let (id, message) = match (&backoff.initial_seconds, &backoff.max_seconds) {
-                    (Some(initial), Some(max)) => {
-                        let rule = format!("must not be above maxSeconds, which is {}", max.value);
-                        (initial.id, format!("invalid value {}: {rule}", initial.value))
-                    }
-                    (Some(initial), None) => {
-                        let rule = "must not be above maxSeconds, which is 60 by default";
-                        (initial.id, format!("invalid value {}: {rule}", initial.value))
-                    }
-                    (None, Some(max)) => {
-                        let rule = "must not be below initialSeconds, which is 1 by default";
-                        (max.id, format!("invalid value {}: {rule}", max.value))
-                    }
-                    (None, None) => (backoff.id, format!("invalid: {err}")),
-                };
-                self.mistake(Code::Invalid, id, &message, "the first delay is above the longest");
+        let initial = seconds(value(&backoff.initial_seconds), 1);
+        let max = seconds(value(&backoff.max_seconds), 60);
+        if initial > max && !self.told(backoff.id, &["initialSeconds", "maxSeconds"]) {
+            let (at, rule) = match (&backoff.initial_seconds, &backoff.max_seconds) {
+                (Some(initial), Some(max)) => {
+                    (Some(initial), format!("must not be above maxSeconds, which is {}", max.value))
+                }
+                (Some(initial), None) => {
+                    (Some(initial), "must not be above maxSeconds, which is 60 by default".to_owned())
+                }
+                (None, max) => {
+                    (max.as_ref(), "must not be below initialSeconds, which is 1 by default".to_owned())
+                }
+            };
+            if let Some(at) = at {
+                let message = format!("invalid value {}: {rule}", at.value);
+                self.mistake(Code::Invalid, at.id, &message, "the first delay is above the longest");
             }
-            Backoff::default()
-        })
+        }
+        Backoff::try_new(initial, max, backoff.multiplier.unwrap_or(2.0), backoff.jitter.unwrap_or(0.0))
+            .unwrap_or_default()
+    }
+
+    /// Whether one of these fields is wrong itself, which has been told.
+    fn told(&self, id: NodeId, fields: &[&str]) -> bool {
+        fields.iter().filter_map(|field| self.tree.get(id, field)).any(|field| self.tree.any_faulty(field))
     }
 
     fn hook(&mut self, hook: &types::Hook) -> ExecAction {

@@ -8,8 +8,9 @@ use crate::check::{key_of, place_of};
 use crate::mistake::{Code, Mistake};
 use crate::model::{Modeller, seconds};
 use crate::nearest::{did_you_mean, list, nearest};
+use crate::scalar;
 use crate::schema::COMBINATORS;
-use crate::tree::{NodeId, Value, push_key};
+use crate::tree::{NodeId, Tree, Value, push_key};
 use crate::typed::{self, Unread};
 use crate::types::Timing;
 
@@ -87,60 +88,79 @@ impl Modeller<'_> {
         match self.registry.build(key, &config, context) {
             Ok(_) => whole.then(|| Check::Handler { key: key.to_owned(), config }),
             Err(err) => {
+                let meant = self.tree.text(self.tree.locate(id, &err.path));
+                let hidden = err.kind == SpecErrorKind::NotFound
+                    && meant.is_some_and(|name| self.may_be_a_faulty_port(name));
                 // What is missing from a part says nothing about the whole.
-                if whole || !err.path.is_empty() {
-                    self.spec_error(id, err);
+                if (whole || !err.path.is_empty()) && !hidden {
+                    self.mistakes.push(spec_mistake(self.tree, &self.file.source.text, id, err));
                 }
                 None
             }
         }
     }
 
-    /// Puts what a probe's own crate says about its configuration where it belongs.
-    fn spec_error(&mut self, handler: NodeId, err: SpecError) {
+    /// Whether a port that is wrong itself may be the one of this name.
+    fn may_be_a_faulty_port(&self, name: &str) -> bool {
         let tree = self.tree;
-        if err.kind == SpecErrorKind::NotFound && self.ports_are_faulty {
-            return;
-        }
-        let id = tree.locate(handler, &err.path);
-        let mut path = tree.path(handler);
-        for step in err.path.split('.').filter(|step| !step.is_empty()) {
-            match step.split_once('[') {
-                Some(("", rest)) => path = format!("{path}[{rest}"),
-                Some((name, rest)) => {
-                    push_key(&mut path, name);
-                    path = format!("{path}[{rest}");
-                }
-                None => push_key(&mut path, step),
-            }
-        }
-        let rule = err.message;
-        let (code, message) = match err.kind {
-            SpecErrorKind::Invalid => match tree.value(id).show() {
-                Some(value) => (Code::Invalid, format!("invalid value {value}: {rule}")),
-                None => (Code::Invalid, format!("invalid: {rule}")),
-            },
-            SpecErrorKind::NotFound => (Code::NotFound, format!("not found: {rule}")),
-            SpecErrorKind::Required => (Code::Required, format!("required: {rule}")),
-            SpecErrorKind::Forbidden => (Code::Forbidden, format!("forbidden: {rule}")),
+        let ports = tree.get(Tree::ROOT, "spec").and_then(|spec| tree.get(spec, "ports"));
+        let may_be = |port: NodeId| {
+            let fields: Vec<NodeId> = tree.entries(port).map(|(_, field)| field).collect();
+            fields.is_empty()
+                || tree.get(port, "name").is_some_and(|name| tree.node(name).faulty)
+                || fields.iter().any(|field| tree.text(*field) == Some(name))
         };
-        let place = match err.kind {
-            SpecErrorKind::Required | SpecErrorKind::Forbidden => key_of(tree, id),
-            _ => place_of(tree, &self.file.source.text, id),
-        };
-        let mut mistake = Mistake::new(code, path, message).at(place).label(rule);
-        let known: Vec<&str> = err.known.iter().map(String::as_str).collect();
-        let meant = tree.text(id).and_then(|text| nearest(text, known.iter().copied()));
-        if let Some(name) = meant {
-            mistake = mistake.help(did_you_mean(name));
-        } else if !known.is_empty() {
-            mistake = mistake.help(format!("known here: {}", list(&known, "and")));
-        }
-        self.mistakes.push(mistake);
+        ports.is_some_and(|ports| {
+            tree.node(ports).faulty
+                || tree.items(ports).iter().any(|port| tree.any_faulty(*port) && may_be(*port))
+        })
     }
 
     fn invalid_number(&mut self, id: NodeId, value: &str, rule: &str) {
         let mistake = self.at(Code::Invalid, id, format!("invalid value {value}: {rule}")).label(rule);
         self.mistakes.push(mistake);
+    }
+}
+
+/// What a probe's own crate says about its configuration, at the field that it means.
+pub(crate) fn spec_mistake(tree: &Tree, text: &str, handler: NodeId, err: SpecError) -> Mistake {
+    let id = tree.locate(handler, &err.path);
+    let mut path = tree.path(handler);
+    for step in err.path.split('.').filter(|step| !step.is_empty()) {
+        match step.split_once('[') {
+            Some(("", rest)) => path = format!("{path}[{rest}"),
+            Some((name, rest)) => {
+                push_key(&mut path, name);
+                path = format!("{path}[{rest}");
+            }
+            None => push_key(&mut path, step),
+        }
+    }
+    let rule = err.message;
+    let (code, message) = match err.kind {
+        SpecErrorKind::Invalid => match tree.value(id).show() {
+            Some(value) => (Code::Invalid, format!("invalid value {value}: {rule}")),
+            None => (Code::Invalid, format!("invalid: {rule}")),
+        },
+        SpecErrorKind::NotFound => (Code::NotFound, format!("not found: {rule}")),
+        SpecErrorKind::Required => (Code::Required, format!("required: {rule}")),
+        SpecErrorKind::Forbidden => (Code::Forbidden, format!("forbidden: {rule}")),
+    };
+    let place = match err.kind {
+        SpecErrorKind::Required | SpecErrorKind::Forbidden => key_of(tree, id),
+        _ => place_of(tree, text, id),
+    };
+    let mistake = Mistake::new(code, path, message).at(place).label(rule);
+    let known: Vec<&str> = err.known.iter().map(String::as_str).collect();
+    let given = tree.text(id).unwrap_or_default();
+    match (nearest(given, known.iter().copied()), scalar::resolve(given)) {
+        // A name that is a number was meant to be that number.
+        (_, Value::Int(1..=65535)) if err.kind == SpecErrorKind::NotFound => {
+            let key = tree.key(id).unwrap_or_default();
+            mistake.help(format!("remove the quotes: `{key}: {given}`"))
+        }
+        (Some(name), _) => mistake.help(did_you_mean(name)),
+        (None, _) if !known.is_empty() => mistake.help(format!("known here: {}", list(&known, "and"))),
+        _ => mistake,
     }
 }

@@ -18,7 +18,6 @@ fn values_are_read_as_their_field_wants_them() {
         config("grpc", &["port=50051", "service=80", "tls=true"]),
         Ok(json!({"port": 50051, "service": "80", "tls": true}))
     );
-    assert_eq!(config("tcpSocket", &["port=http"]), Ok(json!({"port": "http"})));
     assert_eq!(
         config("exec", &[r#"command=["sh","-c","exit 1 # no"]"#]),
         Ok(json!({"command": ["sh", "-c", "exit 1 # no"]}))
@@ -49,7 +48,16 @@ fn mistakes_are_told() {
     insta::assert_snapshot!(told("grpc", &["50051"]), @r#""50051": expected field=value"#);
     insta::assert_snapshot!(told("grpc", &["port=1", "port=2"]), @"port: given twice");
     insta::assert_snapshot!(told("grpc", &["port.x=1", "port=2"]), @"port: given twice");
-    insta::assert_snapshot!(told("exec", &["command=sleep 1"]), @r#"command: invalid value "sleep 1": expected a list (write a list: ["sleep", "1"])"#);
+    insta::assert_snapshot!(told("exec", &["command=sleep 1"]), @r#"command: invalid value "sleep 1": expected a list (write command='["sleep", "1"]')"#);
+    insta::assert_snapshot!(told("exec", &["command=false"]), @r#"command: invalid value false: expected a list (write command='["false"]')"#);
+    insta::assert_snapshot!(told("exec", &["command=echo it's", "wrokingDir=/", "x"]), @r#"
+    "x": expected field=value
+    command: invalid value "echo it's": expected a list (write command='["echo", "it'\''s"]')
+    wrokingDir: unknown field (did you mean `workingDir`?)
+    "#);
+    insta::assert_snapshot!(told("tcpSocket", &["port=http"]), @"port: not found: no port is named `http`");
+    insta::assert_snapshot!(told("tcpSocket", &["port=\"80\""]), @"port: not found: no port is named `80` (remove the quotes: `port: 80`)");
+    insta::assert_snapshot!(told("httpGet", &["port=80", "httpHeaders=[{name: a b}]"]), @r#"httpHeaders[0].name: invalid value "a b": must be a header name"#);
     insta::assert_snapshot!(told("exec", &["command=[a, b"]), @"command: `[` without its `]`");
     insta::assert_snapshot!(told("httpGet", &["port=80", "scheme=https"]), @r#"scheme: unsupported value "https": expected HTTP or HTTPS (did you mean `HTTPS`?)"#);
 }

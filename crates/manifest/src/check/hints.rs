@@ -46,7 +46,13 @@ pub(super) fn help(key: Option<&str>, schema: &Json) -> Option<String> {
     let paragraph = description.split("\n\n").next().unwrap_or(description).replace('\n', " ");
     let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(first, _)| first);
     let mut help = lower_first(sentence.trim_end_matches('.'));
-    let default = schema.get("default").filter(|default| !default.is_null() && !default.is_object());
+    let told = |default: &&Json| match default {
+        Json::Null | Json::Object(_) => false,
+        Json::String(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        _ => true,
+    };
+    let default = schema.get("default").filter(told);
     if let (Some(key), Some(default)) = (key, default) {
         let shown = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
         help = format!("{help}; leave it out for the default, `{key}: {shown}`");

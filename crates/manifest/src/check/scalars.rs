@@ -57,14 +57,14 @@ impl<'a> Checker<'a> {
         let mut mistake = Mistake::new(Code::Invalid, self.tree.path(id), message)
             .at(place_of(self.tree, self.text, id))
             .label(rule);
-        if let Some(help) = self.mend(id, types).or_else(|| hints::help(self.tree.key(id), outer)) {
+        if let Some(help) = self.mend(id, types, outer).or_else(|| hints::help(self.tree.key(id), outer)) {
             mistake = mistake.help(help);
         }
         self.say(id, mistake);
     }
 
     /// What was probably meant by a value of the wrong type.
-    fn mend(&self, id: NodeId, types: &[&str]) -> Option<String> {
+    fn mend(&self, id: NodeId, types: &[&str], outer: &'a Json) -> Option<String> {
         let source = self.text.get(self.tree.node(id).span.clone()).unwrap_or_default();
         match self.tree.value(id) {
             Value::Bool(_) | Value::Int(_) | Value::Float(_) if types.contains(&"string") => {
@@ -76,13 +76,9 @@ impl<'a> Checker<'a> {
                 }
                 Value::Float(_) if types.contains(&"number") => Some(format!("remove the quotes: {text}")),
                 Value::Bool(_) if types.contains(&"boolean") => Some(format!("remove the quotes: {text}")),
-                _ if types.contains(&"array") && !text.is_empty() && text.len() < 60 => {
-                    let words: Vec<String> = text.split_whitespace().map(quote).collect();
-                    Some(format!("write a list: [{}]", words.join(", ")))
-                }
-                _ => None,
+                _ => self.sample(id, types, outer),
             },
-            _ => None,
+            _ => self.sample(id, types, outer),
         }
     }
 
