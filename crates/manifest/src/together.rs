@@ -1,7 +1,7 @@
 //! What components have to do with each other: names, dependencies, the order of starts.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use vitald_core::spec::{ComponentSpec, Condition, RestartPolicy};
 
@@ -85,16 +85,26 @@ fn dependencies(
         let mistake = |code, message: String| {
             Mistake::new(code, document.tree.path(dependency.name.id), message).at(node.span.clone())
         };
-        if let Some(first) = seen.insert(name, node.span.clone()) {
-            let again = mistake(Code::Duplicate, format!("duplicate dependency on `{name}`"));
-            mistakes.push(again.label("the second time").related(first, "the first time"));
+        let first = seen.get(name).cloned();
+        let again = first.is_some();
+        if let Some(first) = first {
+            let message = format!("duplicate dependency on `{name}`");
+            let told = mistake(Code::Duplicate, message).label("the second time");
+            mistakes.push(told.related(first, "the first time"));
+        } else {
+            seen.insert(name, node.span.clone());
         }
         if document.name.as_deref() == Some(name) {
-            let message = format!("invalid value {}: a component cannot depend on itself", quote(name));
-            mistakes.push(mistake(Code::Cycle, message).label("this is its own name"));
+            if !again {
+                let message = format!("invalid value {}: a component cannot depend on itself", quote(name));
+                mistakes.push(mistake(Code::Cycle, message).label("this is its own name"));
+            }
             continue;
         }
         let Some(target) = names.get(name).map(|index| &documents[*index]) else {
+            if again {
+                continue;
+            }
             unknown_names += 1;
             if unknown_names > MOST {
                 break;
@@ -143,8 +153,12 @@ fn cycles(documents: &[Document], names: &HashMap<String, usize>) -> Vec<(usize,
         .iter()
         .enumerate()
         .map(|(index, document)| {
+            let mut seen = HashSet::new();
             let named = document.spec.iter().flat_map(|spec| &spec.depends_on).filter_map(|dependency| {
                 let target = *names.get(&dependency.name.value)?;
+                if !seen.insert(target) {
+                    return None;
+                }
                 let id = dependency.name.id;
                 let mistake = Mistake::new(Code::Cycle, document.tree.path(id), "").at(document
                     .tree
