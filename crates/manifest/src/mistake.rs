@@ -21,6 +21,7 @@ pub(crate) enum Code {
     Cycle,
     TimeoutOverPeriod,
     FailureThreshold,
+    EmptyProbe,
     ProgramNotFound,
     FileNotFound,
     PortShared,
@@ -43,6 +44,7 @@ impl Code {
             Self::Cycle => "manifest::cycle",
             Self::TimeoutOverPeriod => "manifest::timeout-over-period",
             Self::FailureThreshold => "manifest::failure-threshold-one",
+            Self::EmptyProbe => "manifest::empty-probe",
             Self::ProgramNotFound => "manifest::program-not-found",
             Self::FileNotFound => "manifest::file-not-found",
             Self::PortShared => "manifest::port-shared",
@@ -53,6 +55,7 @@ impl Code {
         match self {
             Self::TimeoutOverPeriod
             | Self::FailureThreshold
+            | Self::EmptyProbe
             | Self::ProgramNotFound
             | Self::FileNotFound
             | Self::PortShared => Severity::Warning,

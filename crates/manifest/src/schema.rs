@@ -17,6 +17,14 @@ pub(crate) const COMBINATORS: [&str; 3] = ["allOf", "anyOf", "atLeast"];
 pub fn schema(registry: &Registry) -> Json {
     let mut schema = document(registry);
     drop_forbidden(&mut schema);
+    allow_null(&mut schema);
+    let definitions = schema.get_mut("$defs").and_then(Json::as_object_mut);
+    for (name, definition) in definitions.into_iter().flatten() {
+        // `pid:` is `pid: {}`.
+        if name.starts_with("handler.") && required(definition).is_empty() {
+            nullable(definition);
+        }
+    }
     schema
 }
 
@@ -164,4 +172,62 @@ fn drop_forbidden(schema: &mut Json) {
         Json::Array(items) => items.iter_mut().for_each(drop_forbidden),
         _ => {}
     }
+}
+
+/// A field that may be left out may be null, as the API server of Kubernetes has it.
+fn allow_null(schema: &mut Json) {
+    match schema {
+        Json::Object(object) => {
+            let required = object.get("required").map(strings).unwrap_or_default();
+            if let Some(Json::Object(properties)) = object.get_mut("properties") {
+                let optional = properties.iter_mut().filter(|(name, _)| {
+                    // A probe's handlers are settled by `oneOf`: one of them must be there.
+                    !required.contains(name) && !COMBINATORS.contains(&name.as_str())
+                });
+                optional.for_each(|(_, property)| nullable(property));
+            }
+            object.values_mut().for_each(allow_null);
+        }
+        Json::Array(items) => items.iter_mut().for_each(allow_null),
+        _ => {}
+    }
+}
+
+/// Lets a schema take null, too. One that only refers to another stays as it is.
+fn nullable(schema: &mut Json) {
+    let null = json!({ "type": "null" });
+    let Some(schema) = schema.as_object_mut() else { return };
+    let is_object = schema.get("type") == Some(&json!("object"));
+    if let Some(types) = schema.get_mut("type") {
+        match types {
+            Json::String(name) if name != "null" => *types = json!([name, "null"]),
+            Json::Array(names) if !names.contains(&json!("null")) => names.push(json!("null")),
+            _ => return,
+        }
+    }
+    if let Some(Json::Array(values)) = schema.get_mut("enum")
+        && !values.contains(&Json::Null)
+    {
+        values.push(Json::Null);
+    }
+    for key in ["anyOf", "oneOf"] {
+        let Some(Json::Array(alternatives)) = schema.get_mut(key) else { continue };
+        if is_object {
+            // They say which fields go together, and would all take null.
+            for alternative in alternatives.iter_mut().filter_map(Json::as_object_mut) {
+                alternative.insert("type".to_owned(), json!("object"));
+            }
+        }
+        if !alternatives.contains(&null) {
+            alternatives.push(null.clone());
+        }
+    }
+}
+
+fn required(schema: &Json) -> Vec<String> {
+    schema.get("required").map(strings).unwrap_or_default()
+}
+
+fn strings(list: &Json) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
 }

@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use vitald_core::spec::{EnvValue, ProbeRole, ProcessSpec, Workload};
+use vitald_core::check::Check;
+use vitald_core::spec::{EnvValue, ProbeRole, ProbeSpec, ProcessSpec, Workload};
 
 use crate::check::key_of;
 use crate::document::Document;
 use crate::files::File;
 use crate::mistake::{Code, Mistake};
-use crate::tree::{NodeId, quote};
+use crate::tree::{NodeId, Value, quote};
 use crate::typed::{self, At};
 use crate::types::{Spec, Timing};
 
@@ -25,7 +28,10 @@ pub(crate) fn check(documents: &mut [Document], files: &[File], env_path: Option
             for role in ProbeRole::ALL {
                 mistakes.extend(probe(document, role));
             }
-            mistakes.extend(programs(document, spec, process, env_path));
+            let missing = working_dirs(document, spec, process);
+            let has_dir = !missing.iter().any(|mistake| mistake.path == "spec.workingDir");
+            mistakes.extend(missing);
+            mistakes.extend(programs(document, spec, process, env_path, has_dir));
             mistakes.extend(env_files(document, spec, process));
         }
         document.mistakes.append(&mut mistakes);
@@ -35,14 +41,35 @@ pub(crate) fn check(documents: &mut [Document], files: &[File], env_path: Option
 
 fn probe(document: &Document, role: ProbeRole) -> Vec<Mistake> {
     let tree = &document.tree;
-    let Some(id) = document.spec_node(role.field()).filter(|id| !tree.any_faulty(*id)) else {
-        return Vec::new();
-    };
-    let Some(probe) = document.model.as_ref().and_then(|model| model.probe(role)) else { return Vec::new() };
+    let Some(id) = document.spec_node(role.field()) else { return Vec::new() };
+    if *tree.value(id) == Value::Null {
+        // What was to be below it may stand beside it, which has been told.
+        let stray = |mistake: &Mistake| {
+            mistake.code == Code::UnknownField && mistake.path.matches(['.', '[']).count() == 1
+        };
+        if document.mistakes.iter().any(stray) {
+            return Vec::new();
+        }
+        let field = role.field();
+        let message = format!("{field} is empty: no {role} probe is run");
+        let mistake = Mistake::new(Code::EmptyProbe, tree.path(id), message)
+            .at(key_of(tree, id))
+            .label("nothing is below it")
+            .help("give it a handler, such as `pid: {}`, or take it out");
+        return vec![mistake];
+    }
     let timing = typed::read::<Timing>(tree, id).unwrap_or_default();
+    let default = ProbeSpec::new(role, Check::AllOf(Vec::new()));
+    let or_default = |given: &Option<At<f64>>, default: Duration| {
+        given.as_ref().map_or(default.as_secs_f64(), |seconds| seconds.value)
+    };
+    let timeout = or_default(&timing.timeout_seconds, default.timeout);
+    let period = or_default(&timing.period_seconds, default.period);
+    let wrong = ["timeoutSeconds", "periodSeconds"]
+        .iter()
+        .any(|field| tree.get(id, field).is_some_and(|field| tree.node(field).faulty));
     let mut mistakes = Vec::new();
-    if probe.timeout > probe.period {
-        let (timeout, period) = (probe.timeout.as_secs_f64(), probe.period.as_secs_f64());
+    if timeout > period && !wrong {
         let by_default = |set: bool| if set { "" } else { ", by default," };
         let given = timing.timeout_seconds.as_ref().or(timing.period_seconds.as_ref());
         let at = given.map_or(id, |at| at.id);
@@ -75,21 +102,83 @@ fn probe(document: &Document, role: ProbeRole) -> Vec<Mistake> {
     mistakes
 }
 
-/// Programs of the command and the hooks that are not where they are looked for.
+/// Working directories that are not there: of the component, and of its probes' commands.
+fn working_dirs(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mistake> {
+    let tree = &document.tree;
+    let mut found = Vec::new();
+    if let Some(dir) = &spec.working_dir {
+        found.push((dir.id, process.working_dir.clone()));
+    }
+    // What a handler calls `workingDir` begins at the component's.
+    let mut checks: Vec<NodeId> =
+        ProbeRole::ALL.iter().filter_map(|role| document.spec_node(role.field())).collect();
+    while let Some(check) = checks.pop() {
+        for (key, node) in tree.entries(check) {
+            match key {
+                "allOf" | "anyOf" => checks.extend(tree.items(node)),
+                "atLeast" => checks.extend(tree.get(node, "of").iter().flat_map(|of| tree.items(*of))),
+                _ => {
+                    let dir = tree.get(node, "workingDir").filter(|dir| !tree.node(*dir).faulty);
+                    if let Some((dir, text)) = dir.and_then(|dir| Some((dir, tree.text(dir)?))) {
+                        found.push((dir, crate::model::join(&process.working_dir, Path::new(text))));
+                    }
+                }
+            }
+        }
+    }
+    // Below a directory that is not there, none is.
+    let own = spec.working_dir.as_ref().map(|dir| dir.id);
+    let own_is_there = own.is_none() || missing_dir(&process.working_dir).is_none();
+    let mut mistakes = Vec::new();
+    for (id, dir) in found {
+        let below = Some(id) != own && dir.starts_with(&process.working_dir);
+        let Some(what) = missing_dir(&dir).filter(|_| own_is_there || !below) else { continue };
+        let message = format!("the directory {} {what}", quote(tree.text(id).unwrap_or_default()));
+        mistakes.push(
+            Mistake::new(Code::FileNotFound, tree.path(id), message)
+                .at(tree.node(id).span.clone())
+                .label("no such directory, right now")
+                .help(if Some(id) == own {
+                    "without it, the component does not start; its path begins at the manifest's own folder"
+                } else {
+                    "without it, the check cannot run; its path begins at the component's own working directory"
+                }),
+        );
+    }
+    mistakes
+}
+
+/// What is wrong with a directory that is none; nothing where that cannot be told.
+fn missing_dir(path: &Path) -> Option<&'static str> {
+    match fs::metadata(path) {
+        Ok(metadata) => (!metadata.is_dir()).then_some("is none"),
+        Err(err) => {
+            matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory).then_some("does not exist")
+        }
+    }
+}
+
+/// Programs of the command and the hooks that are not where they are looked for. `has_dir`: whether the
+/// working directory is there, which some are looked for in.
 fn programs(
     document: &Document,
     spec: &Spec,
     process: &ProcessSpec,
     env_path: Option<&OsStr>,
+    has_dir: bool,
 ) -> Vec<Mistake> {
     let lifecycle = spec.lifecycle.as_ref();
     let hooks = lifecycle.into_iter().flat_map(|l| [&l.post_start, &l.pre_stop]).flatten();
     let commands = spec.command.iter().chain(hooks.map(|hook| &hook.exec.command));
-    let path = search_path(process, env_path);
+    let path = search_path(process, env_path)
+        .filter(|path| has_dir || std::env::split_paths(path).all(|dir| dir.is_absolute()));
     let mut mistakes = Vec::new();
     for program in commands.filter_map(|command| command.first()) {
         let name = program.value.as_str();
         if name.is_empty() || name.contains("$(") || name.contains('\0') {
+            continue;
+        }
+        if !has_dir && name.contains('/') && !name.starts_with('/') {
             continue;
         }
         if name.contains('/') {

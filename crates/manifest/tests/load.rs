@@ -151,6 +151,76 @@ fn warnings_tell_what_is_odd_and_let_it_pass() {
         "spec.livenessProbe.periodSeconds: timeoutSeconds (3, by default) is longer than periodSeconds (2)"
     );
     assert_eq!(warnings("command: [tool]\n  startupProbe: {pid: {}, failureThreshold: 1}"), "");
+    assert_eq!(
+        warnings("command: [tool]\n  livenessProbe:\n    # pid: {}"),
+        "spec.livenessProbe: livenessProbe is empty: no liveness probe is run"
+    );
+    assert_eq!(
+        warnings(
+            "command: [./tool]\n  workingDir: nosuch\n  livenessProbe: {exec: {command: [a], workingDir: x}}"
+        ),
+        "spec.workingDir: the directory \"nosuch\" does not exist"
+    );
+    assert_eq!(
+        warnings("command: [bin/tool]\n  workingDir: ./.."),
+        "spec.command[0]: the program \"bin/tool\" does not exist"
+    );
+    assert_eq!(warnings("command: [./tool]\n  workingDir: bin"), "");
+    assert_eq!(
+        warnings("command: [tool]\n  env: [{name: PATH, value: .}]\n  workingDir: bin/tool"),
+        "spec.workingDir: the directory \"bin/tool\" is none"
+    );
+    assert_eq!(
+        warnings(
+            "command: [tool]\n  livenessProbe: {allOf: [{pid: }, {exec: {command: [a], workingDir: bin}}, {exec: {command: [a], workingDir: x}}]}"
+        ),
+        "spec.livenessProbe.allOf[2].exec.workingDir: the directory \"x\" does not exist"
+    );
+}
+
+/// The ranges of the contract, from inside and from outside.
+#[test]
+fn ranges_are_those_of_the_contract() {
+    let check = |spec: &str, good: &[&str], bad: &[&str]| {
+        for (values, expected) in [(good, true), (bad, false)] {
+            for value in values {
+                let spec = format!("command: [a]\n  {}", spec.replace('#', value));
+                let loaded = load_text(&component("api", &spec));
+                assert_eq!(loaded.is_ok(), expected, "{spec}\n{loaded:?}");
+            }
+        }
+    };
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let field = |name: &str| format!("{probe}: {{pid: {{}}, {name}: #}}");
+        check(&field("initialDelaySeconds"), &["0", "0.25", "90"], &["-1", "-0.1", ".nan", ".inf", "\"1\""]);
+        check(&field("periodSeconds"), &["0.01", "0.25", "3600"], &["0", "0.009", "-1", ".inf"]);
+        check(&field("timeoutSeconds"), &["0.001", "0.25", "3600"], &["0", "-1", ".inf"]);
+        check(&field("failureThreshold"), &["1", "60"], &["0", "-1", "1.5", "4294967296"]);
+        let readiness = probe == "readinessProbe";
+        check(&field("successThreshold"), &["1"], &["0", "-1", "1.5"]);
+        check(
+            &field("successThreshold"),
+            if readiness { &["2"] } else { &[] },
+            if readiness { &[] } else { &["2"] },
+        );
+        let grace = field("terminationGracePeriodSeconds");
+        if readiness {
+            check(&grace, &[], &["1"]);
+        } else {
+            check(&grace, &["0.001", "30"], &["0", "-1"]);
+        }
+    }
+    check("terminationGracePeriodSeconds: #", &["0", "0.5", "30"], &["-1"]);
+    check("restart: {maxRestarts: #}", &["0", "10"], &["-1", "1.5"]);
+    check("restart: {windowSeconds: #}", &["0.1", "600"], &["0", "-1"]);
+    check("restart: {minUptimeSeconds: #}", &["0", "0.25", "10"], &["-1"]);
+    check("restart: {backoff: {initialSeconds: #}}", &["0", "0.5", "60"], &["-1", "60.5"]);
+    check("restart: {backoff: {initialSeconds: 5, maxSeconds: #}}", &["5", "600"], &["-1", "4.9"]);
+    check("restart: {backoff: {multiplier: #}}", &["1", "1.5", "10"], &["0.9", "0", "-2", ".inf"]);
+    check("restart: {backoff: {jitter: #}}", &["0", "0.5", "1"], &["-0.1", "1.1"]);
+    check("ports: [{containerPort: #}]", &["1", "65535"], &["0", "65536", "-1", "80.5", "\"80\""]);
+    check("livenessProbe: {tcpSocket: {port: #}}", &["1", "65535"], &["0", "65536", "-1", "80.5", "\"80\""]);
+    check("env: [{name: A, value: #}]", &["\"5\"", "x", "\"\""], &["5", "true", "0.5"]);
 }
 
 #[test]
@@ -199,6 +269,53 @@ fn paths_that_lead_nowhere_are_told() {
     );
     assert!(told[1].contains("manifest::empty") && told[1].contains("no manifest in this directory"));
     assert_eq!((told.len(), diagnostics.error_count(), diagnostics.warning_count()), (2, 2, 0));
+}
+
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let registry = support::registry();
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let socket = dir.path().join("socket.yaml");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let paths = [fifo, socket, PathBuf::from("/dev/zero")];
+    let diagnostics = load(&paths, &LoadOptions { registry: &registry, env_path: None }).unwrap_err();
+    let told: Vec<&str> = diagnostics.0.iter().map(|diagnostic| &*diagnostic.message).collect();
+    assert_eq!(told, ["is a FIFO, no file", "is a socket, no file", "is a device, no file"]);
+    assert_eq!(diagnostics.0[0].help.as_deref(), Some("`-f -` reads from standard input"));
+}
+
+/// The test program runs itself, since standard input cannot be changed from inside.
+#[test]
+fn standard_input_is_read() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    const PATH: &str = "VITALD_TEST_MANIFEST";
+    if let Some(path) = std::env::var_os(PATH) {
+        let manifests = load_with(Path::new(&path), None).unwrap();
+        let process = process(&manifests.components[0]);
+        assert_eq!(process.working_dir, std::env::current_dir().unwrap().join("sub"));
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    for path in ["-", "/dev/stdin", "/dev/fd/0"] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "standard_input_is_read"])
+            .env(PATH, path)
+            .current_dir(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let text = component("api", "command: [a]\n  workingDir: sub");
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 #[test]

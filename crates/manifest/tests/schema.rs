@@ -22,13 +22,7 @@ fn it_is_json_schema_and_takes_what_is_good() {
     let schema = schema(&support::registry());
     jsonschema::meta::validate(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for mut document in documents("tests/good/everything.yaml") {
-        // `pid:` with nothing below it is for people; editors want `pid: {}`.
-        if document["spec"]["livenessProbe"]["pid"].is_null()
-            && document["spec"]["livenessProbe"].get("pid").is_some()
-        {
-            document["spec"]["livenessProbe"]["pid"] = json!({});
-        }
+    for document in documents("tests/good/everything.yaml") {
         let mistakes: Vec<String> = validator.iter_errors(&document).map(|err| err.to_string()).collect();
         assert!(mistakes.is_empty(), "{mistakes:?}");
     }
@@ -64,6 +58,63 @@ fn it_refuses_what_is_bad() {
         let documents = documents(&format!("tests/bad/{name}.yaml"));
         assert!(documents.iter().any(|document| !validator.is_valid(document)), "{name}");
     }
+}
+
+#[test]
+fn it_takes_null_where_manifests_may_have_it() {
+    let registry = support::registry();
+    let validator = jsonschema::validator_for(&schema(&registry)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.yaml");
+    let options = vitald_manifest::LoadOptions { registry: &registry, env_path: None };
+    let check = |spec: &str, good: bool| {
+        let text = format!(
+            "apiVersion: vitald/v1\nkind: Component\nmetadata: {{name: a, labels: }}\nspec: {{{spec}}}\n"
+        );
+        std::fs::write(&file, &text).unwrap();
+        let loaded = vitald_manifest::load(std::slice::from_ref(&file), &options);
+        assert_eq!(loaded.is_ok(), good, "validate: {text}\n{loaded:?}");
+        let document = documents(file.to_str().unwrap()).remove(0);
+        let mistakes: Vec<String> = validator.iter_errors(&document).map(|err| err.to_string()).collect();
+        assert_eq!(mistakes.is_empty(), good, "schema: {text}\n{mistakes:?}");
+    };
+    for field in [
+        "args",
+        "workingDir",
+        "env",
+        "envFrom",
+        "inheritEnv",
+        "ports",
+        "securityContext",
+        "resources",
+        "dependsOn",
+        "restartPolicy",
+        "restart",
+        "terminationGracePeriodSeconds",
+        "lifecycle",
+        "startupProbe",
+        "livenessProbe",
+        "readinessProbe",
+    ] {
+        check(&format!("command: [a], {field}: "), true);
+    }
+    check("command: [a], restart: {backoff: {jitter: }}", true);
+    check("command: [a], env: [{name: A, value: , valueFrom: }]", true);
+    check("command: [a], lifecycle: {preStop: }", true);
+    check("command: [a], livenessProbe: {pid: , periodSeconds: }", true);
+    check("command: [a], livenessProbe: {allOf: [{pid: }]}", true);
+    check("command: [a], livenessProbe: {httpGet: {port: 80, scheme: , httpHeaders: }}", true);
+    check("command: ", false);
+    check("command: [null]", false);
+    check("command: [a], lifecycle: {preStop: {exec: }}", false);
+    check("command: [a], env: [null]", false);
+    check("command: [a], livenessProbe: {}", false);
+    check("command: [a], livenessProbe: {tcpSocket: }", false);
+    check("command: [a], livenessProbe: {pid: , exec: }", false);
+    check("command: [a], livenessProbe: {allOf: }", false);
+    check("command: [a], livenessProbe: {allOf: [null]}", false);
+    check("command: [a], livenessProbe: {pid: {}, allOf: }", false);
+    check("command: [a], readinessProbe: {pid: {}, terminationGracePeriodSeconds: }", false);
 }
 
 #[test]
