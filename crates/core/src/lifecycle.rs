@@ -14,6 +14,7 @@ mod snapshot;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod up;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use prober::{Change, Prober};
 pub use record::{LifecycleRecord, RestRecord};
 use restart_window::RestartWindow;
 pub use snapshot::{End, ProbeView, Snapshot};
+use up::Up;
 
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
@@ -281,23 +283,6 @@ impl Then {
             Self::Policy | Self::StartAgain | Self::Pause => false,
         }
     }
-}
-
-#[derive(Debug, Clone)]
-struct Up {
-    since: Timestamp,
-    /// The startup probe has succeeded, or there is none.
-    started: bool,
-    /// Liveness is probed: started, or the startup probe could not ask for its whole allowance.
-    gate_open: bool,
-    post_start_done: bool,
-    startup: Option<Prober>,
-    liveness: Option<Prober>,
-    readiness: Option<Prober>,
-    /// Since when it has been Running with no liveness failure open.
-    well_since: Option<Timestamp>,
-    liveness_succeeded: bool,
-    stable: bool,
 }
 
 #[derive(Debug, Clone)]
