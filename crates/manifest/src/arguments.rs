@@ -3,13 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value as Json};
-use vitald_core::probe::ComponentContext;
 use vitald_core::registry::Registry;
 
 use crate::check::samples::words;
 use crate::mistake::{Code, Mistake};
 use crate::nearest::{did_you_mean, list, nearest};
-use crate::probes::spec_mistake;
 use crate::tree::{Tree, quote};
 use crate::{check, read, schema};
 
@@ -49,11 +47,6 @@ pub fn handler_config(registry: &Registry, key: &str, args: &[String]) -> Result
         // What is missing may be what could not be read.
         let is_read = |path: &str| !path.split(['.', '[']).next().is_some_and(|top| unread.contains(top));
         found.retain(|mistake| mistake.code != Code::Required && is_read(&mistake.path));
-    } else if found.is_empty() {
-        // No component is meant: there are no names of ports, and paths begin here.
-        if let Err(err) = registry.build(key, &config, &ComponentContext::default()) {
-            found.push(spec_mistake(&tree, "", Tree::ROOT, err));
-        }
     }
     for mistake in &mut found {
         if let Some(sample) = samples.remove(&mistake.path) {

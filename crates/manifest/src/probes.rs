@@ -123,7 +123,7 @@ impl Modeller<'_> {
 }
 
 /// What a probe's own crate says about its configuration, at the field that it means.
-pub(crate) fn spec_mistake(tree: &Tree, text: &str, handler: NodeId, err: SpecError) -> Mistake {
+fn spec_mistake(tree: &Tree, text: &str, handler: NodeId, err: SpecError) -> Mistake {
     let id = tree.locate(handler, &err.path);
     let mut path = tree.path(handler);
     for step in err.path.split('.').filter(|step| !step.is_empty()) {
