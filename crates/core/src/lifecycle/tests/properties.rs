@@ -1,14 +1,16 @@
 //! Random lives. The [`World`] itself checks at every step: never two runs at once, never more than
-//! maxRestarts automatic restarts in any window, no action for another run than the current one, and
-//! that a component told to stop is not started.
+//! maxRestarts automatic restarts in any window, no action for another run than the current one, that
+//! nothing is started that was told to rest, lacks what it depends on or has a supervisor that ends, and
+//! that what is on record is what was asked for and can be restored.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::world::{Behaviour, World, exec, probe, spec};
+use super::world::{Behaviour, Wish, World, exec, probe, spec};
 use crate::lifecycle::{Command, Event};
 use crate::probe::ProbeResult;
+use crate::restarter::Exit;
 use crate::spec::{ComponentSpec, ProbeRole, ProbeSpec, RestartPolicy};
 use crate::status::State;
 
@@ -29,7 +31,9 @@ prop_compose! {
         starts in prop::bool::weighted(0.85),
         start_takes in duration(2_000),
         start_can_be_given_up in any::<bool>(),
-        exits in prop::option::of((duration(90_000), 0i32..3)),
+        exits in prop::option::of((duration(90_000), (0i32..3).prop_map(Exit::Code))),
+        post_start in (duration(20_000), prop_oneof![3 => Just(Ok(())), 1 => Just(Err("no".to_owned()))]),
+        pre_stop in prop::option::weighted(0.8, duration(15_000)),
         heeds_term in prop::option::weighted(0.7, duration(4_000)),
         leftovers in prop::bool::weighted(0.2),
         startup in prop::option::weighted(0.95, (duration(3_000), result())),
@@ -41,7 +45,10 @@ prop_compose! {
             (ProbeRole::Liveness, liveness),
             (ProbeRole::Readiness, readiness),
         ];
-        Behaviour { starts, start_takes, start_can_be_given_up, exits, heeds_term, leftovers, answers: answers.into() }
+        Behaviour {
+            starts, start_takes, start_can_be_given_up, exits, post_start, pre_stop, heeds_term, leftovers,
+            answers: answers.into(), heeds_kill: true,
+        }
     }
 }
 
@@ -84,15 +91,31 @@ enum Step {
     Behave(Behaviour),
     Command(Command),
     Dependencies(bool),
+    /// The supervisor dies with all it has, and the next one begins.
+    Restore {
+        same_boot: bool,
+    },
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        4 => Just(Command::Start),
+        4 => Just(Command::Stop),
+        4 => Just(Command::Restart),
+        4 => Just(Command::Reset),
+        2 => Just(Command::Pause),
+        1 => Just(Command::Close),
+        1 => Just(Command::Shutdown),
+        1 => Just(Command::Kill),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => behaviour().prop_map(Step::Behave),
-        2 => prop_oneof![
-            Just(Command::Start), Just(Command::Stop), Just(Command::Restart), Just(Command::Reset)
-        ].prop_map(Step::Command),
+        3 => command().prop_map(Step::Command),
         1 => any::<bool>().prop_map(Step::Dependencies),
+        1 => any::<bool>().prop_map(|same_boot| Step::Restore { same_boot }),
     ]
 }
 
@@ -116,27 +139,41 @@ proptest! {
                 Step::Dependencies(there) => {
                     world.tell(Event::Dependencies((!there).then(|| "waits for `db`".into())));
                 }
+                Step::Restore { same_boot } => {
+                    world.restore(same_boot);
+                    world.command(Command::Begin);
+                }
             }
         }
         world.behaviour = Behaviour::default();
         world.tell(Event::Dependencies(None));
-        if world.stopped {
+        if world.closed {
+            world.command(Command::Shutdown);
             world.until(at + 1_000.0);
-            prop_assert_eq!(world.state(), "Stopped/StoppedByUser");
+            prop_assert!(world.lifecycle.is_at_rest(), "{}\n{}", world.state(), world.trace.join("\n"));
+            world.restore(true);
+            world.command(Command::Begin);
         }
-        let failed = world.lifecycle.snapshot(world.now).state == State::Failed;
+        at += 1_000.0;
+        world.until(at);
+        match world.wish {
+            Wish::Rests => prop_assert_eq!(world.state(), "Stopped/StoppedByUser"),
+            Wish::Pauses => prop_assert_eq!(world.state(), "Restarting/RestartRequested"),
+            Wish::Nothing | Wish::Runs => {}
+        }
+        let failed = world.snapshot().state == State::Failed;
         world.command(if failed { Command::Reset } else { Command::Start });
         // Long enough for a probe that never answered, and for a start limit reached only now.
         world.until(at + 1_200.0);
-        if world.lifecycle.snapshot(world.now).state == State::Failed {
+        if world.snapshot().state == State::Failed {
             world.command(Command::Reset);
         }
         // A check without an answer is the driver's to end; here it is a restart's.
-        if !world.lifecycle.snapshot(world.now).ready {
+        if !world.snapshot().ready {
             world.command(Command::Restart);
         }
         world.until(at + 2_400.0);
-        prop_assert!(world.lifecycle.snapshot(world.now).ready, "{}\n{}", world.state(), world.trace.join("\n"));
+        prop_assert!(world.snapshot().ready, "{}\n{}", world.state(), world.trace.join("\n"));
     }
 
     /// Without stable runs, delay number n lies between end n and start n+1, to the nanosecond.
@@ -146,7 +183,7 @@ proptest! {
         spec.restart.max_restarts = max_restarts;
         spec.restart_policy = RestartPolicy::OnFailure;
         let mut world = World::new(spec.clone());
-        world.behaviour.exits = Some((lifetime, 1));
+        world.behaviour.exits = Some((lifetime, Exit::Code(1)));
         let begun = world.now;
         world.command(Command::Begin);
         world.until(5_000.0);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Check;
-use crate::lifecycle::{Action, Command, Event, EventReason, Lifecycle, Observed, Report};
+use crate::lifecycle::{
+    Action, Command, Event, EventReason, Lifecycle, Observed, Report, RestRecord, Snapshot,
+};
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{
@@ -24,10 +26,16 @@ pub(super) struct Behaviour {
     pub(super) start_takes: Duration,
     /// Whether a start can be given up on the way.
     pub(super) start_can_be_given_up: bool,
-    /// After how long a run ends by itself, and with which status.
-    pub(super) exits: Option<(Duration, i32)>,
+    /// After how long a run ends by itself, and how.
+    pub(super) exits: Option<(Duration, Exit)>,
     /// How long after SIGTERM it ends; `None`: never.
     pub(super) heeds_term: Option<Duration>,
+    /// Whether SIGKILL ends it.
+    pub(super) heeds_kill: bool,
+    /// How long the postStart hook takes, and what comes of it.
+    pub(super) post_start: (Duration, Result<(), String>),
+    /// How long the preStop hook takes; `None`: for ever.
+    pub(super) pre_stop: Option<Duration>,
     /// Whether other processes of it live on after its main process, until SIGKILL.
     pub(super) leftovers: bool,
     /// What each probe answers, and after how long; `None`: nothing, ever.
@@ -42,6 +50,9 @@ impl Default for Behaviour {
             start_can_be_given_up: true,
             exits: None,
             heeds_term: Some(Duration::ZERO),
+            heeds_kill: true,
+            post_start: (Duration::from_secs(1), Ok(())),
+            pre_stop: Some(Duration::from_secs(1)),
             leftovers: false,
             answers: ProbeRole::ALL
                 .into_iter()
@@ -69,11 +80,25 @@ pub(super) struct World {
     main: Option<RunId>,
     /// The run of which anything is alive, or that is being started.
     tree: Option<RunId>,
-    /// Told to stop, and not told to start since.
-    pub(super) stopped: bool,
+    pub(super) wish: Wish,
+    /// Told that the supervisor ends: nothing is started any more.
+    pub(super) closed: bool,
+    /// Whether something is missing of what it depends on.
+    missing: bool,
     asked: BTreeMap<ProbeRole, u32>,
     /// Automatic restarts counted so far.
     counted: u64,
+}
+
+/// What was asked for last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Nothing so far.
+    Nothing,
+    Runs,
+    Rests,
+    /// To rest until it is told to start.
+    Pauses,
 }
 
 pub(super) fn spec() -> ComponentSpec {
@@ -130,7 +155,9 @@ impl World {
             sequence: 0,
             main: None,
             tree: None,
-            stopped: true,
+            wish: Wish::Nothing,
+            closed: false,
+            missing: false,
             asked: BTreeMap::new(),
             counted: 0,
         }
@@ -138,10 +165,13 @@ impl World {
 
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::Begin | Command::Start | Command::Restart | Command::Reset => self.stopped = false,
-            Command::Stop | Command::Pause | Command::Close | Command::Shutdown | Command::Kill => {
-                self.stopped = true
-            }
+            Command::Begin if self.wish == Wish::Nothing => self.wish = Wish::Runs,
+            Command::Begin => {}
+            Command::Start | Command::Restart | Command::Reset if !self.closed => self.wish = Wish::Runs,
+            Command::Pause if !self.closed => self.wish = Wish::Pauses,
+            Command::Start | Command::Restart | Command::Reset | Command::Pause => {}
+            Command::Stop => self.wish = Wish::Rests,
+            Command::Close | Command::Shutdown | Command::Kill => self.closed = true,
         }
         if command == Command::Reset {
             self.restarts.clear();
@@ -150,7 +180,39 @@ impl World {
         self.tell(Event::Command(command));
     }
 
+    /// The next supervisor takes over, and finds nothing that runs.
+    pub(super) fn restore(&mut self, same_boot: bool) {
+        let record = serde_json::to_string(&self.lifecycle.record()).unwrap();
+        let record = serde_json::from_str(&record).unwrap();
+        self.lifecycle = Lifecycle::restore(Arc::clone(&self.spec), record, same_boot);
+        (self.main, self.tree, self.closed, self.missing) = (None, None, false, false);
+        self.queue.clear();
+        if self.wish != Wish::Rests {
+            self.wish = Wish::Nothing;
+        }
+        if !same_boot {
+            self.restarts.clear();
+        }
+        self.check();
+    }
+
+    /// Time passes, and nobody sees to what is due in it: the machine sleeps.
+    pub(super) fn sleep(&mut self, span: Duration) {
+        self.now = self.now + span;
+        self.tell(Event::Deadline);
+    }
+
+    /// The main process ends now.
+    pub(super) fn exit(&mut self, exit: Exit) {
+        let run = self.main.expect("it runs");
+        let leftovers = self.behaviour.leftovers;
+        self.happen(Event::Report(Report { run, what: Observed::Exited { exit, leftovers } }));
+    }
+
     pub(super) fn tell(&mut self, event: Event) {
+        if let Event::Dependencies(missing) = &event {
+            self.missing = missing.is_some();
+        }
         let actions = self.lifecycle.on(self.now, event);
         for action in actions {
             self.act(action);
@@ -193,8 +255,8 @@ impl World {
             match what {
                 Observed::Spawned => {
                     self.main = Some(*run);
-                    if let Some((after, code)) = self.behaviour.exits {
-                        self.ends(*run, after, Exit::Code(code));
+                    if let Some((after, exit)) = self.behaviour.exits.clone() {
+                        self.ends(*run, after, exit);
                     }
                 }
                 Observed::StartFailed(_) => self.tree = None,
@@ -229,7 +291,8 @@ impl World {
             Action::Start(run) => {
                 self.note(format!("Start({run})"));
                 assert_eq!(self.tree, None, "two runs at once:\n{}", self.trace.join("\n"));
-                assert!(!self.stopped, "told to stop, and started:\n{}", self.trace.join("\n"));
+                let may = self.wish == Wish::Runs && !self.closed && !self.missing;
+                assert!(may, "started, and must not be:\n{}", self.trace.join("\n"));
                 self.tree = Some(run);
                 let count = self.lifecycle.snapshot(self.now).restart_count;
                 if std::mem::replace(&mut self.counted, count) < count {
@@ -259,11 +322,14 @@ impl World {
             }
             Action::PostStart(run) => {
                 self.note(format!("PostStart({run})"));
-                self.later(Duration::from_secs(1), run, Observed::PostStartDone(Ok(())));
+                let (after, done) = self.behaviour.post_start.clone();
+                self.later(after, run, Observed::PostStartDone(done));
             }
             Action::PreStop(run) => {
                 self.note(format!("PreStop({run})"));
-                self.later(Duration::from_secs(1), run, Observed::PreStopDone(Ok(())));
+                if let Some(after) = self.behaviour.pre_stop {
+                    self.later(after, run, Observed::PreStopDone(Ok(())));
+                }
             }
             Action::Terminate(run) => {
                 self.note(format!("Terminate({run})"));
@@ -279,11 +345,13 @@ impl World {
             Action::Kill(run) => {
                 self.note(format!("Kill({run})"));
                 self.only_current(run);
-                if self.main == Some(run) {
-                    let what = Observed::Exited { exit: Exit::Signal("SIGKILL".into()), leftovers: false };
-                    self.later(Duration::ZERO, run, what);
+                let what = if self.main == Some(run) {
+                    Observed::Exited { exit: Exit::Signal("SIGKILL".into()), leftovers: false }
                 } else {
-                    self.later(Duration::ZERO, run, Observed::Gone);
+                    Observed::Gone
+                };
+                if self.behaviour.heeds_kill {
+                    self.later(Duration::ZERO, run, what);
                 }
             }
             Action::Probe(run, role) => {
@@ -327,14 +395,26 @@ impl World {
             "{inside} automatic restarts in a window:\n{}",
             self.trace.join("\n")
         );
-        let snapshot = self.lifecycle.snapshot(self.now);
+        let snapshot = self.snapshot();
         assert!(!snapshot.ready || self.main.is_some(), "ready without a process");
-        assert_eq!(self.lifecycle.record(), self.lifecycle.clone().record());
+        let record = self.lifecycle.record();
+        assert_eq!(
+            record.rest == RestRecord::StoppedByUser,
+            self.wish == Wish::Rests,
+            "a stop on request is on record, and nothing else is one:\n{}",
+            self.trace.join("\n")
+        );
+        let restored = Lifecycle::restore(Arc::clone(&self.spec), record.clone(), true);
+        assert_eq!(restored.record(), record, "what is restored is what was on record");
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.lifecycle.snapshot(self.now)
     }
 
     /// `Running`, or `Restarting/CrashLoopBackOff`, with `ready` behind it.
     pub(super) fn state(&self) -> String {
-        let snapshot = self.lifecycle.snapshot(self.now);
+        let snapshot = self.snapshot();
         let reason =
             if snapshot.reason == Reason::None { String::new() } else { format!("/{}", snapshot.reason) };
         format!("{}{reason}{}", snapshot.state, if snapshot.ready { " ready" } else { "" })
