@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failure of the test")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,20 +21,32 @@ use vitald_core::restarter::{
     ExecOutput, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError,
 };
 use vitald_core::spec::{
-    ComponentSpec, Condition, Dependency, ProbeRole, ProbeSpec, ProcessSpec, RestartPolicy, RestartSpec,
-    Workload,
+    ComponentSpec, Condition, Dependency, ExecAction, ProbeRole, ProbeSpec, ProcessSpec, RestartPolicy,
+    RestartSpec, Workload,
 };
 use vitald_core::status::ComponentStatus;
 use vitald_core::time::Timestamp;
 use vitald_supervisor::clock::Clock;
-use vitald_supervisor::{Config, StateDir, Supervisor, SupervisorHandle};
+use vitald_supervisor::{Config, RestarterContext, ShutdownMode, StateDir, Supervisor, SupervisorHandle};
 
 /// What the test says, and what it sees.
 #[derive(Default)]
 struct Script {
     answers: BTreeMap<String, Answer>,
+    starts: BTreeMap<String, Start>,
+    /// What each command of a hook comes to.
+    commands: BTreeMap<String, Answer>,
     ignore_term: BTreeSet<String>,
-    running: BTreeMap<String, watch::Sender<Option<Exit>>>,
+    /// Whose main processes leave others behind.
+    leftovers: BTreeSet<String>,
+    /// Who cannot be signalled.
+    unreachable: BTreeSet<String>,
+    /// What nobody may see.
+    secret: Option<String>,
+    contexts: Vec<RestarterContext>,
+    /// Checks and commands that were given up.
+    given_up: Vec<String>,
+    running: BTreeMap<String, Process>,
     calls: Vec<String>,
     records: Vec<(String, serde_json::Value)>,
     state_dir: Option<StateDir>,
@@ -42,6 +57,33 @@ enum Answer {
     Result(ProbeResult),
     Hang,
     Panic,
+}
+
+/// How a start goes.
+#[derive(Clone)]
+pub(crate) enum Start {
+    Takes(Duration),
+    Hangs,
+    Panics,
+    Fails(&'static str),
+}
+
+/// A main process, and whether anything of its tree is alive.
+#[derive(Clone)]
+struct Process {
+    exit: watch::Sender<Option<Exit>>,
+    alive: watch::Sender<bool>,
+}
+
+impl Process {
+    fn end(&self, exit: Exit, leftovers: bool) {
+        self.alive.send_replace(leftovers);
+        self.exit.send_if_modified(|ended| {
+            let ends = ended.is_none();
+            ended.get_or_insert(exit);
+            ends
+        });
+    }
 }
 
 impl Script {
@@ -94,6 +136,10 @@ pub(crate) fn depends_on(spec: &mut ComponentSpec, name: &str, condition: Condit
     spec.depends_on.push(Dependency { name: name.into(), condition });
 }
 
+pub(crate) fn exec(command: &str) -> Option<ExecAction> {
+    Some(ExecAction { command: vec![command.into()] })
+}
+
 pub(crate) fn probe(role: ProbeRole) -> ProbeSpec {
     ProbeSpec::new(role, Check::Handler { key: "script".into(), config: serde_json::Value::Null })
 }
@@ -105,7 +151,11 @@ impl World {
         Self {
             script: Arc::default(),
             registry: Arc::new(registry),
-            clock: Arc::new(PausedClock { began: Instant::now() }),
+            clock: Arc::new(PausedClock {
+                began: Instant::now(),
+                jumped: Mutex::default(),
+                boot_id: Mutex::new("boot".into()),
+            }),
             dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -125,13 +175,39 @@ impl World {
             lock,
             components,
             registry: Arc::clone(&self.registry),
-            restarters: Box::new(move |spec, _context| {
-                Arc::new(FakeRestarter { name: spec.name.clone(), script: Arc::clone(&script) })
+            restarters: Box::new(move |spec, context| {
+                script.lock().unwrap().contexts.push(context.clone());
+                Arc::new(FakeRestarter {
+                    name: spec.name.clone(),
+                    lock: context.lock,
+                    script: Arc::clone(&script),
+                })
             }),
-            inherited_env: |_| BTreeMap::new(),
+            inherited_env: |_all| ENVIRONMENT.with(|environment| environment.borrow().clone()),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             version: "test".into(),
         })
+    }
+
+    /// Ends the supervisor, and leaves its records as if it had died, with all components.
+    pub(crate) async fn crash(&self, supervisor: SupervisorHandle) {
+        let folder = self.state_dir().path().join("components");
+        let records: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect();
+        supervisor.shutdown(ShutdownMode::Now);
+        supervisor.finished().await;
+        supervisor.unlock();
+        for (path, record) in records {
+            std::fs::write(path, record).unwrap();
+        }
+    }
+
+    /// What is written down of a component.
+    pub(crate) fn record(&self, name: &str) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.state_dir().record(name)).unwrap()).unwrap()
     }
 
     /// Lets virtual time pass, and everything that is due in it happen. Calls to the outside run on real
@@ -162,9 +238,59 @@ impl World {
         self.script.lock().unwrap().ignore_term.insert(name.into());
     }
 
+    pub(crate) fn starts(&self, name: &str, start: Start) {
+        self.script.lock().unwrap().starts.insert(name.into(), start);
+    }
+
+    /// A command of a hook fails with this output, or, without one, never ends.
+    pub(crate) fn command_fails(&self, command: &str, output: Option<&str>) {
+        let answer = output.map_or(Answer::Hang, |output| Answer::Result(ProbeResult::failure(output)));
+        self.script.lock().unwrap().commands.insert(command.into(), answer);
+    }
+
+    pub(crate) fn leaves_others_behind(&self, name: &str) {
+        self.script.lock().unwrap().leftovers.insert(name.into());
+    }
+
+    pub(crate) fn cannot_be_signalled(&self, name: &str) {
+        self.script.lock().unwrap().unreachable.insert(name.into());
+    }
+
+    pub(crate) fn secret(&self, secret: &str) {
+        self.script.lock().unwrap().secret = Some(secret.into());
+    }
+
+    /// What components inherit of the next supervisor's environment.
+    pub(crate) fn environment(&self, name: &str, value: &str) {
+        ENVIRONMENT.with(|environment| environment.borrow_mut().insert(name.into(), value.into()));
+    }
+
+    /// The machine is another boot of itself from now on.
+    pub(crate) fn reboot(&self) {
+        *self.clock.boot_id.lock().unwrap() = "another boot".into();
+    }
+
+    /// The machine sleeps: its clock goes on, and nothing else.
+    pub(crate) fn sleep(&self, span: Duration) {
+        *self.clock.jumped.lock().unwrap() += span;
+    }
+
     pub(crate) fn exit(&self, name: &str, exit: Exit) {
         let script = self.script.lock().unwrap();
-        script.running.get(name).expect("it runs").send_replace(Some(exit));
+        let leftovers = script.leftovers.contains(name);
+        script.running.get(name).expect("it runs").end(exit, leftovers);
+    }
+
+    /// What the restarter of a component was told by the supervisor that began last.
+    pub(crate) fn context(&self, name: &str) -> RestarterContext {
+        let lock = self.state_dir().component_lock(name);
+        let script = self.script.lock().unwrap();
+        script.contexts.iter().rev().find(|context| context.lock == lock).expect("it is there").clone()
+    }
+
+    /// The checks and commands that were given up.
+    pub(crate) fn given_up(&self) -> Vec<String> {
+        self.script.lock().unwrap().given_up.clone()
     }
 
     /// What restarters were asked to do, starts of the same moment in order of name.
@@ -205,12 +331,14 @@ async fn settle() {
 
 struct PausedClock {
     began: Instant,
+    jumped: Mutex<Duration>,
+    boot_id: Mutex<String>,
 }
 
 #[async_trait]
 impl Clock for PausedClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_boot(Duration::from_secs(1000) + self.began.elapsed())
+        Timestamp::from_boot(Duration::from_secs(1000) + self.began.elapsed() + *self.jumped.lock().unwrap())
     }
 
     fn wall(&self) -> jiff::Timestamp {
@@ -218,7 +346,7 @@ impl Clock for PausedClock {
     }
 
     fn boot_id(&self) -> String {
-        "boot".into()
+        self.boot_id.lock().unwrap().clone()
     }
 
     async fn sleep_until(&self, at: Timestamp) {
@@ -228,29 +356,48 @@ impl Clock for PausedClock {
 
 struct FakeRestarter {
     name: String,
+    lock: PathBuf,
     script: Arc<Mutex<Script>>,
 }
 
 struct FakeRun {
     name: String,
     run: RunId,
-    exit: watch::Sender<Option<Exit>>,
+    process: Process,
     script: Arc<Mutex<Script>>,
 }
 
 #[async_trait]
 impl Restarter for FakeRestarter {
     async fn start(&self, run: RunId) -> Result<Arc<dyn RunHandle>, StartError> {
-        let exit = watch::Sender::new(None);
-        let mut script = self.script.lock().unwrap();
-        script.call("start", &self.name, run);
-        script.running.insert(self.name.clone(), exit.clone());
+        let start = {
+            let mut script = self.script.lock().unwrap();
+            script.call("start", &self.name, run);
+            script.starts.get(&self.name).cloned()
+        };
+        match start {
+            None => {}
+            Some(Start::Takes(span)) => tokio::time::sleep(span).await,
+            Some(Start::Hangs) => std::future::pending().await,
+            Some(Start::Panics) => panic!("as told"),
+            Some(Start::Fails(why)) => return Err(StartError::Environment(why.into())),
+        }
+        OpenOptions::new().create(true).append(true).open(&self.lock).unwrap();
+        let process = Process { exit: watch::Sender::new(None), alive: watch::Sender::new(true) };
+        self.script.lock().unwrap().running.insert(self.name.clone(), process.clone());
         let (name, script) = (self.name.clone(), Arc::clone(&self.script));
-        Ok(Arc::new(FakeRun { name, run, exit, script }))
+        Ok(Arc::new(FakeRun { name, run, process, script }))
     }
 
     fn executor(&self) -> Arc<dyn Executor> {
-        Arc::new(NoExecutor)
+        Arc::new(FakeExecutor { script: Arc::clone(&self.script) })
+    }
+
+    fn redact(&self, text: String) -> String {
+        match &self.script.lock().unwrap().secret {
+            Some(secret) => text.replace(secret, "***"),
+            None => text,
+        }
     }
 }
 
@@ -266,30 +413,33 @@ impl RunHandle for FakeRun {
     }
 
     async fn exited(&self) -> Exit {
-        let mut exit = self.exit.subscribe();
+        let mut exit = self.process.exit.subscribe();
         exit.wait_for(Option::is_some).await.unwrap().clone().unwrap()
     }
 
     fn is_alive(&self) -> bool {
-        self.exit.borrow().is_none()
+        *self.process.alive.borrow()
     }
 
     async fn gone(&self) {
-        self.exited().await;
+        self.process.alive.subscribe().wait_for(|alive| !alive).await.unwrap();
     }
 
     fn terminate(&self) -> std::io::Result<()> {
         let mut script = self.script.lock().unwrap();
         script.call("terminate", &self.name, self.run);
+        if script.unreachable.contains(&self.name) {
+            return Err(std::io::Error::other("operation not permitted"));
+        }
         if !script.ignore_term.contains(&self.name) {
-            self.exit.send_replace(Some(Exit::Signal("SIGTERM".into())));
+            self.process.end(Exit::Signal("SIGTERM".into()), false);
         }
         Ok(())
     }
 
     fn kill(&self) -> std::io::Result<()> {
         self.script.lock().unwrap().call("kill", &self.name, self.run);
-        self.exit.send_replace(Some(Exit::Signal("SIGKILL".into())));
+        self.process.end(Exit::Signal("SIGKILL".into()), false);
         Ok(())
     }
 
@@ -298,12 +448,43 @@ impl RunHandle for FakeRun {
     }
 }
 
-struct NoExecutor;
+/// Notes that something was dropped before it came to an end.
+struct GivenUp {
+    what: String,
+    script: Arc<Mutex<Script>>,
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.script.lock().unwrap().given_up.push(self.what.clone());
+    }
+}
+
+/// Runs what hooks command.
+struct FakeExecutor {
+    script: Arc<Mutex<Script>>,
+}
 
 #[async_trait]
-impl Executor for NoExecutor {
-    async fn exec(&self, _request: ExecRequest) -> Result<ExecOutput, StartError> {
-        Err(StartError::Environment("no commands here".into()))
+impl Executor for FakeExecutor {
+    async fn exec(&self, request: ExecRequest) -> Result<ExecOutput, StartError> {
+        let command = request.command.join(" ");
+        let answer = {
+            let mut script = self.script.lock().unwrap();
+            script.calls.push(format!("exec {command}"));
+            script.commands.get(&command).cloned()
+        };
+        match answer {
+            None => Ok(ExecOutput { exit: Exit::Code(0), output: String::new() }),
+            Some(Answer::Result(result)) => {
+                Ok(ExecOutput { exit: Exit::Code(1), output: result.message().to_owned() })
+            }
+            Some(Answer::Hang) => {
+                let _given_up = GivenUp { what: command, script: Arc::clone(&self.script) };
+                std::future::pending().await
+            }
+            Some(Answer::Panic) => panic!("as told"),
+        }
     }
 }
 
@@ -318,7 +499,8 @@ struct ScriptProbe {
 
 thread_local! {
     /// Paused time means one thread: each test has its own.
-    static SCRIPT: std::cell::RefCell<Option<Arc<Mutex<Script>>>> = const { std::cell::RefCell::new(None) };
+    static SCRIPT: RefCell<Option<Arc<Mutex<Script>>>> = const { RefCell::new(None) };
+    static ENVIRONMENT: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl ProbeKind for ScriptProbe {
@@ -338,7 +520,11 @@ impl HealthProbe for ScriptProbe {
         match answer {
             None => ProbeResult::Success,
             Some(Answer::Result(result)) => result,
-            Some(Answer::Hang) => std::future::pending().await,
+            Some(Answer::Hang) => {
+                let what = format!("check of {}", self.name);
+                let _given_up = GivenUp { what, script: Arc::clone(&self.script) };
+                std::future::pending().await
+            }
             Some(Answer::Panic) => panic!("as told"),
         }
     }

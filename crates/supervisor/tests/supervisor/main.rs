@@ -1,6 +1,9 @@
 //! The supervisor on a virtual clock, with processes and probes that do as the test says.
 
+mod commands;
 mod fake;
+mod restores;
+mod runs;
 
 use std::time::Duration;
 
@@ -8,11 +11,25 @@ use fake::{World, component, depends_on, probe};
 use vitald_core::lifecycle::LifecycleRecord;
 use vitald_core::probe::ProbeResult;
 use vitald_core::restarter::Exit;
-use vitald_core::spec::{Condition, ProbeRole};
-use vitald_core::status::{EventType, Reason, State};
-use vitald_supervisor::{Command, CommandError, ShutdownMode, StateDirError};
+use vitald_core::spec::{ComponentSpec, Condition, ProbeRole, RestartPolicy};
+use vitald_core::status::{EventType, ProbeState, Reason, State};
+use vitald_supervisor::{Command, CommandError, ShutdownMode, StateDirError, SupervisorHandle};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+fn web() -> ComponentSpec {
+    component("web")
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The messages of the events with this reason.
+fn events(supervisor: &SupervisorHandle, reason: &str) -> Vec<String> {
+    let (events, _) = supervisor.events();
+    events.into_iter().filter(|event| event.reason == reason).map(|event| event.message).collect()
+}
 
 #[tokio::test(start_paused = true)]
 async fn what_depends_on_others_starts_when_they_are_ready_and_stops_before_them() {
@@ -138,7 +155,6 @@ async fn commands_are_refused_as_a_whole_and_can_be_repeated() {
     let world = World::new();
     let supervisor = world.start(vec![component("web"), component("db")]);
     world.pass(SECOND).await;
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let refused = supervisor.command(Command::Stop, &names(&["web", "wbe"])).await;
     assert_eq!(refused.unwrap_err().to_string(), "no component is named `wbe`; there are: web, db");
     for _ in 0..2 {

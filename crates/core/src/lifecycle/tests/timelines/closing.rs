@@ -9,7 +9,17 @@ fn a_closing_supervisor_starts_nothing_any_more() {
     assert_snapshot!(world.told(), @"0s Start(1)");
     assert!(world.lifecycle.is_at_rest());
 
-    let mut world = begin(spec(), Behaviour::default());
+    // What ends now has no restart to wait for, nor to fail for want of one.
+    let mut spec = spec();
+    spec.restart.max_restarts = 0;
+    let mut world = begin(spec, Behaviour::default());
+    world.until(5.0);
+    world.command(Command::Close);
+    world.exit(Exit::Code(1));
+    assert!(world.lifecycle.is_at_rest());
+    assert_eq!((world.state().as_str(), world.lifecycle.record().rest), ("Stopped", RestRecord::Runs));
+
+    let mut world = begin(super::spec(), Behaviour::default());
     world.until(5.0);
     world.command(Command::Close);
     assert_snapshot!(world.state(), @"Running ready");
@@ -133,10 +143,10 @@ fn a_stop_in_the_middle_of_which_the_supervisor_ends_is_still_one() {
 
 #[test]
 fn a_start_that_is_under_way_when_the_supervisor_ends_is_given_up_or_ended_as_was_asked_for() {
-    use Command::{Kill, Shutdown};
+    use Command::{Kill, Shutdown, Stop};
     let mut lines = vec![];
     for start_can_be_given_up in [true, false] {
-        for ends in [&[Shutdown][..], &[Kill], &[Shutdown, Kill], &[Kill, Shutdown]] {
+        for ends in [&[Shutdown][..], &[Kill], &[Shutdown, Kill], &[Kill, Shutdown], &[Kill, Stop]] {
             let slow = Behaviour { start_takes: SECOND * 5, start_can_be_given_up, ..Behaviour::default() };
             let mut world = begin(spec(), slow);
             world.until(1.0);
@@ -153,9 +163,11 @@ fn a_start_that_is_under_way_when_the_supervisor_ends_is_given_up_or_ended_as_wa
     [Kill]: 1s CancelStart(1) -> Stopped
     [Shutdown, Kill]: 1s CancelStart(1); 1s CancelStart(1) -> Stopped
     [Kill, Shutdown]: 1s CancelStart(1); 1s CancelStart(1) -> Stopped
+    [Kill, Stop]: 1s CancelStart(1); 1s CancelStart(1) -> Stopped/StoppedByUser
     [Shutdown]: 1s CancelStart(1); 5s Terminate(1) -> Stopped
     [Kill]: 1s CancelStart(1); 5s Kill(1) -> Stopped
     [Shutdown, Kill]: 1s CancelStart(1); 1s CancelStart(1); 5s Kill(1) -> Stopped
     [Kill, Shutdown]: 1s CancelStart(1); 1s CancelStart(1); 5s Kill(1) -> Stopped
+    [Kill, Stop]: 1s CancelStart(1); 1s CancelStart(1); 5s Kill(1) -> Stopped/StoppedByUser
     ");
 }

@@ -1,0 +1,132 @@
+//! What the next supervisor finds, and what it makes of it.
+
+use super::*;
+use vitald_core::spec::Workload;
+
+fn inheriting(all: bool) -> ComponentSpec {
+    let mut web = web();
+    let Workload::Process(process) = &mut web.workload;
+    process.inherit_env = all;
+    web
+}
+
+/// A supervisor that died when its component had been restarted once.
+async fn died(world: &World) {
+    world.environment("PATH", "/one");
+    let supervisor = world.start(vec![inheriting(false)]);
+    world.pass(SECOND).await;
+    world.exit("web", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    world.crash(supervisor).await;
+    world.environment("PATH", "/two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_it_knows_process_counters_and_environment() {
+    let world = World::new();
+    died(&world).await;
+    let supervisor = world.start(vec![inheriting(false)]);
+    world.pass(SECOND).await;
+    let context = world.context("web");
+    assert_eq!(context.previous.map(|process| process.pid), Some(1002));
+    assert_eq!(context.inherited_env["PATH"], "/one");
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.restart_count, status.restarts_in_window), (1, 1));
+    assert_eq!(world.calls().last().unwrap(), "start web 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_another_boot_it_knows_neither_process_nor_window_nor_environment() {
+    let world = World::new();
+    died(&world).await;
+    world.reboot();
+    let supervisor = world.start(vec![inheriting(false)]);
+    world.pass(SECOND).await;
+    let context = world.context("web");
+    assert_eq!((context.previous, context.inherited_env["PATH"].as_str()), (None, "/two"));
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.restart_count, status.restarts_in_window), (1, 0));
+    assert_eq!(world.calls().last().unwrap(), "start web 3");
+    assert_eq!(world.record("web")["bootId"], "another boot");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_copied_state_dir_the_process_is_somebody_elses() {
+    let world = World::new();
+    died(&world).await;
+    let lock = world.state_dir().component_lock("web");
+    std::fs::rename(&lock, lock.with_extension("original")).unwrap();
+    std::fs::copy(lock.with_extension("original"), &lock).unwrap();
+    let _supervisor = world.start(vec![inheriting(false)]);
+    world.pass(SECOND).await;
+    let context = world.context("web");
+    assert_eq!((context.previous, context.inherited_env["PATH"].as_str()), (None, "/two"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_environment_of_the_other_kind_is_not_kept() {
+    let world = World::new();
+    died(&world).await;
+    let _supervisor = world.start(vec![inheriting(true)]);
+    let context = world.context("web");
+    assert_eq!(context.inherited_env["PATH"], "/two");
+    assert!(context.previous.is_some(), "the process is the same all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_orderly_end_nothing_is_left_of_process_and_environment() {
+    for mode in [ShutdownMode::Graceful, ShutdownMode::Now] {
+        let world = World::new();
+        world.environment("PATH", "/one");
+        let supervisor = world.start(vec![inheriting(false)]);
+        world.pass(SECOND).await;
+        assert_eq!(world.record("web")["process"]["pid"], 1001);
+        supervisor.shutdown(mode);
+        supervisor.finished().await;
+        let record = world.record("web");
+        assert!(record["process"].is_null() && record["inheritedEnv"].is_null(), "{record}");
+        supervisor.unlock();
+        world.environment("PATH", "/two");
+        let _supervisor = world.start(vec![inheriting(false)]);
+        let context = world.context("web");
+        assert_eq!((context.previous, context.inherited_env["PATH"].as_str()), (None, "/two"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_put_aside_and_told() {
+    for (text, why) in [
+        ("{\"version\": 1, \"na", "EOF while parsing"),
+        ("{}", "it has no version"),
+        ("{\"version\": 2}", "it is of version 2, and 1 is known"),
+        ("{\"version\": 1}", "missing field"),
+    ] {
+        let world = World::new();
+        drop(world.state_dir().lock().unwrap());
+        let path = world.state_dir().record("web");
+        std::fs::write(&path, text).unwrap();
+        let supervisor = world.start(vec![web()]);
+        world.pass(SECOND).await;
+        let (events, _) = supervisor.events();
+        let read: Vec<_> = events.iter().filter(|event| event.reason == "FailedRead").collect();
+        assert_eq!((read.len(), read[0].kind, read[0].component.as_str()), (1, EventType::Warning, "web"));
+        assert!(read[0].message.contains(why), "{}", read[0].message);
+        assert_eq!(std::fs::read_to_string(path.with_extension("json.bad")).unwrap(), text);
+        assert_eq!(world.component(&supervisor, "web").state, State::Running);
+        assert_eq!(world.record("web")["process"]["pid"], 1001);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_failed_is_made_good() {
+    let world = World::new();
+    let _supervisor = world.start(vec![web()]);
+    world.pass(SECOND).await;
+    let folder = world.state_dir().path().join("components");
+    std::fs::remove_dir_all(&folder).unwrap();
+    world.exit("web", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    std::fs::create_dir(&folder).unwrap();
+    world.pass(SECOND * 6).await;
+    assert_eq!(world.record("web")["process"]["pid"], 1002);
+}
