@@ -1,6 +1,7 @@
 //! Scripts of events in, traces out.
 
 mod closing;
+mod ends;
 mod hooks;
 mod pauses;
 mod probes;

@@ -1,3 +1,5 @@
+//! The end of the supervisor.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The commands that run beside a start and before a stop.
+
 use super::*;
 
 #[test]

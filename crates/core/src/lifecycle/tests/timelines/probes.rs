@@ -1,3 +1,5 @@
+//! What is asked when, and what comes of the answers.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What the next supervisor makes of what is on record.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Stops and restarts on request, and how a run is taken down.
+
 use super::*;
 
 #[test]
