@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::thread::sleep;
 
-use vitald_tests::{Supervisor, eventually, seconds};
+use vitald_tests::{Output, Supervisor, eventually, seconds};
 
 const SLEEPER: &str = "
     metadata: {name: sleeper}
@@ -67,8 +67,37 @@ fn down_stops_what_a_dead_supervisor_left() {
     sleep(seconds(0.3));
     assert!(pid.exists(), "a component goes on without its supervisor");
     s.cli(&["status"]).expect(3);
-    s.cli(&["down"]).expect(0);
+    let told = s.cli(&["down"]).expect(0).stdout;
+    assert!(told.contains(&pid.0.to_string()), "{told}");
     assert!(!pid.exists());
+    s.assert_nothing_left();
+    let record = std::fs::read_to_string(s.state_dir().join("components/sleeper.json")).unwrap();
+    assert!(record.contains("\"process\":null"), "{record}");
+    let told = s.cli(&["down"]).expect(0).stdout;
+    assert!(told.contains("nothing to stop"), "{told}");
+    s.up().expect(0);
+    assert_ne!(s.component("sleeper").pid(), pid);
+    s.cli(&["down"]).expect(0);
+}
+
+#[test]
+fn down_finds_what_ran_away_from_a_dead_supervisor() {
+    let mut s = Supervisor::run(
+        "
+        metadata: {name: daemoniser}
+        spec: {command: [vitald-fixture, daemoniser]}
+        ---
+        metadata: {name: forker}
+        spec: {command: [vitald-fixture, forker]}
+        ",
+    );
+    s.wait_ready("daemoniser");
+    s.wait_ready("forker");
+    sleep(seconds(0.5));
+    s.kill9();
+    // Not even a record is needed: the lock tells.
+    std::fs::remove_file(s.state_dir().join("components/forker.json")).unwrap();
+    s.cli(&["down"]).expect(0);
     s.assert_nothing_left();
 }
 
@@ -124,4 +153,46 @@ fn supervisor_of_the_current_folder_is_found_without_being_named() {
     assert!(state_dir.starts_with(&home.display().to_string()), "{state_dir}");
     s.cli(&["status", "-f", "manifests"]).expect(0);
     s.cli(&["stop", "sleeper"]).expect(0);
+}
+
+#[test]
+fn commands_in_one_project_do_not_reach_another() {
+    let shared = Supervisor::prepare(SLEEPER);
+    let state = shared.path("xdg").display().to_string();
+    let project =
+        || Supervisor::prepare(SLEEPER).with_env("VITALD_STATE_DIR", "").with_env("XDG_STATE_HOME", &state);
+    let (mut other, this) = (project(), project());
+    other.start();
+    let pid = other.wait_ready("sleeper").pid;
+    for args in [&["stop", "sleeper"][..], &["restart", "sleeper"], &["status"], &["logs"]] {
+        let output = this.cli(args).expect(3);
+        assert!(output.stderr.contains("no supervisor"), "{args:?}: {}", output.stderr);
+    }
+    this.cli(&["down"]).expect(0);
+    assert_eq!(other.component("sleeper").pid, pid);
+
+    // Where no project is, the only supervisor is meant; before something is changed, it is named.
+    let elsewhere = |args: &[&str]| Output::of(this.command(args).current_dir(this.path("tmp")));
+    assert_eq!(elsewhere(&["status"]).expect(0).stderr, "");
+    let told = elsewhere(&["restart", "sleeper"]).expect(0).stderr;
+    assert!(told.contains(&other.status().supervisor.state_dir), "{told}");
+    assert_ne!(other.component("sleeper").pid, pid);
+}
+
+#[test]
+fn path_that_does_not_exist_is_wrong_usage() {
+    let s = Supervisor::prepare(SLEEPER).with_env("VITALD_STATE_DIR", "");
+    for args in [
+        &["status", "-f", "no/such"][..],
+        &["down", "-f", "no/such"],
+        &["stop", "sleeper", "-f", "no/such"],
+        &["logs", "--filename", "no/such"],
+        &["events", "--filename", "no/such"],
+        &["up", "-f", "no/such"],
+        &["run", "-f", "no/such"],
+        &["validate", "-f", "no/such"],
+    ] {
+        let output = s.cli(args).expect(2);
+        assert!(output.stderr.contains("no/such"), "{args:?}: {}", output.stderr);
+    }
 }

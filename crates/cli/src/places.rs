@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use vitald_supervisor::StateDir;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
+use crate::output;
 
 /// What of our surroundings says where things are.
 #[derive(Debug)]
@@ -17,6 +18,28 @@ pub(crate) struct Places {
     base: PathBuf,
     /// `--state-dir`, or VITALD_STATE_DIR; absolute.
     chosen: Option<PathBuf>,
+}
+
+/// A running supervisor.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Where it keeps its state.
+    pub(crate) state_dir: StateDir,
+    /// Whether it is not the current folder's, but only the one that there is.
+    pub(crate) elsewhere: bool,
+}
+
+impl Found {
+    /// The state dir for a command that changes something: whoever means another one is to see it.
+    pub(crate) fn to_change(self) -> StateDir {
+        if self.elsewhere {
+            output::note(&format!(
+                "no supervisor of this folder runs; taking the one on {}",
+                self.state_dir.path().display()
+            ));
+        }
+        self.state_dir
+    }
 }
 
 /// The folder of manifests where none is named.
@@ -75,15 +98,16 @@ impl Places {
         StateDir::new(dir)
     }
 
-    /// The state dir of the running supervisor that a command means: the one chosen, that of the manifests
-    /// named, that of the current folder, or the only one that runs.
+    /// The running supervisor that a command means: the one chosen, that of the manifests named, that of the
+    /// current folder, or, in a folder that has nothing to do with any, the only one that runs.
     ///
     /// # Errors
-    /// It does not run, or there are several.
-    pub(crate) fn running(&self, named: &[PathBuf]) -> Result<StateDir, Failure> {
+    /// It does not run, or there are several, or what is named does not exist.
+    pub(crate) fn running(&self, named: &[PathBuf]) -> Result<Found, Failure> {
         self.find_running(named)?.ok_or_else(|| {
             let place = match self.is_chosen(named) {
                 true => format!("on {}", self.of_manifests(named).path().display()),
+                false if self.is_project() => format!("in {}", self.cwd.display()),
                 false => "here or elsewhere".to_owned(),
             };
             Failure::no_supervisor(format!(
@@ -95,18 +119,16 @@ impl Places {
     /// The same for a command that can do without.
     ///
     /// # Errors
-    /// There are several.
-    pub(crate) fn find_running(&self, named: &[PathBuf]) -> Result<Option<StateDir>, Failure> {
-        let is_running = |dir: &StateDir| dir.holder().is_some();
-        if self.is_chosen(named) {
-            return Ok(Some(self.of_manifests(named)).filter(is_running));
-        }
-        if let Some(dir) = self.here().into_iter().find(is_running) {
-            return Ok(Some(dir));
+    /// There are several, or what is named does not exist.
+    pub(crate) fn find_running(&self, named: &[PathBuf]) -> Result<Option<Found>, Failure> {
+        self.check_named(named)?;
+        let own = self.own(named).into_iter().find(|dir| dir.holder().is_some());
+        if own.is_some() || self.is_chosen(named) || self.is_project() {
+            return Ok(own.map(|state_dir| Found { state_dir, elsewhere: false }));
         }
         let mut others = self.all_running();
         if others.len() <= 1 {
-            return Ok(others.pop());
+            return Ok(others.pop().map(|state_dir| Found { state_dir, elsewhere: true }));
         }
         let list: String =
             others.iter().map(|dir| format!("\n  --state-dir {}", dir.path().display())).collect();
@@ -115,32 +137,49 @@ impl Places {
         )))
     }
 
-    /// Whether it was said which supervisor is meant.
-    fn is_chosen(&self, named: &[PathBuf]) -> bool {
-        self.chosen.is_some() || !named.is_empty()
-    }
-
     /// The state dir whose files a command wants to read, running or not.
     ///
     /// # Errors
     /// There is none.
     pub(crate) fn readable(&self, named: &[PathBuf]) -> Result<StateDir, Failure> {
-        self.running(named).or_else(|failure| {
-            let candidates = match self.is_chosen(named) {
-                true => vec![self.of_manifests(named)],
-                false => self.here(),
-            };
-            candidates.into_iter().find(|dir| dir.path().join("logs").is_dir()).ok_or(failure)
+        self.running(named).map(|found| found.state_dir).or_else(|failure| {
+            let is_there = |dir: &StateDir| failure.exit != Exit::Usage && dir.path().join("logs").is_dir();
+            self.own(named).into_iter().find(is_there).ok_or(failure)
         })
     }
 
-    /// The state dirs of the current folder: of its manifests, and of itself as a folder of manifests.
-    fn here(&self) -> Vec<StateDir> {
+    /// The state dirs that are meant without looking at what runs: the one chosen, that of the manifests named,
+    /// else those of the current folder: of its manifests, and of itself as a folder of manifests.
+    pub(crate) fn own(&self, named: &[PathBuf]) -> Vec<StateDir> {
+        if self.is_chosen(named) {
+            return vec![self.of_manifests(named)];
+        }
         [self.cwd.join(DEFAULT_MANIFESTS), self.cwd.clone()]
             .into_iter()
             .filter(|folder| folder.is_dir())
             .map(|folder| StateDir::new(self.base.join(folder_key(&folder))))
             .collect()
+    }
+
+    /// Whether it was said which supervisor is meant.
+    fn is_chosen(&self, named: &[PathBuf]) -> bool {
+        self.chosen.is_some() || !named.is_empty()
+    }
+
+    /// Whether the current folder has manifests, or had a supervisor: what is asked for here concerns no other.
+    fn is_project(&self) -> bool {
+        self.cwd.join(DEFAULT_MANIFESTS).is_dir() || self.own(&[]).iter().any(|dir| dir.path().is_dir())
+    }
+
+    /// A path that was mistyped leads to no supervisor. Where the state dir is chosen, it need not.
+    fn check_named(&self, named: &[PathBuf]) -> Result<(), Failure> {
+        let missing = |path: &&PathBuf| self.chosen.is_none() && !self.absolute(path).exists();
+        named.iter().find(missing).map_or(Ok(()), |path| {
+            Err(Failure::usage(format!(
+                "there is no file or folder {}; should it be gone, name the supervisor's state dir with --state-dir",
+                path.display()
+            )))
+        })
     }
 
     /// All state dirs below the base whose lock is held, in name order.
@@ -181,7 +220,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
 
     fn places(cwd: &Path) -> Places {
         Places { cwd: cwd.to_owned(), base: cwd.join("state/vitald"), chosen: None }
@@ -222,15 +260,31 @@ mod tests {
     }
 
     #[test]
-    fn the_supervisor_meant_is_that_of_the_folder_else_the_only_one() {
+    fn the_supervisor_meant_is_that_of_the_folder() {
         let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir(temp.path().join("manifests")).unwrap();
+        let places = places(temp.path());
+        let other = StateDir::new(places.base.join("other"));
+        let _other = other.lock().unwrap();
+        // Not another's, even if it is the only one.
+        assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
+
+        let own = places.of_manifests(&[]);
+        let _own = own.lock().unwrap();
+        let found = Found { state_dir: own, elsewhere: false };
+        assert_eq!(places.running(&[]).unwrap(), found);
+        assert_eq!(places.running(&["manifests".into()]).unwrap(), found);
+    }
+
+    #[test]
+    fn where_no_manifests_are_the_supervisor_meant_is_the_only_one() {
+        let temp = tempfile::tempdir().unwrap();
         let places = places(temp.path());
         assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
 
         let other = StateDir::new(places.base.join("other"));
         let _other = other.lock().unwrap();
-        assert_eq!(places.running(&[]).unwrap(), other);
+        assert_eq!(places.running(&[]).unwrap(), Found { state_dir: other, elsewhere: true });
 
         let third = StateDir::new(places.base.join("third"));
         let _third = third.lock().unwrap();
@@ -238,9 +292,21 @@ mod tests {
         assert_eq!(several.exit, Exit::NoSupervisor);
         assert!(several.text.contains("/other\n") && several.text.ends_with("/third"), "{}", several.text);
 
-        let own = places.of_manifests(&[]);
-        let _own = own.lock().unwrap();
-        assert_eq!(places.running(&[]).unwrap(), own);
-        assert_eq!(places.running(&["manifests".into()]).unwrap(), own);
+        // A folder whose supervisor has ended is not without one.
+        let own = StateDir::new(places.base.join(folder_key(temp.path())));
+        drop(own.lock().unwrap());
+        assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
+        assert_eq!(places.readable(&[]).unwrap(), own);
+    }
+
+    #[test]
+    fn what_does_not_exist_names_no_supervisor() {
+        let temp = tempfile::tempdir().unwrap();
+        let missing = ["no/such".into()];
+        let places = places(temp.path());
+        assert_eq!(places.running(&missing).unwrap_err().exit, Exit::Usage);
+        assert_eq!(places.readable(&missing).unwrap_err().exit, Exit::Usage);
+        let chosen = Places { chosen: Some(temp.path().join("s")), ..places };
+        assert_eq!(chosen.running(&missing).unwrap_err().exit, Exit::NoSupervisor);
     }
 }

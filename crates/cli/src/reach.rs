@@ -15,12 +15,20 @@ use crate::places::Places;
 /// How long a supervisor that holds its lock may take until it answers: it is just starting or ending.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects to the supervisor that a command means.
+/// Connects to the supervisor that a command means, to ask it something.
 ///
 /// # Errors
 /// None runs, or it does not answer.
 pub(crate) async fn supervisor(places: &Places, named: &[PathBuf]) -> Result<Client, Failure> {
-    connect(&places.running(named)?).await
+    connect(&places.running(named)?.state_dir).await
+}
+
+/// The same for a command that changes something.
+///
+/// # Errors
+/// None runs, or it does not answer.
+pub(crate) async fn supervisor_to_change(places: &Places, named: &[PathBuf]) -> Result<Client, Failure> {
+    connect(&places.running(named)?.to_change()).await
 }
 
 /// Connects to the supervisor of a state dir.

@@ -1,5 +1,6 @@
 //! What an earlier supervisor left running under a component's name.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,24 @@ const AFTER_KILL: Duration = Duration::from_secs(5);
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 
+/// Ends what a supervisor that has died left running of a component: SIGTERM and SIGCONT, SIGKILL after
+/// `grace`. `previous` is the main process that it recorded, `lock` the component's lock file. Gives what there
+/// was, for people.
+///
+/// # Errors
+/// Something could not be ended; it is named.
+pub async fn end_leftovers(
+    component: &str,
+    previous: Option<ProcessIdentity>,
+    lock: &Path,
+    grace: Duration,
+) -> Result<Vec<String>, StartError> {
+    let lock = LockFile::open(lock).map_err(|err| system("opening the component's lock", err))?;
+    let left = tree(component, previous.clone(), &lock).survivors();
+    end(component, previous, &lock, grace).await?;
+    Ok(left)
+}
+
 /// Ends what is left of a component's earlier runs: SIGTERM and SIGCONT, SIGKILL after `grace`.
 ///
 /// These are the main process that an earlier supervisor recorded, if it is still the same, what descends
@@ -29,8 +48,7 @@ pub(crate) async fn end(
     lock: &LockFile,
     grace: Duration,
 ) -> Result<(), StartError> {
-    let mark = mark::entries(&mark::of_component(component, &lock.instance()));
-    let tree = Arc::new(Tree::new(Root::Stranger(previous), mark, Some(lock.clone())));
+    let tree = Arc::new(tree(component, previous, lock));
     let looking = |err| system("looking for what an earlier run left", err);
     if tree.members().map_err(looking)?.is_empty() {
         return Ok(());
@@ -48,6 +66,11 @@ pub(crate) async fn end(
         let left = tree.survivors().join(", ");
         StartError::Occupied(format!("{left} is left of an earlier run, and SIGKILL does not end it"))
     })
+}
+
+fn tree(component: &str, previous: Option<ProcessIdentity>, lock: &LockFile) -> Tree {
+    let mark = mark::entries(&mark::of_component(component, &lock.instance()));
+    Tree::new(Root::Stranger(previous), mark, Some(lock.clone()))
 }
 
 /// Takes the lock, which is free or about to be.

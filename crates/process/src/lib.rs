@@ -41,6 +41,7 @@ pub mod signal;
 pub use environment::inherited_environment;
 pub use executor::LocalExecutor;
 pub use launch::ProcessSettings;
+pub use leftovers::end_leftovers;
 pub use limits::raise_open_files;
 pub use procfs::{boot_id, identity, is_same};
 pub use reaper::{become_subreaper, spawn_reaper};

@@ -13,6 +13,7 @@ mod shutdown;
 pub mod state_dir;
 mod store;
 mod supervisor;
+pub mod survivors;
 
 pub use handle::{Command, CommandError, ShutdownMode, SupervisorHandle};
 pub use probe_run::check_once;

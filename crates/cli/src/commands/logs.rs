@@ -71,14 +71,14 @@ fn show(log: &Log, of: usize, tail: Option<usize>, merger: &mut Merger) -> Resul
 
 /// Shows the run before the latest of each component.
 async fn previous(args: &Logs, places: &Places) -> Outcome {
-    let state_dir = places.running(&args.selector.filename).map_err(|failure| {
+    let found = places.running(&args.selector.filename).map_err(|failure| {
         Failure::new(
             failure.exit,
             format!("{}\n--previous needs it: it knows where runs begin", failure.text),
         )
     })?;
-    let client = reach::connect(&state_dir).await?;
-    let logs = of_supervisor(&client, &state_dir, &args.name).await?;
+    let client = reach::connect(&found.state_dir).await?;
+    let logs = of_supervisor(&client, &found.state_dir, &args.name).await?;
     let names: Vec<_> = logs.iter().map(|log| log.name.clone()).collect();
     let mut merger = Merger::new(&names, output::colour());
     let mut shown = false;

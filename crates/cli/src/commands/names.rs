@@ -18,7 +18,7 @@ pub(crate) enum Verb {
 
 /// Does it, and says how each component is then.
 pub(crate) async fn run(verb: Verb, args: &Names, places: &Places) -> Outcome {
-    let client = reach::supervisor(places, &args.selector.filename).await?;
+    let client = reach::supervisor_to_change(places, &args.selector.filename).await?;
     // With the nearest names, should one be wrong; the supervisor itself has the last word.
     reach::check_names(&client.status().await?.components, &args.name)?;
     let components = match verb {
