@@ -59,6 +59,10 @@ fn open_log(dir: &Path, log: &Path) -> io::Result<File> {
 }
 
 impl Detached {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its exit status, if it has ended; -1 if a signal ended it.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.child.try_wait().ok().flatten().map(|status| status.code().unwrap_or(-1))

@@ -58,6 +58,8 @@ impl Attempt {
     async fn connect(&mut self) -> Result<Client, Failure> {
         loop {
             match Client::connect(self.state_dir.path()).await {
+                // Ours is still trying to take the place, and would get it when somebody ends theirs.
+                Ok(_) if self.is_beaten() && Instant::now() < self.deadline => {}
                 Ok(client) => {
                     if self.child.is_none() {
                         self.tell_already_up()?;
@@ -117,6 +119,12 @@ impl Attempt {
                 progress::not_ready(&status)
             )));
         }
+    }
+
+    /// Whether the supervisor that we have started lives, and the one at work is another.
+    fn is_beaten(&mut self) -> bool {
+        let holder = self.state_dir.holder();
+        self.child.as_mut().is_some_and(|child| holder != Some(child.pid()) && child.exit_code().is_none())
     }
 
     fn tell_already_up(&mut self) -> Result<(), Failure> {
