@@ -131,3 +131,28 @@ fn component_goes_on_logging_when_its_supervisor_dies() {
     s.start();
     s.wait_ready("ticker");
 }
+
+#[test]
+fn following_ends_with_its_reader_and_with_the_supervisor() {
+    let mut s = Supervisor::run(
+        "
+        metadata: {name: quiet}
+        spec: {command: [vitald-fixture, sleep]}
+        ",
+    );
+    s.wait_log("quiet", "up, run 1");
+    for args in [&["logs", "-f", "quiet"][..], &["events", "-f"]] {
+        let follow = || s.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut unread = follow();
+        let mut line = String::new();
+        BufReader::new(unread.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let status = eventually("the end", seconds(5), || unread.try_wait().unwrap(), || args.join(" "));
+        assert_eq!(status.code(), Some(0), "{args:?}");
+    }
+    let mut follower = s.command(&["logs", "-f"]).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(seconds(0.5));
+    assert!(follower.try_wait().unwrap().is_none());
+    assert_eq!(s.ctrl_c(seconds(8)), 0);
+    let status = eventually("the end", seconds(5), || follower.try_wait().unwrap(), String::new);
+    assert_eq!(status.code(), Some(0));
+}

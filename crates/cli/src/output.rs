@@ -2,12 +2,17 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
 use crate::exit::Failure;
+
+/// How often a command that waits for news looks whether anybody still reads them.
+const UNREAD_LOOK: Duration = Duration::from_millis(500);
 
 /// Writes a line to stdout.
 ///
@@ -43,6 +48,22 @@ pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
 /// Stdout could not be written to, for another reason.
 pub(crate) fn even_unread(written: Result<(), Failure>) -> Result<(), Failure> {
     written.or_else(|failure| if failure.is_quiet() { Ok(()) } else { Err(failure) })
+}
+
+/// Whether stdout is a pipe or a terminal at whose other end nobody is any more.
+pub(crate) fn is_unread() -> bool {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut polled, Some(&now)).is_ok()
+        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+/// Waits until [`is_unread`].
+pub(crate) async fn unread() {
+    while !is_unread() {
+        tokio::time::sleep(UNREAD_LOOK).await;
+    }
 }
 
 /// Writes a value as indented JSON.

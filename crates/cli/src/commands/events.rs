@@ -23,7 +23,12 @@ pub(crate) async fn run(args: &Events, places: &Places) -> Outcome {
     let names = components.into_iter().map(|component| component.name).collect();
     let look = Look::new(names, output::colour(), true);
     let mut events = client.events_follow(name).await?;
-    while let Some(event) = events.next().await {
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = output::unread() => None,
+        };
+        let Some(event) = event else { return Ok(Exit::Done) };
         let event = event?;
         match args.output {
             Format::Table | Format::Wide => output::line(look.event(&event))?,
@@ -34,7 +39,6 @@ pub(crate) async fn run(args: &Events, places: &Places) -> Outcome {
             }
         }
     }
-    Ok(Exit::Done)
 }
 
 fn show(events: &[EventRecord], format: Format) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use vitald_client::Client;
 use vitald_supervisor::StateDir;
@@ -13,6 +14,9 @@ use crate::log_file::{Merger, previous_run, read_range, tail_start};
 use crate::log_watch::{FolderWatch, Follower};
 use crate::places::Places;
 use crate::{nearest, output, reach};
+
+/// How often to look whether the supervisor whose logs are followed is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One component's log.
 struct Log {
@@ -42,10 +46,20 @@ pub(crate) async fn run(args: &Logs, places: &Places) -> Outcome {
         output::bytes(&merger.end())?;
         return Ok(Exit::Done);
     }
+    let mut looked = Instant::now();
     loop {
         watch.changed();
+        // A supervisor that has gone restarts nothing: what is there by now is all.
+        let ended = looked.elapsed() >= LOOK && {
+            looked = Instant::now();
+            state_dir.holder().is_none()
+        };
         for (of, follower) in followers.iter_mut().enumerate() {
             follower.read(|bytes| write(&mut merger, of, bytes))?;
+        }
+        if ended || output::is_unread() {
+            output::bytes(&merger.end())?;
+            return Ok(Exit::Done);
         }
     }
 }
