@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::thread::sleep;
 
+use nix::sys::signal::Signal;
 use vitald_tests::{Output, Supervisor, eventually, seconds};
 
 const SLEEPER: &str = "
@@ -194,5 +195,23 @@ fn path_that_does_not_exist_is_wrong_usage() {
     ] {
         let output = s.cli(args).expect(2);
         assert!(output.stderr.contains("no/such"), "{args:?}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn supervisor_that_is_stopped_is_named() {
+    let s = Supervisor::run(SLEEPER);
+    s.wait_ready("sleeper");
+    let pid = s.pid();
+    pid.signal(Signal::SIGSTOP);
+    let outputs = std::thread::scope(|scope| {
+        let s = &s;
+        let runs = ["status", "down"].map(|command| scope.spawn(move || s.cli(&[command])));
+        runs.map(|run| run.join().unwrap())
+    });
+    pid.signal(Signal::SIGCONT);
+    for output in outputs {
+        let told = output.expect(1).stderr;
+        assert!(told.contains(&format!("kill -CONT {}", pid.0)), "{told}");
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use vitald_client::Error as ClientError;
+use vitald_supervisor::StateDir;
 
 /// How a command ends, as scripts see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,18 @@ impl From<ClientError> for Failure {
         match err {
             ClientError::NoSupervisor { .. } => {
                 Self::no_supervisor(format!("{err}; `vitald up` or `vitald run` starts one"))
+            }
+            ClientError::Silent { ref state_dir } => {
+                let pid = StateDir::new(state_dir.clone()).holder().filter(|pid| *pid > 0);
+                Self::not(pid.map_or_else(
+                    || err.to_string(),
+                    |pid| {
+                        format!(
+                            "the supervisor (pid {pid}) does not answer; if it is stopped, `kill -CONT {pid}` lets it \
+                             go on"
+                        )
+                    },
+                ))
             }
             ClientError::Refused { .. } | ClientError::Transport(_) | ClientError::Answer(_) => {
                 Self::not(err.to_string())

@@ -1,6 +1,5 @@
 //! Why a request came to nothing, sorted by what one does about it.
 
-use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -16,6 +15,12 @@ pub enum Error {
         /// How that was seen.
         reason: &'static str,
     },
+    /// It is there, and does not answer in time: it is stopped, or the machine is too busy.
+    #[error("the supervisor on {} does not answer", state_dir.display())]
+    Silent {
+        /// Where it is.
+        state_dir: PathBuf,
+    },
     /// The supervisor said no: ask for something else.
     #[error("{message}")]
     Refused {
@@ -30,13 +35,6 @@ pub enum Error {
     /// What came back is not what this version understands.
     #[error("the supervisor's answer makes no sense: {0}")]
     Answer(#[from] serde_json::Error),
-}
-
-impl Error {
-    /// The supervisor does not answer in time.
-    pub(crate) fn timed_out() -> Self {
-        Self::Transport(io::Error::new(io::ErrorKind::TimedOut, "it does not answer").into())
-    }
 }
 
 impl From<hyper::Error> for Error {

@@ -107,7 +107,7 @@ impl Client {
         use futures_util::TryStreamExt;
         let body = self.transport.stream(&events_path(component, false)).await?;
         let all = EventStream::new(body).try_collect();
-        tokio::time::timeout(Duration::from_secs(10), all).await.unwrap_or_else(|_| Err(Error::timed_out()))
+        self.transport.within(QUESTION, all).await
     }
 
     /// The same, then each further one as it happens. Ends when the supervisor does. An event that repeats

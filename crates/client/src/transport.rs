@@ -52,7 +52,7 @@ impl Transport {
         limit: Option<Duration>,
     ) -> Result<A, Error> {
         let answer = async { read(self.send(method, path, body).await?).await };
-        Ok(serde_json::from_slice(&within(limit, answer).await?)?)
+        Ok(serde_json::from_slice(&self.within(limit, answer).await?)?)
     }
 
     /// Sends a request whose answer has nothing to say but that it was taken.
@@ -63,12 +63,12 @@ impl Transport {
         limit: Option<Duration>,
     ) -> Result<(), Error> {
         let answer = async { read(self.send(Method::POST, path, Some(body)).await?).await };
-        within(limit, answer).await.map(drop)
+        self.within(limit, answer).await.map(drop)
     }
 
     /// Begins to read an answer that may have no end.
     pub(crate) async fn stream(&self, path: &str) -> Result<Incoming, Error> {
-        let response = within(Some(PATIENCE), self.send(Method::GET, path, None::<&()>)).await?;
+        let response = self.within(Some(PATIENCE), self.send(Method::GET, path, None::<&()>)).await?;
         match response.status().is_success() {
             true => Ok(response.into_body()),
             false => Err(refusal(response).await),
@@ -97,9 +97,22 @@ impl Transport {
         Ok(sender.send_request(request).await?)
     }
 
+    /// Waits for `work`, but no longer than `limit`.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Option<Duration>,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let silent = || Error::Silent { state_dir: self.state_dir.clone() };
+        match limit {
+            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent())),
+            None => work.await,
+        }
+    }
+
     async fn connect(&self) -> Result<UnixStream, Error> {
         let path = format!("/proc/self/fd/{}/vitald.sock", self.folder.as_raw_fd());
-        within(Some(PATIENCE), async {
+        self.within(Some(PATIENCE), async {
             UnixStream::connect(path)
                 .await
                 .map_err(|err| connect_error(&self.state_dir, err, "it has no control socket"))
@@ -134,16 +147,6 @@ async fn refusal(response: Response<Incoming>) -> Error {
                 .map_or_else(|_| format!("the supervisor answers {status}"), |answer| answer.error),
         },
         Err(err) => err.into(),
-    }
-}
-
-async fn within<T>(
-    limit: Option<Duration>,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    match limit {
-        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Error::timed_out())),
-        None => work.await,
     }
 }
 
