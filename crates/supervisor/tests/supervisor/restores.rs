@@ -12,8 +12,12 @@ fn inheriting(all: bool) -> ComponentSpec {
 
 /// A supervisor that died when its component had been restarted once.
 async fn died(world: &World) {
+    died_with(world, inheriting(false)).await;
+}
+
+async fn died_with(world: &World, web: ComponentSpec) {
     world.environment("PATH", "/one");
-    let supervisor = world.start(vec![inheriting(false)]);
+    let supervisor = world.start(vec![web]);
     world.pass(SECOND).await;
     world.exit("web", Exit::Code(1));
     world.pass(SECOND * 2).await;
@@ -64,13 +68,17 @@ async fn in_a_copied_state_dir_the_process_is_somebody_elses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_environment_of_the_other_kind_is_not_kept() {
-    let world = World::new();
-    died(&world).await;
-    let _supervisor = world.start(vec![inheriting(true)]);
-    let context = world.context("web");
-    assert_eq!(context.inherited_env["PATH"], "/two");
-    assert!(context.previous.is_some(), "the process is the same all the same");
+async fn an_environment_is_kept_where_as_much_of_it_is_inherited_as_before() {
+    for (before, after, path) in
+        [(true, true, "/one"), (false, false, "/one"), (false, true, "/two"), (true, false, "/two")]
+    {
+        let world = World::new();
+        died_with(&world, inheriting(before)).await;
+        let _supervisor = world.start(vec![inheriting(after)]);
+        let context = world.context("web");
+        assert_eq!((before, after, context.inherited_env["PATH"].as_str()), (before, after, path));
+        assert!(context.previous.is_some(), "the process is the same all the same");
+    }
 }
 
 #[tokio::test(start_paused = true)]

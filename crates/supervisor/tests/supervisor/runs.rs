@@ -61,7 +61,7 @@ async fn what_is_left_of_a_run_is_ended_before_the_next_one_starts() {
     world.pass(SECOND * 9).await;
     assert_eq!(world.calls(), ["start web 1", "terminate web 1"]);
     let status = world.component(&supervisor, "web");
-    assert_eq!((status.state, status.pid), (State::Unhealthy, None));
+    assert_eq!((status.state, status.pid, status.uptime_seconds), (State::Unhealthy, None, None));
     world.pass(SECOND + SECOND / 2).await;
     assert_eq!(world.calls(), ["start web 1", "terminate web 1", "kill web 1"]);
     world.pass(SECOND).await;

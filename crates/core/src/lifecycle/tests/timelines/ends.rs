@@ -27,6 +27,15 @@ fn what_went_wrong_is_forgotten_once_a_run_is_stable() {
     world.until(11.0);
     assert_eq!(world.lifecycle.record().last_error, None);
     assert_eq!(world.snapshot().last_error, None);
+
+    // Even where nothing happens that would make it look.
+    let mut world = begin(super::spec(), crashing());
+    world.until(0.5);
+    world.behaviour = Behaviour::default();
+    world.until(10.9);
+    assert!(world.snapshot().last_error.is_some());
+    world.until(11.0);
+    assert_eq!(world.snapshot().last_error, None);
 }
 
 #[test]
@@ -60,6 +69,10 @@ fn the_last_end_is_that_of_the_main_process() {
     spec.termination_grace_period = SECOND * 60;
     let mut world = begin(spec, behaviour);
     let begun = world.now;
+    world.until(4.0);
+    assert!(world.snapshot().main_process);
+    world.until(10.0);
+    assert!(!world.snapshot().main_process, "the others have none");
     world.until(15.5);
     let end = world.snapshot().last_end.unwrap();
     assert_eq!((end.exit, end.at, end.uptime), (Some(Exit::Code(3)), begun + SECOND * 5, SECOND * 5));
@@ -85,4 +98,33 @@ fn an_end_for_want_of_memory_is_told_as_one() {
     world.until(1.0);
     world.exit(Exit::OomKilled);
     assert_snapshot!(world.state(), @"Unhealthy/OOMKilled");
+}
+
+#[test]
+fn the_last_end_says_who_wanted_it() {
+    let mut lines = vec![];
+    for command in [Command::Stop, Command::Restart, Command::Pause, Command::Shutdown, Command::Kill] {
+        let mut world = begin(spec(), Behaviour::default());
+        world.until(1.0);
+        world.command(command);
+        world.until(2.0);
+        lines.push(format!("{command:?}: {}", world.snapshot().last_end.unwrap().reason));
+    }
+    assert_snapshot!(lines.join("\n"), @r"
+    Stop: StoppedByUser
+    Restart: RestartRequested
+    Pause: RestartRequested
+    Shutdown: SupervisorStopped
+    Kill: SupervisorStopped
+    ");
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_one() {
+    let mut world = begin(spec(), Behaviour::default());
+    world.until(1.0);
+    world.tell(Event::Report(Report { run: RunId(1), what: Observed::Gone }));
+    assert_snapshot!(world.state(), @"Restarting/CrashLoopBackOff");
+    let end = world.snapshot().last_end.unwrap();
+    assert_eq!((end.exit, end.reason), (Some(Exit::Unknown), Reason::Error));
 }

@@ -9,7 +9,9 @@ fn hooks_run_after_the_start_and_before_the_first_signal() {
     let mut world = begin(spec, Behaviour { heeds_term: None, ..Behaviour::default() });
     world.until(0.5);
     assert_snapshot!(world.state(), @"Starting/Spawning");
+    assert!(!world.snapshot().started);
     world.until(5.0);
+    assert!(world.snapshot().started);
     world.command(Command::Stop);
     world.until(100.0);
     assert_snapshot!(world.told(), @"0s Start(1); 0s PostStart(1); 5s PreStop(1); 6s Terminate(1); 15s Kill(1)");

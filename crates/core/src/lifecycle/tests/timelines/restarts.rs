@@ -32,6 +32,7 @@ fn starts_that_fail_use_up_restarts_as_crashes_do() {
     let mut world = begin(spec, Behaviour { starts: false, ..Behaviour::default() });
     world.until(0.5);
     assert_snapshot!(world.state(), @"Restarting/CrashLoopBackOff");
+    assert_eq!(world.snapshot().last_error.as_deref(), Some("cannot be started: no such file"));
     world.until(100.0);
     assert_snapshot!(world.told(), @"0s Start(1); 1s Start(2); 3s Start(3); 3s Failed: the limit of 2 restarts in 600 s is reached, given up until started on request: cannot be started: no such file");
 }
@@ -156,19 +157,38 @@ fn a_stable_run_makes_the_delays_begin_again_even_if_liveness_fails_later() {
 }
 
 #[test]
-fn a_liveness_failure_makes_the_time_of_being_well_begin_again() {
+fn a_liveness_failure_makes_the_time_of_being_well_begin_again_and_nothing_else_does() {
+    let mut lines = vec![];
+    for answer in [ProbeResult::failure("no"), ProbeResult::unknown("dunno"), ProbeResult::Success] {
+        let mut spec = spec();
+        spec.liveness_probe = Some(probe(ProbeRole::Liveness));
+        spec.restart.min_uptime = SECOND * 25;
+        let mut world = begin(spec, crashing());
+        world.until(0.5);
+        world.behaviour = Behaviour { exits: Some((SECOND * 25, Exit::Code(1))), ..Behaviour::default() };
+        world.until(5.0); // The second run: well at 1 s and at 21 s; at 11 s, we see.
+        world.behaviour = answering(ProbeRole::Liveness, answer.clone());
+        world.until(15.0);
+        world.behaviour = Behaviour::default();
+        world.until(30.0);
+        lines.push(format!("{answer:?}: {}", world.told()));
+    }
+    assert_snapshot!(lines.join("\n"), @r#"
+    Failure("no"): 0s Start(1); 1s Start(2); 28s Start(3)
+    Unknown("dunno"): 0s Start(1); 1s Start(2); 27s Start(3)
+    Success: 0s Start(1); 1s Start(2); 27s Start(3)
+    "#);
+}
+
+#[test]
+fn what_is_killed_for_a_failed_probe_is_restarted_however_well_it_ends() {
     let mut spec = spec();
-    spec.liveness_probe = Some(probe(ProbeRole::Liveness));
-    spec.restart.min_uptime = SECOND * 25;
-    let mut world = begin(spec, crashing());
-    world.until(0.5);
-    world.behaviour = Behaviour { exits: Some((SECOND * 25, Exit::Code(1))), ..Behaviour::default() };
-    world.until(5.0); // The second run: well at 1 s, not at 11 s, well at 21 s.
-    world.behaviour = failing(ProbeRole::Liveness);
-    world.until(15.0);
-    world.behaviour = Behaviour::default();
-    world.until(30.0);
-    assert_snapshot!(world.told(), @"0s Start(1); 1s Start(2); 28s Start(3)");
+    spec.restart_policy = RestartPolicy::OnFailure;
+    spec.liveness_probe = Some(ProbeSpec { failure_threshold: 1, ..probe(ProbeRole::Liveness) });
+    let mut world = begin(spec, Behaviour { heeds_term: None, ..failing(ProbeRole::Liveness) });
+    world.until(1.0);
+    world.exit(Exit::Code(0));
+    assert_snapshot!(world.state(), @"Restarting/CrashLoopBackOff");
 }
 
 #[test]

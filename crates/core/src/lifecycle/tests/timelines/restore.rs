@@ -1,6 +1,9 @@
 //! What the next supervisor makes of what is on record.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::lifecycle::Lifecycle;
 
 #[test]
 fn the_next_supervisor_goes_on_with_the_counters_where_they_were() {
@@ -105,4 +108,17 @@ fn after_a_shutdown_all_start_again_but_what_was_stopped_or_failed() {
     Restarting/RestartRequested -> Running ready
     Failed/RestartLimitExceeded -> Failed/RestartLimitExceeded
     ");
+}
+
+#[test]
+fn a_limit_that_is_lower_now_holds_for_the_restart_that_is_waited_for() {
+    let mut world = begin(spec(), crashing());
+    world.until(4.0); // Two restarts, the delay of 4 s under way.
+    let mut lower = spec();
+    lower.restart.max_restarts = 2;
+    world.lifecycle = Lifecycle::restore(Arc::new(lower), world.lifecycle.record(), true);
+    world.told();
+    world.command(Command::Begin);
+    world.until(10.0);
+    assert_snapshot!(world.told(), @"7s Failed: the limit of 2 restarts in 600 s is reached, given up until started on request: exited with status 1");
 }
