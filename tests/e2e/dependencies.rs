@@ -123,3 +123,23 @@ fn start_on_request_waits_as_well() {
     s.cli(&["start", "base"]).expect(0);
     s.wait_ready("top");
 }
+
+#[test]
+fn up_does_not_wait_for_what_waits_in_vain() {
+    let s = Supervisor::prepare(
+        "
+        metadata: {name: base}
+        spec: {command: [vitald-fixture, crash, '1'], restartPolicy: Never}
+        ---
+        metadata: {name: middle}
+        spec: {command: [vitald-fixture, sleep], dependsOn: [{name: base}]}
+        ---
+        metadata: {name: top}
+        spec: {command: [vitald-fixture, sleep], dependsOn: [{name: middle}]}
+        ",
+    );
+    let begun = std::time::Instant::now();
+    let told = s.up().expect(1).stderr;
+    assert!(begun.elapsed() < seconds(10) && told.contains("top"), "{told}");
+    s.cli(&["down"]).expect(0);
+}

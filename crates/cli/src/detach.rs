@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -71,12 +71,32 @@ impl Detached {
     /// What it said last.
     pub(crate) fn last_words(&self) -> String {
         let lines = log_file::excerpt(&self.log, self.log_start..u64::MAX, LAST_WORDS).unwrap_or_default();
+        if lines.is_empty()
+            && let Some(err) = self.log.parent().and_then(unwritable)
+        {
+            return format!("\n  (nothing: the state dir cannot be written: {err})");
+        }
         lines.iter().map(|line| format!("\n  {line}")).collect()
     }
 
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
+}
+
+/// Why nothing can be written to a folder, as when its disk is full. What is written has no name, and is gone.
+fn unwritable(folder: &Path) -> Option<io::Error> {
+    let flags = rustix::fs::OFlags::TMPFILE | rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    // Where files without a name cannot be made, nothing is known.
+    let mut file = match rustix::fs::open(folder, flags, mode) {
+        Ok(fd) => File::from(fd),
+        Err(err) if err == rustix::io::Errno::NOSPC || err == rustix::io::Errno::DQUOT => {
+            return Some(err.into());
+        }
+        Err(_) => return None,
+    };
+    file.write_all(&[0; 8192]).err()
 }
 
 /// Leaves the terminal and the session of the caller: what happens there concerns us no more. setsid(2).

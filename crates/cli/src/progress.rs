@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     colour: bool,
     /// Lines drawn last time.
     drawn: usize,
+    /// What they say.
+    shown: String,
     /// The last word on each component.
     told: BTreeMap<String, String>,
 }
@@ -23,15 +25,21 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new() -> Self {
         let live = output::is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { live, colour: output::colour(), drawn: 0, told: BTreeMap::new() }
+        Self { live, colour: output::colour(), drawn: 0, shown: String::new(), told: BTreeMap::new() }
     }
 
     /// Shows how it is now.
     pub(crate) fn show(&mut self, status: &Status) -> Result<(), Failure> {
-        if self.live && status.components.len() <= MOST_LIVE {
+        // With the headings, and the line that the cursor stands on.
+        let fits = screen_rows().is_none_or(|rows| status.components.len() + 2 <= rows);
+        if self.live && fits && status.components.len() <= MOST_LIVE {
             let rows = table::status(&status.components, false, self.colour);
+            if rows == self.shown {
+                return Ok(());
+            }
             let screen = redraw(self.drawn, &rows);
             self.drawn = rows.lines().count();
+            self.shown = rows;
             return output::even_unread(output::bytes(screen.as_bytes()));
         }
         for component in &status.components {
@@ -43,6 +51,12 @@ impl Progress {
         }
         Ok(())
     }
+}
+
+/// How many lines the terminal has, if it tells.
+fn screen_rows() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
 }
 
 /// Draws `rows` over the `drawn` lines drawn last, each on one line of the screen (auto-wrap, DECAWM, off).
@@ -65,15 +79,39 @@ fn word(component: &ComponentStatus) -> String {
     }
 }
 
-/// Whether waiting is pointless: nothing that is not settled will change by itself.
-pub(crate) fn is_hopeless(status: &Status) -> bool {
-    let stuck = |component: &ComponentStatus| match component.state {
-        State::Failed => true,
-        State::Stopped => component.reason == Reason::Error,
-        State::Starting | State::Running | State::Unhealthy | State::Restarting => false,
+/// Whether waiting is pointless: nothing that is not settled will change by itself. `missing`: for each
+/// component that waits, what it waits for.
+pub(crate) fn is_hopeless(status: &Status, missing: &BTreeMap<String, Vec<String>>) -> bool {
+    let waits_in_vain = |component: &ComponentStatus| {
+        let of = missing.get(&component.name).map(Vec::as_slice).unwrap_or_default();
+        // What is at rest, or waits itself, moves no more once nothing else does.
+        let rests = |name: &String| status.components.iter().any(|c| c.name == *name && is_at_rest(c));
+        is_waiting(component) && of.iter().any(rests)
     };
-    status.components.iter().any(stuck)
-        && status.components.iter().all(|component| component.is_settled() || stuck(component))
+    !status.components.iter().all(ComponentStatus::is_settled)
+        && status.components.iter().all(|c| c.is_settled() || has_failed(c) || waits_in_vain(c))
+}
+
+/// Those that wait for another, if that is all that is left.
+pub(crate) fn waiting(status: &Status) -> Vec<&str> {
+    let still = |c: &ComponentStatus| c.is_settled() || has_failed(c) || is_waiting(c);
+    match status.components.iter().all(still) {
+        true => status.components.iter().filter(|c| is_waiting(c)).map(|c| c.name.as_str()).collect(),
+        false => Vec::new(),
+    }
+}
+
+fn has_failed(component: &ComponentStatus) -> bool {
+    component.state == State::Failed
+        || (component.state == State::Stopped && component.reason == Reason::Error)
+}
+
+fn is_waiting(component: &ComponentStatus) -> bool {
+    component.state == State::Stopped && component.reason == Reason::WaitingForDependency
+}
+
+fn is_at_rest(component: &ComponentStatus) -> bool {
+    matches!(component.state, State::Stopped | State::Failed)
 }
 
 /// What is not ready, and why, as indented lines.
@@ -122,9 +160,30 @@ mod tests {
 
     #[test]
     fn waiting_is_pointless_once_only_failed_ones_are_left() {
-        assert!(is_hopeless(&status(vec![running("web"), failed()])));
-        assert!(!is_hopeless(&status(vec![crashing("web"), failed()])));
-        assert!(!is_hopeless(&status(vec![running("web")])));
+        let none = BTreeMap::new();
+        assert!(is_hopeless(&status(vec![running("web"), failed()]), &none));
+        assert!(!is_hopeless(&status(vec![crashing("web"), failed()]), &none));
+        assert!(!is_hopeless(&status(vec![running("web")]), &none));
+    }
+
+    #[test]
+    fn waiting_for_what_has_failed_is_pointless_too() {
+        let waits = |name: &str| ComponentStatus {
+            state: State::Stopped,
+            reason: Reason::WaitingForDependency,
+            ..crashing(name)
+        };
+        let missing = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, of)| ((*name).to_owned(), vec![(*of).to_owned()])).collect()
+        };
+        let chain = status(vec![failed(), waits("api"), waits("web")]);
+        assert_eq!(waiting(&chain), ["api", "web"]);
+        assert!(is_hopeless(&chain, &missing(&[("api", "bad"), ("web", "api")])));
+        // It has just become ready, or is to complete.
+        assert!(!is_hopeless(&status(vec![running("db"), waits("api")]), &missing(&[("api", "db")])));
+        assert!(!is_hopeless(&status(vec![running("db"), waits("api")]), &BTreeMap::new()));
+        let moving = status(vec![failed(), crashing("db"), waits("api")]);
+        assert!(waiting(&moving).is_empty() && !is_hopeless(&moving, &missing(&[("api", "bad")])));
     }
 
     #[test]

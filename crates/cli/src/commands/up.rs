@@ -1,5 +1,6 @@
 //! `vitald up`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -105,8 +106,8 @@ impl Attempt {
                 output::say(all_ready(&status))?;
                 return Ok(Some(Exit::Done));
             }
-            let why = if progress::is_hopeless(&status) {
-                "some components have failed for good".to_owned()
+            let why = if progress::is_hopeless(&status, &missing(client, &status).await) {
+                "what is not ready will not be by itself".to_owned()
             } else if Instant::now() >= self.deadline {
                 format!("not everything is ready after {} s", self.timeout)
             } else {
@@ -136,6 +137,18 @@ impl Attempt {
         }
         Ok(())
     }
+}
+
+/// What each component that waits still misses. Asked for only when nothing else moves.
+async fn missing(client: &Client, status: &Status) -> BTreeMap<String, Vec<String>> {
+    let mut missing = BTreeMap::new();
+    for name in progress::waiting(status) {
+        // Whoever cannot be asked now is asked again.
+        let Ok(detail) = client.describe(name).await else { continue };
+        let unmet = detail.depends_on.into_iter().filter(|on| !on.met).map(|on| on.name);
+        missing.insert(name.to_owned(), unmet.collect());
+    }
+    missing
 }
 
 fn all_ready(status: &Status) -> String {
