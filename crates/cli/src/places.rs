@@ -31,7 +31,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// The state dir for a command that changes something: whoever means another one is to see it.
-    pub(crate) fn to_change(self) -> StateDir {
+    pub(crate) fn into_changed(self) -> StateDir {
         if self.elsewhere {
             output::note(&format!(
                 "no supervisor of this folder runs; taking the one on {}",

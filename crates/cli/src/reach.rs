@@ -28,7 +28,7 @@ pub(crate) async fn supervisor(places: &Places, named: &[PathBuf]) -> Result<Cli
 /// # Errors
 /// None runs, or it does not answer.
 pub(crate) async fn supervisor_to_change(places: &Places, named: &[PathBuf]) -> Result<Client, Failure> {
-    connect(&places.running(named)?.to_change()).await
+    connect(&places.running(named)?.into_changed()).await
 }
 
 /// Connects to the supervisor of a state dir.

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     loop {
         if let Some(found) = places.find_running(&args.filename)? {
-            return end(&found.to_change()).await;
+            return end(&found.into_changed()).await;
         }
         let mut ended = 0;
         let mut begun_meanwhile = false;
