@@ -231,3 +231,33 @@ fn packages() -> Vec<Package> {
     }
     packages
 }
+
+/// `<!-- example: FILE -->` above a block of code says that the block is that file, to the letter.
+#[test]
+fn examples_in_documents_are_the_files_they_name() {
+    let mut examples = 0;
+    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md"] {
+        let text = std::fs::read_to_string(root().join(document)).unwrap();
+        for part in text.split("<!-- example: ").skip(1) {
+            let (file, rest) = part.split_once(" -->").unwrap();
+            let block = rest.split("```").nth(1).and_then(|block| block.split_once('\n')).unwrap().1;
+            let file_text = std::fs::read_to_string(root().join(file)).unwrap();
+            assert_eq!(block, file_text, "{document} shows {file} as it is not");
+            examples += 1;
+        }
+    }
+    assert!(examples > 0, "no document has an example");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md"] {
+        let path = root().join(document);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            let local = !link.starts_with("http") && !link.starts_with('#');
+            let target = path.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(!local || target.exists(), "{document} links to {link}, which is not there");
+        }
+    }
+}
