@@ -37,6 +37,8 @@ struct Script {
     /// What each command of a hook comes to.
     commands: BTreeMap<String, Answer>,
     ignore_term: BTreeSet<String>,
+    /// Whom SIGKILL does not end.
+    ignore_kill: BTreeSet<String>,
     /// Whose main processes leave others behind.
     leftovers: BTreeSet<String>,
     /// Who cannot be signalled.
@@ -248,6 +250,10 @@ impl World {
         self.script.lock().unwrap().commands.insert(command.into(), answer);
     }
 
+    pub(crate) fn ignore_kill(&self, name: &str) {
+        self.script.lock().unwrap().ignore_kill.insert(name.into());
+    }
+
     pub(crate) fn leaves_others_behind(&self, name: &str) {
         self.script.lock().unwrap().leftovers.insert(name.into());
     }
@@ -409,7 +415,7 @@ impl RunHandle for FakeRun {
     }
 
     fn log_offset(&self) -> u64 {
-        0
+        self.run.0 * 100
     }
 
     async fn exited(&self) -> Exit {
@@ -438,13 +444,16 @@ impl RunHandle for FakeRun {
     }
 
     fn kill(&self) -> std::io::Result<()> {
-        self.script.lock().unwrap().call("kill", &self.name, self.run);
-        self.process.end(Exit::Signal("SIGKILL".into()), false);
+        let mut script = self.script.lock().unwrap();
+        script.call("kill", &self.name, self.run);
+        if !script.ignore_kill.contains(&self.name) {
+            self.process.end(Exit::Signal("SIGKILL".into()), false);
+        }
         Ok(())
     }
 
     fn survivors(&self) -> Vec<String> {
-        vec![]
+        vec!["4242 (sleep, state D)".into()]
     }
 }
 

@@ -130,6 +130,45 @@ async fn what_cannot_be_signalled_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_sigkill_does_not_end_is_named() {
+    let world = World::new();
+    world.ignore_term("web");
+    world.ignore_kill("web");
+    let supervisor = world.start(vec![web()]);
+    world.pass(SECOND).await;
+    supervisor.shutdown(ShutdownMode::Graceful);
+    world.pass(SECOND * 16).await;
+    let told = events(&supervisor, "FailedKill");
+    assert_eq!(told, ["something lives on 5 s after SIGKILL: 4242 (sleep, state D)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_run_is_remembered_with_its_place_in_the_log() {
+    let world = World::new();
+    let supervisor = world.start(vec![web()]);
+    world.pass(SECOND).await;
+    let places = |supervisor: &SupervisorHandle| {
+        let runs = supervisor.describe("web").unwrap().runs;
+        runs.into_iter().map(|run| (run.run, run.log_offset)).collect::<Vec<_>>()
+    };
+    let began = world.component(&supervisor, "web").started_at.unwrap();
+    assert!(began.starts_with("1970-01-01T00:00:00"), "{began}");
+    world.pass(SECOND * 5).await;
+    assert_eq!(world.component(&supervisor, "web").started_at, Some(began));
+    supervisor.command(Command::Restart, &names(&["web"])).await.unwrap();
+    assert_eq!(places(&supervisor), [(1, 100), (2, 200)]);
+    world.crash(supervisor).await;
+    let supervisor = world.start(vec![web()]);
+    world.pass(SECOND).await;
+    assert_eq!(places(&supervisor), [(1, 100), (2, 200), (3, 300)]);
+    for _ in 0..20 {
+        supervisor.command(Command::Restart, &names(&["web"])).await.unwrap();
+    }
+    let places = places(&supervisor);
+    assert_eq!((places.len(), places[0], places[19]), (20, (4, 400), (23, 2300)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_secret_is_told_nowhere() {
     let mut web = web();
     web.liveness_probe = Some(probe(ProbeRole::Liveness));
