@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask ci`.
+//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`.
 
 // What a task says is for the person at the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -51,8 +51,6 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// What must hold before a change goes in: format, lint, test
-    Ci,
 }
 
 fn main() -> ExitCode {
@@ -73,25 +71,5 @@ fn execute(task: Task) -> Result<bool> {
         Task::Run { args } => run::run(&workspace, &args).map(|never| match never {}),
         Task::Test { parts, args } => test::test(&workspace, &parts, &args),
         Task::Bench { components, seconds } => bench::idle(&workspace, components, seconds).map(|()| true),
-        Task::Ci => ci(&workspace),
     }
-}
-
-fn ci(workspace: &Workspace) -> Result<bool> {
-    // All three are tried, so that one round shows everything there is to fix. The tests come last: their
-    // sum is the last line.
-    let mut well = true;
-    for check in [
-        &["fmt", "--all", "--check"][..],
-        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-    ] {
-        if let Err(err) = workspace.cargo(check) {
-            eprintln!("xtask: {err:#}");
-            well = false;
-        }
-    }
-    if !well {
-        eprintln!("xtask: format or lint failed, see above; the tests run all the same");
-    }
-    Ok(test::test(workspace, &[], &[])? && well)
 }
