@@ -144,8 +144,10 @@ async fn what_sigkill_does_not_end_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn each_run_is_remembered_with_its_place_in_the_log() {
+    let mut probed = web();
+    probed.readiness_probe = Some(probe(ProbeRole::Readiness));
     let world = World::new();
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![probed]);
     world.pass(SECOND).await;
     let places = |supervisor: &SupervisorHandle| {
         let runs = supervisor.describe("web").unwrap().runs;
@@ -153,7 +155,7 @@ async fn each_run_is_remembered_with_its_place_in_the_log() {
     };
     let began = world.component(&supervisor, "web").started_at.unwrap();
     assert!(began.starts_with("1970-01-01T00:00:00"), "{began}");
-    world.pass(SECOND * 5).await;
+    world.pass(SECOND * 7).await;
     assert_eq!(world.component(&supervisor, "web").started_at, Some(began));
     supervisor.command(Command::Restart, &names(&["web"])).await.unwrap();
     assert_eq!(places(&supervisor), [(1, 100), (2, 200)]);
