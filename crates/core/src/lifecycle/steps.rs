@@ -71,11 +71,9 @@ impl Lifecycle {
 
     /// A run that was well for long enough makes the delays begin again, whatever becomes of it.
     pub(super) fn note_stability(&mut self) {
-        let (now, min_uptime) = (self.now, self.spec.restart.min_uptime);
-        if let Phase::Up(up) = &mut self.phase
-            && up.is_stable(now, min_uptime)
+        if let Phase::Up(up) = &self.phase
+            && up.is_stable(self.now, self.spec.restart.min_uptime)
         {
-            up.stable = true;
             self.unstable_ends = 0;
             self.last_error = None;
         }

@@ -21,7 +21,6 @@ pub(super) struct Up {
     /// Since when it has been Running with no liveness failure open.
     pub(super) well_since: Option<Timestamp>,
     pub(super) liveness_succeeded: bool,
-    pub(super) stable: bool,
 }
 
 impl Up {
@@ -37,7 +36,6 @@ impl Up {
             readiness: prober(ProbeRole::Readiness),
             well_since: None,
             liveness_succeeded: false,
-            stable: false,
         };
         match (&mut up.startup, &spec.startup_probe) {
             (Some(startup), Some(probe)) => startup.open(now + probe.initial_delay),
@@ -90,7 +88,7 @@ impl Up {
 
     pub(super) fn is_stable(&self, now: Timestamp, min_uptime: Duration) -> bool {
         let long_enough = self.well_since.is_some_and(|since| now.since(since) >= min_uptime);
-        self.stable || (long_enough && (self.liveness.is_none() || self.liveness_succeeded))
+        long_enough && (self.liveness.is_none() || self.liveness_succeeded)
     }
 
     pub(super) fn is_ready(&self) -> bool {
