@@ -33,6 +33,14 @@ impl Workspace {
     pub(crate) fn cargo_command<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(args).current_dir(&self.root);
+        // What cargo told this program about its own package would make build scripts that watch these
+        // variables run again, and with them half of the dependencies.
+        for (name, _) in env::vars_os() {
+            if name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_"))
+            {
+                cargo.env_remove(name);
+            }
+        }
         cargo
     }
 
