@@ -163,17 +163,22 @@ fn commands_in_one_project_do_not_reach_another() {
     let project =
         || Supervisor::prepare(SLEEPER).with_env("VITALD_STATE_DIR", "").with_env("XDG_STATE_HOME", &state);
     let (mut other, this) = (project(), project());
+    this.up().expect(0);
+    this.cli(&["down"]).expect(0);
     other.start();
     let pid = other.wait_ready("sleeper").pid;
-    for args in [&["stop", "sleeper"][..], &["restart", "sleeper"], &["status"], &["logs"]] {
+    for args in [&["stop", "sleeper"][..], &["restart", "sleeper"], &["status"]] {
         let output = this.cli(args).expect(3);
         assert!(output.stderr.contains("no supervisor"), "{args:?}: {}", output.stderr);
     }
     this.cli(&["down"]).expect(0);
     assert_eq!(other.component("sleeper").pid, pid);
 
-    // Where no project is, the only supervisor is meant; before something is changed, it is named.
+    // Where none has been, the only supervisor is meant, such as that of another folder of manifests here;
+    // before something is changed, it is named.
     let elsewhere = |args: &[&str]| Output::of(this.command(args).current_dir(this.path("tmp")));
+    assert_eq!(elsewhere(&["status"]).expect(0).stderr, "");
+    this.write("tmp/manifests/sleeper.yaml", "");
     assert_eq!(elsewhere(&["status"]).expect(0).stderr, "");
     let told = elsewhere(&["restart", "sleeper"]).expect(0).stderr;
     assert!(told.contains(&other.status().supervisor.state_dir), "{told}");

@@ -99,7 +99,7 @@ impl Places {
     }
 
     /// The running supervisor that a command means: the one chosen, that of the manifests named, that of the
-    /// current folder, or, in a folder that has nothing to do with any, the only one that runs.
+    /// current folder, or, in a folder that has never had one, the only one that runs.
     ///
     /// # Errors
     /// It does not run, or there are several, or what is named does not exist.
@@ -107,7 +107,7 @@ impl Places {
         self.find_running(named)?.ok_or_else(|| {
             let place = match self.is_chosen(named) {
                 true => format!("on {}", self.of_manifests(named).path().display()),
-                false if self.is_project() => format!("in {}", self.cwd.display()),
+                false if self.had_one() => format!("in {}", self.cwd.display()),
                 false => "here or elsewhere".to_owned(),
             };
             Failure::no_supervisor(format!(
@@ -123,7 +123,7 @@ impl Places {
     pub(crate) fn find_running(&self, named: &[PathBuf]) -> Result<Option<Found>, Failure> {
         self.check_named(named)?;
         let own = self.own(named).into_iter().find(|dir| dir.holder().is_some());
-        if own.is_some() || self.is_chosen(named) || self.is_project() {
+        if own.is_some() || self.is_chosen(named) || self.had_one() {
             return Ok(own.map(|state_dir| Found { state_dir, elsewhere: false }));
         }
         let mut others = self.all_running();
@@ -166,9 +166,10 @@ impl Places {
         self.chosen.is_some() || !named.is_empty()
     }
 
-    /// Whether the current folder has manifests, or had a supervisor: what is asked for here concerns no other.
-    fn is_project(&self) -> bool {
-        self.cwd.join(DEFAULT_MANIFESTS).is_dir() || self.own(&[]).iter().any(|dir| dir.path().is_dir())
+    /// Whether the current folder has had a supervisor: what is asked for here then concerns no other, so
+    /// that a second `down` in one project does not end another.
+    fn had_one(&self) -> bool {
+        self.own(&[]).iter().any(|dir| dir.path().is_dir())
     }
 
     /// A path that was mistyped leads to no supervisor. Where the state dir is chosen, it need not.
@@ -266,10 +267,11 @@ mod tests {
         let places = places(temp.path());
         let other = StateDir::new(places.base.join("other"));
         let _other = other.lock().unwrap();
+        let own = places.of_manifests(&[]);
+        drop(own.lock().unwrap());
         // Not another's, even if it is the only one.
         assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
 
-        let own = places.of_manifests(&[]);
         let _own = own.lock().unwrap();
         let found = Found { state_dir: own, elsewhere: false };
         assert_eq!(places.running(&[]).unwrap(), found);
@@ -277,8 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn where_no_manifests_are_the_supervisor_meant_is_the_only_one() {
+    fn where_none_has_been_the_supervisor_meant_is_the_only_one() {
+        // Manifests alone are no claim: another of the folder's supervisors may be the one that runs.
         let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("manifests")).unwrap();
         let places = places(temp.path());
         assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
 
