@@ -18,12 +18,17 @@ use crate::procfs::{self, Stat};
 pub(crate) struct Pinned(OwnedFd);
 
 impl Pinned {
-    /// Pins the process that was seen as `seen`. `None` if it is gone, or its pid has passed on.
-    pub(crate) fn open(seen: &Stat) -> Option<Self> {
-        let fd = open(seen.pid).ok()?;
+    /// Pins the process that was seen as `seen`. `None` if it is gone, or its pid has passed on; not being
+    /// able to tell is an error.
+    pub(crate) fn open(seen: &Stat) -> io::Result<Option<Self>> {
+        let fd = match open(seen.pid) {
+            Ok(fd) => fd,
+            Err(err) if is_gone(&err) => return Ok(None),
+            Err(err) => return Err(err),
+        };
         // The descriptor names whoever has the pid now; the start time says whether it is the one meant.
-        let now = procfs::stat(seen.pid)?;
-        (now.start_time == seen.start_time).then_some(Self(fd))
+        let now = procfs::read_stat(seen.pid)?;
+        Ok(now.is_some_and(|now| now.start_time == seen.start_time).then_some(Self(fd)))
     }
 
     /// Sends a signal; to one that has ended, it is sent to nobody.
@@ -41,6 +46,12 @@ impl Pinned {
             Err(_) => tokio::time::sleep(RETRY).await,
         }
     }
+}
+
+/// Whether this says that there is no such process.
+fn is_gone(err: &io::Error) -> bool {
+    // EINVAL: the pid is a thread's by now, and leads no group of threads. ENOENT since Linux 6.14.
+    matches!(err.raw_os_error(), Some(libc::ESRCH | libc::ENOENT | libc::EINVAL))
 }
 
 /// How long to wait before looking again where waiting on a descriptor does not help.
@@ -73,4 +84,29 @@ pub(crate) async fn wait_readable(fd: &AsyncFd<OwnedFd>) {
 /// A signal as rustix has it.
 pub(crate) fn native(signal: Signal) -> io::Result<rustix::process::Signal> {
     rustix::process::Signal::from_named_raw(signal as i32).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_was_seen_is_pinned() {
+        let me = procfs::stat(procfs::own_pid()).unwrap();
+        assert!(Pinned::open(&me).unwrap().is_some());
+        assert!(Pinned::open(&Stat { start_time: me.start_time - 1, ..me.clone() }).unwrap().is_none());
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let seen = procfs::stat(child.id().cast_signed()).unwrap();
+        assert!(Pinned::open(&seen).unwrap().is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(Pinned::open(&seen).unwrap().is_none());
+    }
+
+    #[test]
+    fn who_cannot_be_pinned_is_not_said_to_be_gone() {
+        let gone = |number| is_gone(&io::Error::from_raw_os_error(number));
+        assert!(gone(libc::ESRCH) && gone(libc::ENOENT));
+        assert!(!gone(libc::EMFILE) && !gone(libc::ENFILE) && !gone(libc::EPERM) && !gone(libc::ENOMEM));
+    }
 }

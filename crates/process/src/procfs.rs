@@ -56,7 +56,7 @@ pub fn stat(pid: i32) -> Option<Stat> {
 }
 
 /// `None` if there is no such process, which is not the same as being out of descriptors.
-fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
+pub(crate) fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
     match fs::read(format!("/proc/{pid}/stat")) {
         Ok(line) => Ok(parse_stat(&line)),
         // ESRCH: it was reaped between open and read.
@@ -101,7 +101,12 @@ pub fn processes() -> io::Result<Vec<Stat>> {
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         if let Some(pid) = name.to_str().and_then(|n| n.parse().ok()) {
-            all.extend(read_stat(pid)?);
+            match read_stat(pid) {
+                Ok(found) => all.extend(found),
+                // One that is not to be seen, by hidepid or a security module, hides no other.
+                Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(err) => return Err(err),
+            }
         }
     }
     Ok(all)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -18,6 +19,9 @@ use crate::reaper;
 
 /// While something is left, a look this often finds what it has forked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often a look that fails is tried before a signal is sent to what is known anyway.
+const LOOK_TRIES: u32 = 10;
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// Looks in a row that find nothing before nothing is believed: a process that forks and ends while one
 /// look goes through `/proc` can escape it.
 const QUIET_LOOKS: u32 = 2;
@@ -47,6 +51,7 @@ pub(crate) struct Tree {
     lock: Option<LockFile>,
     /// Members seen so far, by pid and start time.
     known: Mutex<BTreeMap<i32, u64>>,
+    /// Who has been sent SIGKILL.
     killed: Mutex<BTreeSet<(i32, u64)>>,
     killing: AtomicBool,
 }
@@ -94,10 +99,28 @@ impl Tree {
         Ok(alive)
     }
 
-    /// Asks all that is alive to end: SIGTERM, then SIGCONT.
+    /// As [`members`](Self::members); a look that fails, for want of descriptors maybe, is tried again. Blocks
+    /// for as long.
+    fn insist(&self) -> io::Result<Vec<Stat>> {
+        for _ in 1..LOOK_TRIES {
+            if let Ok(members) = self.members() {
+                return Ok(members);
+            }
+            thread::sleep(LOOK_PAUSE);
+        }
+        self.members()
+    }
+
+    /// Asks all that is alive to end: SIGTERM, then SIGCONT. The group hears it even where nothing can be
+    /// found out about the rest. May block for a moment.
     pub(crate) fn terminate(&self) -> io::Result<()> {
-        let elsewhere: Vec<Stat> = self.members()?.into_iter().filter(|p| !self.is_in_group(p)).collect();
-        let mut result = Ok(());
+        // Before anything ends: its children lose the trace of where they belong.
+        let (members, looked) = match self.insist() {
+            Ok(members) => (members, Ok(())),
+            Err(err) => (Vec::new(), Err(err)),
+        };
+        let elsewhere: Vec<Stat> = members.into_iter().filter(|p| !self.is_in_group(p)).collect();
+        let mut result = looked;
         for signal in [Signal::SIGTERM, Signal::SIGCONT] {
             // The group in one go: nothing of it can escape by forking meanwhile.
             result = result.and(self.signal_group(signal));
@@ -108,38 +131,59 @@ impl Tree {
         result
     }
 
-    /// Ends all by SIGKILL, and goes on doing so in [`empty`](Self::empty).
+    /// Ends all by SIGKILL, and goes on doing so in [`empty`](Self::empty). The group and what has been found
+    /// are killed even where a look at the rest fails. May block for a moment.
     ///
     /// What has left the group is stopped first, with all the rest. A parent that is killed before its child
     /// has been found would leave the child without a trace of where it belongs, and what is stopped does
     /// not fork on. A group dies in one go, and needs none of this.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
+        let (mut members, looked) = self.stop();
+        let mut result = looked.and(self.signal_group(Signal::SIGKILL));
+        let mut tried = BTreeSet::new();
+        for _ in 0..ROUNDS {
+            members.retain(|p| !guard(&self.killed).contains(&key(p)) && tried.insert(key(p)));
+            if members.is_empty() {
+                break;
+            }
+            for process in &members {
+                match signal_one(process, Signal::SIGKILL) {
+                    Ok(()) => drop(guard(&self.killed).insert(key(process))),
+                    refused => result = result.and(refused),
+                }
+            }
+            match self.insist() {
+                Ok(found) => members = found,
+                Err(err) => return result.and(Err(err)),
+            }
+        }
+        result
+    }
+
+    /// Stops what is to be killed, unless all of it is in the group; gives what has been found, and whether
+    /// all looks succeeded.
+    fn stop(&self) -> (Vec<Stat>, io::Result<()>) {
+        let mut members = match self.insist() {
+            Ok(members) => members,
+            Err(err) => return (Vec::new(), Err(err)),
+        };
         let mut stopped = BTreeSet::new();
-        let mut members = self.members()?;
         for _ in 0..ROUNDS {
             let new: Vec<&Stat> = members.iter().filter(|p| stopped.insert(key(p))).collect();
             if new.iter().all(|p| self.is_in_group(p)) {
                 break;
             }
             for process in new {
-                // What may not be stopped may not be killed either, and that is reported below.
+                // What may not be stopped may not be killed either, and that is reported there.
                 let _ = signal_one(process, Signal::SIGSTOP);
             }
-            members = self.members()?;
-        }
-        let mut result = self.signal_group(Signal::SIGKILL);
-        for _ in 0..ROUNDS {
-            let new: Vec<&Stat> = members.iter().filter(|p| guard(&self.killed).insert(key(p))).collect();
-            if new.is_empty() {
-                break;
+            match self.insist() {
+                Ok(found) => members = found,
+                Err(err) => return (members, Err(err)),
             }
-            for process in new {
-                result = result.and(signal_one(process, Signal::SIGKILL));
-            }
-            members = self.members()?;
         }
-        result
+        (members, Ok(()))
     }
 
     /// Waits until nothing is left.
@@ -171,7 +215,8 @@ impl Tree {
         let left = self.members()?;
         let is_new = |p: &Stat| !guard(&self.killed).contains(&key(p));
         if self.killing.load(Ordering::Relaxed) && left.iter().any(is_new) {
-            self.kill()?;
+            // Something is left, so this is tried again.
+            let _ = self.kill();
         }
         Ok(left)
     }
@@ -275,13 +320,21 @@ impl Look {
 }
 
 fn signal_one(process: &Stat, signal: Signal) -> io::Result<()> {
-    Pinned::open(process).map_or(Ok(()), |pinned| pinned.signal(signal))
+    match Pinned::open(process)? {
+        Some(pinned) => pinned.signal(signal),
+        None => Ok(()),
+    }
 }
 
 async fn all_ended(processes: Vec<Stat>) {
-    let pinned: Vec<Pinned> = processes.iter().take(MOST_WAITED_FOR).filter_map(Pinned::open).collect();
+    let pinned: Vec<_> = processes.iter().take(MOST_WAITED_FOR).map(Pinned::open).collect();
     for process in pinned {
-        process.ended().await;
+        match process {
+            Ok(Some(process)) => process.ended().await,
+            Ok(None) => {}
+            // For want of descriptors; not to be asked for at every turn.
+            Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+        }
     }
 }
 
