@@ -1,5 +1,6 @@
 //! What an earlier supervisor left running under a component's name.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::launch::system;
 use crate::lock::{Attempt, LockFile};
 use crate::mark;
 use crate::procfs::{self, Stat};
+use crate::restarter::blocking;
 use crate::tree::{Root, Tree};
 
 /// How long the killed may take to be gone.
@@ -33,44 +35,76 @@ pub async fn end_leftovers(
     grace: Duration,
 ) -> Result<Vec<String>, StartError> {
     let lock = LockFile::open(lock).map_err(|err| system("opening the component's lock", err))?;
-    let left = tree(component, previous.clone(), &lock).survivors();
-    end(component, previous, &lock, grace).await?;
+    let left = tree(component, previous.clone(), &lock, true).survivors();
+    end(component, previous, &lock, true, grace).await?;
     Ok(left)
 }
 
 /// Ends what is left of a component's earlier runs: SIGTERM and SIGCONT, SIGKILL after `grace`.
 ///
 /// These are the main process that an earlier supervisor recorded, if it is still the same, what descends
-/// from it, what carries the component's mark, and what holds its lock.
+/// from it, what carries the component's mark, and, with `ask_lock`, what holds its lock; a
+/// lock that is our own already tells nothing of others.
 pub(crate) async fn end(
     component: &str,
     previous: Option<ProcessIdentity>,
     lock: &LockFile,
+    ask_lock: bool,
     grace: Duration,
 ) -> Result<(), StartError> {
-    let tree = Arc::new(tree(component, previous, lock));
-    let looking = |err| system("looking for what an earlier run left", err);
-    if tree.members().map_err(looking)?.is_empty() {
+    let tree = Arc::new(tree(component, previous, lock, ask_lock));
+    if look(&tree).await?.is_empty() {
         return Ok(());
     }
-    let refused = |err| {
-        let left = tree.survivors().join(", ");
-        StartError::Occupied(format!("{left} is left of an earlier run, and cannot be signalled: {err}"))
-    };
-    tree.terminate().map_err(refused)?;
+    if let Err(err) = on_its_own(&tree, Tree::terminate).await? {
+        refused(&look(&tree).await?, &err)?;
+    }
     if timeout(grace, tree.empty()).await.is_ok() {
         return Ok(());
     }
-    tree.kill().map_err(refused)?;
-    timeout(AFTER_KILL, tree.empty()).await.map_err(|_| {
-        let left = tree.survivors().join(", ");
-        StartError::Occupied(format!("{left} is left of an earlier run, and SIGKILL does not end it"))
-    })
+    if let Err(err) = on_its_own(&tree, Tree::kill).await? {
+        refused(&look(&tree).await?, &err)?;
+    }
+    if timeout(AFTER_KILL, tree.empty()).await.is_ok() {
+        return Ok(());
+    }
+    let left = look(&tree).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let left = names(&left);
+    Err(StartError::Occupied(format!("{left} is left of an earlier run, and SIGKILL does not end it")))
 }
 
-fn tree(component: &str, previous: Option<ProcessIdentity>, lock: &LockFile) -> Tree {
+/// An error that names what is left, if anything is.
+fn refused(left: &[Stat], err: &io::Error) -> Result<(), StartError> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    let left = names(left);
+    Err(StartError::Occupied(format!("{left} is left of an earlier run, and cannot be signalled: {err}")))
+}
+
+fn names(processes: &[Stat]) -> String {
+    processes.iter().map(Stat::describe).collect::<Vec<_>>().join(", ")
+}
+
+async fn look(tree: &Arc<Tree>) -> Result<Vec<Stat>, StartError> {
+    on_its_own(tree, Tree::members).await?.map_err(|err| system("looking for what an earlier run left", err))
+}
+
+/// Does something with a tree that blocks.
+async fn on_its_own<T: Send + 'static>(
+    tree: &Arc<Tree>,
+    work: impl FnOnce(&Tree) -> io::Result<T> + Send + 'static,
+) -> Result<io::Result<T>, StartError> {
+    let tree = Arc::clone(tree);
+    blocking(move || Ok(work(&tree))).await
+}
+
+fn tree(component: &str, previous: Option<ProcessIdentity>, lock: &LockFile, ask_lock: bool) -> Tree {
     let mark = mark::entries(&mark::of_component(component, &lock.instance()));
-    Tree::new(Root::Stranger(previous), mark, Some(lock.clone()))
+    Tree::new(Root::Stranger(previous), mark, ask_lock.then(|| lock.clone()))
 }
 
 /// Takes the lock, which is free or about to be.
@@ -90,7 +124,7 @@ fn held(lock: &LockFile) -> StartError {
     let own = procfs::own_pid();
     let all = procfs::processes().unwrap_or_default();
     let holders: Vec<String> =
-        all.iter().filter(|p| p.pid != own && lock.is_open_in(p)).map(Stat::describe).collect();
+        all.iter().filter(|p| p.pid != own && lock.is_held_by(p)).map(Stat::describe).collect();
     StartError::Occupied(if holders.is_empty() {
         format!("{path} is locked by a process that cannot be seen from here")
     } else {

@@ -71,9 +71,11 @@ impl LockFile {
         open(&self.path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Whether a process has it open.
-    pub(crate) fn is_open_in(&self, process: &Stat) -> bool {
-        procfs::has_open(process.pid, self.device, self.inode)
+    /// Whether a process holds it.
+    pub(crate) fn is_held_by(&self, process: &Stat) -> bool {
+        self.path
+            .file_name()
+            .is_some_and(|name| procfs::holds_lock(process.pid, name, self.device, self.inode))
     }
 
     /// The file.

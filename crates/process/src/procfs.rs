@@ -1,8 +1,10 @@
 //! What `/proc` tells about processes: proc(5).
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
@@ -162,13 +164,30 @@ pub fn environment_has(pid: i32, entries: &[String]) -> bool {
     entries.iter().all(|wanted| environment.split(|b| *b == 0).any(|entry| entry == wanted.as_bytes()))
 }
 
-/// Whether a process has a file open, named by its device and inode.
-pub fn has_open(pid: i32, device: u64, inode: u64) -> bool {
+/// Whether a process holds the exclusive flock(2) of a file: a copy of the very description that was locked.
+/// To have the file open is not enough. The file is that of a device and inode, and called `name`.
+///
+/// Only descriptors of that name are looked at any further: one on a dead network filesystem would never
+/// answer.
+pub fn holds_lock(pid: i32, name: &OsStr, device: u64, inode: u64) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    descriptors
-        .flatten()
-        .filter_map(|entry| fs::metadata(entry.path()).ok())
-        .any(|file| file.dev() == device && file.ino() == inode)
+    descriptors.flatten().map(|entry| entry.path()).any(|link| {
+        fs::read_link(&link).is_ok_and(|file| file.file_name() == Some(name))
+            && link.file_name().is_some_and(|number| is_locked(pid, number))
+            && fs::metadata(&link).is_ok_and(|file| file.dev() == device && file.ino() == inode)
+    })
+}
+
+/// Whether there is an exclusive flock on the description that a descriptor names. `/proc/PID/fdinfo/FD` tells
+/// of those of this description alone, whoever took them: `lock:⇥1: FLOCK  ADVISORY  WRITE 42 08:01:7 0 EOF`.
+fn is_locked(pid: i32, descriptor: &OsStr) -> bool {
+    let info = Path::new("/proc").join(pid.to_string()).join("fdinfo").join(descriptor);
+    fs::read_to_string(info).is_ok_and(|info| {
+        info.lines().filter_map(|line| line.strip_prefix("lock:")).any(|lock| {
+            let mut words = lock.split_ascii_whitespace().skip(1);
+            words.next() == Some("FLOCK") && words.nth(1) == Some("WRITE")
+        })
+    })
 }
 
 /// This boot: `/proc/sys/kernel/random/boot_id`. Empty where the kernel does not tell.

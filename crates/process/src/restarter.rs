@@ -92,7 +92,7 @@ impl ProcessRestarter {
             Attempt::Held => None,
         };
         // Also where the lock is free: what has closed its descriptors may have kept its environment.
-        leftovers::end(&self.component.name, previous, lock, self.grace).await?;
+        leftovers::end(&self.component.name, previous, lock, free.is_none(), self.grace).await?;
         let fd = match free {
             Some(fd) => fd,
             None => leftovers::take_lock(lock).await?,

@@ -89,7 +89,7 @@ impl Tree {
         if alive.is_empty()
             && let Some(lock) = self.lock.as_ref().filter(|lock| lock.is_held())
         {
-            found.extend(look.all.iter().filter(|p| look.may_belong(p) && lock.is_open_in(p)).map(|p| p.pid));
+            found.extend(look.all.iter().filter(|p| look.may_belong(p) && lock.is_held_by(p)).map(|p| p.pid));
             look.add_descendants(&mut found);
             alive = look.alive(&found);
         }

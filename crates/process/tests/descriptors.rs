@@ -1,5 +1,6 @@
 //! Stopping where nothing can be looked at for want of descriptors. In a program of its own: the limit is the
 //! whole process's.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vitald_core::restarter::ProcessIdentity;
 use vitald_process::{identity, is_same, procfs};
@@ -95,4 +95,40 @@ async fn a_lock_that_cannot_be_freed_names_who_holds_it() {
     assert!(message.starts_with(&expected), "{message}");
     drop(file);
     bed.output().await;
+}
+
+#[tokio::test]
+async fn a_stranger_that_only_has_the_lock_file_open_is_left_alone() {
+    let bed = Bed::sh("(env -i setsid sleep 1000 & ); sleep 0.1; echo 1");
+    let left = leave(&bed).await;
+    bed.numbers(1).await;
+    let file = File::open(bed.path("locks/it.lock")).unwrap();
+    // As `less` or `tar` would have it.
+    let mut stranger = Command::new("setsid");
+    let mut stranger = stranger.args(["sleep", "1000"]).env_clear().stdin(file).spawn().unwrap();
+    let pid = stranger.id().cast_signed();
+    eventually("it is `sleep`", || procfs::stat(pid).is_some_and(|s| s.comm == "sleep")).await;
+    let run = bed.start().await;
+    assert!(!is_same(&left));
+    assert!(stranger.try_wait().unwrap().is_none(), "the stranger was ended");
+    clear(&run).await;
+    assert!(stranger.try_wait().unwrap().is_none(), "the stranger was ended");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_carries_the_mark_is_ended_where_the_lock_is_free() {
+    // Its descriptors closed, deaf to SIGTERM: what is asked for in vain is killed, and that is the end.
+    let script = format!("{CLOSE_ALL}; trap '' TERM; echo 1; while :; do sleep 1; done");
+    let mut bed = Bed::new(&["bash", "-c", &verbatim(&script)]);
+    let left = leave(&bed).await;
+    bed.numbers(1).await;
+    bed.previous = Some(left.clone());
+    bed.grace = Duration::from_millis(300);
+    let started = Instant::now();
+    let run = bed.start().await;
+    assert!(!is_same(&left));
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    clear(&run).await;
 }
