@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::probe::ProbeResult;
+
 /// What `localhost` stands for, whatever the machine's hosts file says: a server may be bound to either.
 pub const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
@@ -39,6 +41,24 @@ pub fn connect_failure(err: &io::Error, host: &str, port: u16, tried: &[IpAddr])
         ErrorKind::PermissionDenied => format!("not allowed to connect to {peer}: permission denied"),
         _ => format!("cannot connect to {peer}: {}", system_error(err)),
     }
+}
+
+/// Whether `err` is the supervisor's own shortage, in which the component has no part: too many open files,
+/// no memory, or no local port left to connect from.
+pub fn is_ours(err: &io::Error) -> bool {
+    // Linux's numbers, the same on x86, Arm and RISC-V; `ErrorKind` does not tell them all apart.
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const EADDRNOTAVAIL: i32 = 99;
+    const ENOBUFS: i32 = 105;
+    matches!(err.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | EADDRNOTAVAIL | ENOBUFS))
+}
+
+/// What it means for the component that `err` left a check without an answer: a failure, unless the shortage
+/// [`is_ours`].
+pub fn unanswered(err: &io::Error, reason: String) -> ProbeResult {
+    if is_ours(err) { ProbeResult::Unknown(reason) } else { ProbeResult::Failure(reason) }
 }
 
 /// Why a host's addresses were not found.
@@ -96,6 +116,22 @@ mod tests {
         let err = io::Error::from_raw_os_error(24);
         assert_eq!(connect_failure(&err, "db", 5432, &[]), "cannot connect to db:5432: too many open files");
         assert_eq!(system_error(&io::Error::from_raw_os_error(5)), "input/output error");
+    }
+
+    #[test]
+    fn a_shortage_of_our_own_is_no_failure() {
+        for ours in [12, 23, 24, 99, 105] {
+            let err = io::Error::from_raw_os_error(ours);
+            assert!(is_ours(&err), "{err}");
+            assert_eq!(unanswered(&err, "why".into()), ProbeResult::unknown("why"));
+        }
+        // Refused, reset, timed out, unreachable, forbidden.
+        for theirs in [111, 104, 110, 113, 101, 13] {
+            let err = io::Error::from_raw_os_error(theirs);
+            assert!(!is_ours(&err), "{err}");
+            assert_eq!(unanswered(&err, "why".into()), ProbeResult::failure("why"));
+        }
+        assert!(!is_ours(&io::Error::other("no number")));
     }
 
     #[test]

@@ -27,7 +27,9 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, host_port, resolve_failure, system_error};
+use vitald_core::wording::{
+    LOCALHOST, connect_failure, excerpt, host_port, resolve_failure, system_error, unanswered,
+};
 
 /// Healthy when `grpc.health.v1.Health/Check` answers SERVING.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -108,7 +110,7 @@ impl HealthProbe for GrpcProbe {
         let server = host_port(&self.host, self.port);
         let mut stream = match connect(&self.host, self.port).await {
             Ok(stream) => Some(TokioIo::new(stream)),
-            Err(reason) => return ProbeResult::failure(reason),
+            Err(verdict) => return verdict,
         };
         let only_once =
             tower::service_fn(move |_| ready(stream.take().ok_or_else(|| io::Error::other(CLOSED))));
@@ -175,11 +177,12 @@ async fn health(channel: Channel, service: &str, cx: &CheckContext) -> Result<Se
 }
 
 /// Tries the addresses of `host` in turn; where none accepts, says what the first one answered.
-async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
     let addresses: Vec<IpAddr> = if host.eq_ignore_ascii_case("localhost") {
         LOCALHOST.to_vec()
     } else {
-        let found = lookup_host((host, port)).await.map_err(|err| resolve_failure(&err, host))?;
+        let found =
+            lookup_host((host, port)).await.map_err(|err| unanswered(&err, resolve_failure(&err, host)))?;
         found.map(|address| address.ip()).collect()
     };
     let mut first_error = None;
@@ -190,8 +193,8 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
         }
     }
     Err(match first_error {
-        Some(err) => connect_failure(&err, host, port, &addresses),
-        None => format!("host `{host}` has no address"),
+        Some(err) => unanswered(&err, connect_failure(&err, host, port, &addresses)),
+        None => ProbeResult::failure(format!("host `{host}` has no address")),
     })
 }
 

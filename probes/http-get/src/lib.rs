@@ -22,7 +22,7 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, resolve_failure};
+use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, resolve_failure, unanswered};
 
 /// Healthy when a GET request is answered with a status from 200 to 399.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -110,11 +110,11 @@ impl HealthProbe for HttpGetProbe {
         let request = self.client.get(self.url.clone()).headers(self.headers.clone());
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(err) => return ProbeResult::failure(self.no_answer(&err)),
+            Err(err) => return self.no_answer(&err),
         };
         let body = match beginning_of_body(&mut response).await {
             Ok(body) => body,
-            Err(err) => return ProbeResult::failure(self.no_answer(&err)),
+            Err(err) => return self.no_answer(&err),
         };
         let (status, location) = (response.status(), response.headers().get(LOCATION));
         let mut said = format!("HTTP {status} from {}", response.url());
@@ -153,10 +153,10 @@ async fn beginning_of_body(response: &mut Response) -> reqwest::Result<String> {
 
 impl HttpGetProbe {
     /// Says why there is no answer: the innermost cause that a person can act on.
-    fn no_answer(&self, err: &reqwest::Error) -> String {
+    fn no_answer(&self, err: &reqwest::Error) -> ProbeResult {
         let (host, url) = (&self.host, err.url().unwrap_or(&self.url));
         let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
-        match system {
+        let reason = match system {
             _ if err.is_redirect() => format!("{} from {}", innermost(err), self.url),
             Some(system) if err.is_connect() => {
                 if causes(err).any(|cause| cause.to_string() == "dns error") {
@@ -170,6 +170,10 @@ impl HttpGetProbe {
                 }
             }
             _ => format!("no valid HTTP answer from {url}: {}", innermost(err)),
+        };
+        match system {
+            Some(system) => unanswered(system, reason),
+            None => ProbeResult::Failure(reason),
         }
     }
 }

@@ -11,7 +11,7 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, resolve_failure};
+use vitald_core::wording::{LOCALHOST, connect_failure, resolve_failure, unanswered};
 
 /// Healthy when a TCP connection to `host:port` opens.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,17 +53,18 @@ impl HealthProbe for TcpSocketProbe {
     async fn check(&self, _cx: &CheckContext) -> ProbeResult {
         match connect(&self.host, self.port).await {
             Ok(_) => ProbeResult::Success,
-            Err(reason) => ProbeResult::failure(reason),
+            Err(verdict) => verdict,
         }
     }
 }
 
 /// Tries the addresses of `host` in turn; where none accepts, says what the first one answered.
-async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
     let addresses: Vec<IpAddr> = if host.eq_ignore_ascii_case("localhost") {
         LOCALHOST.to_vec()
     } else {
-        let found = lookup_host((host, port)).await.map_err(|err| resolve_failure(&err, host))?;
+        let found =
+            lookup_host((host, port)).await.map_err(|err| unanswered(&err, resolve_failure(&err, host)))?;
         found.map(|address| address.ip()).collect()
     };
     let mut first_error = None;
@@ -74,7 +75,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
         }
     }
     Err(match first_error {
-        Some(err) => connect_failure(&err, host, port, &addresses),
-        None => format!("host `{host}` has no address"),
+        Some(err) => unanswered(&err, connect_failure(&err, host, port, &addresses)),
+        None => ProbeResult::failure(format!("host `{host}` has no address")),
     })
 }

@@ -96,6 +96,28 @@ async fn an_unknown_host_is_a_failure() {
     assert!(text.starts_with("host `no-such-host.invalid` cannot be resolved: "), "{text}");
 }
 
+/// The limit is that of a whole process: so this asks a second process.
+#[tokio::test]
+async fn no_descriptor_left_is_not_the_components_failure() {
+    if std::env::var_os("FEW_DESCRIPTORS").is_none() {
+        let status = std::process::Command::new("sh")
+            .args(["-c", r#"ulimit -n 64 && exec "$0" --exact "$1""#])
+            .arg(std::env::current_exe().expect("this test"))
+            .arg("no_descriptor_left_is_not_the_components_failure")
+            .env("FEW_DESCRIPTORS", "1")
+            .status();
+        return assert!(status.expect("a shell").success());
+    }
+    let (_listener, port) = listen("127.0.0.1:0").await;
+    let spec = json!({"port": port, "host": "127.0.0.1"});
+    let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    let result = check(spec.clone()).await;
+    drop(all);
+    let reason = format!("cannot connect to 127.0.0.1:{port}: too many open files");
+    assert_eq!(result, ProbeResult::unknown(reason));
+    assert_eq!(check(spec).await, ProbeResult::Success);
+}
+
 #[test]
 fn mistakes_name_their_field() {
     let mistake = |spec| build(spec).err().map(|err| err.to_string()).unwrap_or_default();
