@@ -2,13 +2,18 @@
 //!
 //! Pids are reused: a process counts only if it is the one that is meant. The supervisor's own are known
 //! by their start time and boot; one that a pid file names must have started before the file was written.
+//! Clocks can be set, so they alone never make a process fail: one that seems too young is `Unknown`, and
+//! one that was taken for the right one stays it until it ends or the file changes.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
@@ -36,6 +41,37 @@ pub struct PidSpec {
 pub struct PidProbe {
     pid_file: Option<PathBuf>,
     process_name: Option<String>,
+    /// What the last look at the pid file took for the right process.
+    accepted: Mutex<Option<Named>>,
+}
+
+/// A pid file, and the process that has the pid in it.
+#[derive(Clone, Copy, PartialEq)]
+struct Named {
+    written: SystemTime,
+    pid: i32,
+    /// In clock ticks since boot.
+    start_time: u64,
+}
+
+/// Whether a process is the one that a pid file is about.
+#[derive(Debug, PartialEq)]
+enum Meant {
+    Yes,
+    No,
+    Unclear,
+}
+
+impl Named {
+    /// Judges by what was accepted last, and only where that says nothing by the clocks.
+    fn is_meant(&self, accepted: Option<&Self>, seems_too_young: bool) -> Meant {
+        match accepted {
+            Some(accepted) if accepted == self => Meant::Yes,
+            Some(accepted) if (accepted.written, accepted.pid) == (self.written, self.pid) => Meant::No,
+            _ if seems_too_young => Meant::Unclear,
+            _ => Meant::Yes,
+        }
+    }
 }
 
 impl ProbeKind for PidProbe {
@@ -50,7 +86,7 @@ impl ProbeKind for PidProbe {
             return Err(SpecError::new("must be a name without a directory").at("processName"));
         }
         let pid_file = spec.pid_file.map(|path| component.working_dir.join(path));
-        Ok(Self { pid_file, process_name: spec.process_name })
+        Ok(Self { pid_file, process_name: spec.process_name, accepted: Mutex::new(None) })
     }
 }
 
@@ -58,7 +94,7 @@ impl ProbeKind for PidProbe {
 impl HealthProbe for PidProbe {
     async fn check(&self, cx: &CheckContext) -> ProbeResult {
         let found = match (&self.pid_file, &cx.process) {
-            (Some(path), _) => named_by(path),
+            (Some(path), _) => self.named_by(path).await,
             (None, Some(process)) => same_as(process),
             (None, None) => return ProbeResult::unknown("nothing to look at: no process and no pidFile"),
         };
@@ -70,6 +106,46 @@ impl HealthProbe for PidProbe {
 }
 
 impl PidProbe {
+    /// Finds the process whose pid is in a file, provided that the file is about that process.
+    async fn named_by(&self, path: &Path) -> Result<Process, ProbeResult> {
+        let shown = path.display();
+        let owned = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || read_pid_file(&owned)).await;
+        let (content, written) =
+            read.map_err(io::Error::other).and_then(|read| read).map_err(|err| match err.kind() {
+                io::ErrorKind::NotFound => ProbeResult::failure(format!("pid file {shown} does not exist")),
+                _ => ProbeResult::unknown(format!("pid file {shown} cannot be read: {}", system_error(&err))),
+            })?;
+        let line = content.lines().next().unwrap_or_default().trim();
+        let pid = match line.parse::<i32>() {
+            Ok(pid) if pid > 0 => pid,
+            _ if line.is_empty() => return Err(ProbeResult::failure(format!("pid file {shown} is empty"))),
+            _ => {
+                let found = excerpt(line);
+                return Err(ProbeResult::failure(format!("pid file {shown} holds no pid: `{found}`")));
+            }
+        };
+        let process = living(pid)?;
+        // A second of slack: file systems differ in the precision of their times.
+        let file_age = SystemTime::now().duration_since(written).unwrap_or_default();
+        let seems_too_young = file_age > process.age() + Duration::from_secs(1);
+        let named = Named { written, pid, start_time: process.start_time };
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        match named.is_meant(accepted.as_ref(), seems_too_young) {
+            Meant::Yes => {
+                *accepted = Some(named);
+                Ok(process)
+            }
+            Meant::No => Err(ProbeResult::failure(format!(
+                "pid file {shown} is stale: process {process} started after it was written"
+            ))),
+            Meant::Unclear => Err(ProbeResult::unknown(format!(
+                "process {process} seems to have started after pid file {shown} was written: the file is \
+                 stale, or the clock was set"
+            ))),
+        }
+    }
+
     fn check_name(&self, process: &Process) -> Result<(), ProbeResult> {
         let Some(wanted) = &self.process_name else { return Ok(()) };
         if process.names().iter().any(|name| name == wanted) || process.comm == comm_of(wanted) {
@@ -97,34 +173,19 @@ fn same_as(started: &ProcessIdentity) -> Result<Process, ProbeResult> {
     Ok(process)
 }
 
-/// Finds the process whose pid is in a file, provided that the file is about that process.
-fn named_by(path: &Path) -> Result<Process, ProbeResult> {
-    let shown = path.display();
-    let unreadable = |err: io::Error| match err.kind() {
-        io::ErrorKind::NotFound => ProbeResult::failure(format!("pid file {shown} does not exist")),
-        _ => ProbeResult::unknown(format!("pid file {shown} cannot be read: {}", system_error(&err))),
-    };
-    let content = fs::read(path).map_err(unreadable)?;
-    let written = fs::metadata(path).and_then(|file| file.modified()).map_err(unreadable)?;
-    let content = String::from_utf8_lossy(&content);
-    let line = content.lines().next().unwrap_or_default().trim();
-    let pid = match line.parse::<i32>() {
-        Ok(pid) if pid > 0 => pid,
-        _ if line.is_empty() => return Err(ProbeResult::failure(format!("pid file {shown} is empty"))),
-        _ => {
-            let found = excerpt(line);
-            return Err(ProbeResult::failure(format!("pid file {shown} holds no pid: `{found}`")));
-        }
-    };
-    let process = living(pid)?;
-    // A second of slack: file systems differ in the precision of their times.
-    let file_age = SystemTime::now().duration_since(written).unwrap_or_default();
-    if file_age > process.age() + Duration::from_secs(1) {
-        return Err(ProbeResult::failure(format!(
-            "pid file {shown} is stale: process {process} started after it was written"
-        )));
+/// Reads a pid file's beginning, and when it was written.
+fn read_pid_file(path: &Path) -> io::Result<(String, SystemTime)> {
+    const MAX: u64 = 4096;
+    // Opening a FIFO waits for a writer, and opening a device may do things: hence the look beforehand, and
+    // no waiting if the file is replaced in between.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
     }
-    Ok(process)
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let mut content = Vec::new();
+    (&file).take(MAX).read_to_end(&mut content)?;
+    Ok((String::from_utf8_lossy(&content).into_owned(), file.metadata()?.modified()?))
 }
 
 /// A living process.
@@ -202,7 +263,24 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
-    use super::Stat;
+    use std::time::{Duration, SystemTime};
+
+    use super::{Meant, Named, Stat};
+
+    #[test]
+    fn a_clock_that_was_set_fails_no_process() {
+        let written = SystemTime::UNIX_EPOCH;
+        let seen = Named { written, pid: 7, start_time: 100 };
+        assert_eq!(seen.is_meant(None, false), Meant::Yes);
+        assert_eq!(seen.is_meant(None, true), Meant::Unclear);
+        assert_eq!(seen.is_meant(Some(&seen), true), Meant::Yes, "accepted before the clock was set");
+
+        let pid_reused = Named { start_time: 200, ..seen };
+        assert_eq!(pid_reused.is_meant(Some(&seen), false), Meant::No, "another process, the same file");
+        let rewritten = Named { written: written + Duration::from_secs(5), ..pid_reused };
+        assert_eq!(rewritten.is_meant(Some(&seen), false), Meant::Yes);
+        assert_eq!(rewritten.is_meant(Some(&seen), true), Meant::Unclear);
+    }
 
     fn stat(comm: &str, state: char, threads: u32) -> Option<(String, bool, u64)> {
         let line = format!("7 ({comm}) {state} 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 159784 0 0");

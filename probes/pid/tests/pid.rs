@@ -142,27 +142,43 @@ async fn a_pid_file_names_the_process() {
     fs::write(&file, format!("{}\n/var/lib/data\n", sleeper.pid())).expect("a file");
     assert_eq!(check().await, ProbeResult::Success);
     fs::remove_file(&file).and_then(|()| fs::create_dir(&file)).expect("a directory in its place");
-    let unreadable = format!("pid file {} cannot be read: is a directory", file.display());
-    assert_eq!(check().await, ProbeResult::unknown(unreadable));
+    let unreadable =
+        ProbeResult::unknown(format!("pid file {} cannot be read: not a regular file", file.display()));
+    assert_eq!(check().await, unreadable);
+
+    // A FIFO that nobody writes to; then more than anyone would want to read.
+    fs::remove_dir(&file).expect("our own directory");
+    assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo is on PATH").success());
+    let result = tokio::time::timeout(Duration::from_secs(10), check()).await;
+    assert_eq!(result.expect("no waiting"), unreadable);
+    fs::remove_file(&file).expect("our own FIFO");
+    File::create(&file).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
+    let result = tokio::time::timeout(Duration::from_secs(10), check()).await.expect("no waiting");
+    assert!(result.message().contains("holds no pid: "), "{result:?}");
+}
+
+/// Writes a pid file some time ago, which is what a clock set forward looks like, too.
+fn write_pid(path: &Path, pid: u32, ago: Duration) {
+    fs::write(path, pid.to_string()).expect("a file");
+    let file = File::options().append(true).open(path).expect("the file");
+    file.set_modified(SystemTime::now() - ago).expect("a time");
 }
 
 #[tokio::test]
-async fn a_process_younger_than_the_pid_file_is_another_one() {
+async fn a_process_that_seems_younger_than_the_pid_file_is_unknown() {
     let (dir, sleeper) = (TempDir::new().expect("a directory"), Sleeper::start());
     let (path, pid) = (dir.path().join("it.pid"), sleeper.pid());
-    fs::write(&path, pid.to_string()).expect("a file");
-    let written = |ago| {
-        let file = File::options().append(true).open(&path).expect("the file");
-        file.set_modified(SystemTime::now() - Duration::from_millis(ago)).expect("a time");
-    };
     let check = || check_in(dir.path(), json!({"pidFile": path}), None);
-    let stale =
-        format!("pid file {} is stale: process {pid} (sleep) started after it was written", path.display());
+    let unclear = format!(
+        "process {pid} (sleep) seems to have started after pid file {} was written: the file is stale, or \
+         the clock was set",
+        path.display()
+    );
 
-    written(500);
+    write_pid(&path, pid, Duration::from_millis(500));
     assert_eq!(check().await, ProbeResult::Success);
-    written(60_000);
-    assert_eq!(check().await, ProbeResult::failure(stale));
+    write_pid(&path, pid, Duration::from_secs(60));
+    assert_eq!(check().await, ProbeResult::unknown(unclear));
 }
 
 #[tokio::test]
