@@ -90,6 +90,8 @@ impl ProbeKind for GrpcProbe {
             })
             .ok()
             .filter(|endpoint| !spec.host.is_empty() && endpoint.uri().port_u16() == Some(port))
+            // Parts of a URL that are no host.
+            .filter(|_| !spec.host.contains(['@', '[', ']']))
             .ok_or_else(|| SpecError::new("must be a host name or an IP address").at("host"))?;
         Ok(Self {
             endpoint,
@@ -187,7 +189,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
     };
     let mut first_error = None;
     for address in &addresses {
-        match TcpStream::connect((*address, port)).await {
+        match TcpStream::connect((*address, port)).await.and_then(accepted) {
             Ok(stream) => return Ok(stream),
             Err(err) => first_error = first_error.or(Some(err)),
         }
@@ -196,6 +198,14 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
         Some(err) => unanswered(&err, connect_failure(&err, host, port, &addresses)),
         None => ProbeResult::failure(format!("host `{host}` has no address")),
     })
+}
+
+/// A port that nothing listens on may be chosen as the connection's own, which then meets itself.
+fn accepted(stream: TcpStream) -> io::Result<TcpStream> {
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }
 
 /// The error and all that it came from, outermost first.
@@ -276,5 +286,24 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_itself_counts_as_refused() -> io::Result<()> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((LOCALHOST[0], 0).into())?;
+        let address = socket.local_addr()?;
+        let met_itself = accepted(socket.connect(address).await?).map_err(|err| err.kind());
+        assert_eq!(met_itself.err(), Some(io::ErrorKind::ConnectionRefused));
+
+        let listener = TcpListener::bind((LOCALHOST[0], 0)).await?;
+        accepted(TcpStream::connect(listener.local_addr()?).await?).map(drop)
     }
 }

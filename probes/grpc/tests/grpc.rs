@@ -328,7 +328,7 @@ async fn dropping_a_check_closes_its_connection() {
 fn mistakes_name_their_field() {
     let mistake = |spec| build(spec).err().map(|err| err.to_string()).unwrap_or_default();
     assert_eq!(mistake(json!({"port": "htp"})), "port: no port is named `htp`");
-    for host in ["", "a b", "http://a", "a/b"] {
+    for host in ["", "a b", "http://a", "a/b", "u@h", "[::1]", "[a", "a]"] {
         let spec = json!({"port": 1, "host": host});
         assert_eq!(mistake(spec), "host: must be a host name or an IP address", "{host}");
     }

@@ -2,6 +2,7 @@
 //!
 //! As the kubelet has it: nothing is sent or read, and a server that closes at once is healthy, too.
 
+use std::io;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
@@ -69,7 +70,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
     };
     let mut first_error = None;
     for address in &addresses {
-        match TcpStream::connect((*address, port)).await {
+        match TcpStream::connect((*address, port)).await.and_then(accepted) {
             Ok(stream) => return Ok(stream),
             Err(err) => first_error = first_error.or(Some(err)),
         }
@@ -78,4 +79,31 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
         Some(err) => unanswered(&err, connect_failure(&err, host, port, &addresses)),
         None => ProbeResult::failure(format!("host `{host}` has no address")),
     })
+}
+
+/// A port that nothing listens on may be chosen as the connection's own, which then meets itself.
+fn accepted(stream: TcpStream) -> io::Result<TcpStream> {
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_itself_counts_as_refused() -> io::Result<()> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((LOCALHOST[0], 0).into())?;
+        let address = socket.local_addr()?;
+        let met_itself = accepted(socket.connect(address).await?).map_err(|err| err.kind());
+        assert_eq!(met_itself.err(), Some(io::ErrorKind::ConnectionRefused));
+
+        let listener = TcpListener::bind((LOCALHOST[0], 0)).await?;
+        accepted(TcpStream::connect(listener.local_addr()?).await?).map(drop)
+    }
 }
