@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::redirect::{Action, Attempt, Policy};
@@ -83,9 +83,11 @@ pub struct HttpGetProbe {
     client: Client,
     url: Url,
     headers: HeaderMap,
-    host: String,
-    port: u16,
+    redirected: Redirected,
 }
+
+/// Where the last redirect of the check led: an error of reqwest names the URL that was asked first.
+type Redirected = Arc<Mutex<Option<Url>>>;
 
 impl ProbeKind for HttpGetProbe {
     const KEY: &'static str = "httpGet";
@@ -93,20 +95,16 @@ impl ProbeKind for HttpGetProbe {
 
     fn build(spec: HttpGetSpec, component: &ComponentContext) -> Result<Self, SpecError> {
         let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
-        let client = client().map_err(|err| SpecError::new(err.to_string()))?;
-        Ok(Self {
-            client,
-            url: url(&spec, port)?,
-            headers: headers(&spec.http_headers)?,
-            host: spec.host,
-            port,
-        })
+        let redirected = Redirected::default();
+        let client = client(Arc::clone(&redirected)).map_err(|err| SpecError::new(err.to_string()))?;
+        Ok(Self { client, url: url(&spec, port)?, headers: headers(&spec.http_headers)?, redirected })
     }
 }
 
 #[async_trait]
 impl HealthProbe for HttpGetProbe {
     async fn check(&self, _cx: &CheckContext) -> ProbeResult {
+        *self.redirected.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let request = self.client.get(self.url.clone()).headers(self.headers.clone());
         let mut response = match request.send().await {
             Ok(response) => response,
@@ -120,13 +118,18 @@ impl HealthProbe for HttpGetProbe {
         let mut said = format!("HTTP {status} from {}", response.url());
         match (status.as_u16(), location) {
             (200..300, _) => ProbeResult::Success,
-            (300..400, None) => ProbeResult::Warning(said),
-            (300..400, Some(elsewhere)) => {
-                let elsewhere = excerpt(&String::from_utf8_lossy(elsewhere.as_bytes()));
-                ProbeResult::Warning(format!(
-                    "{said}: redirect to another host, {elsewhere}, is not followed"
-                ))
+            (301..=303 | 307 | 308, Some(location)) => {
+                let location = String::from_utf8_lossy(location.as_bytes());
+                let shown = excerpt(&location);
+                match response.url().join(&location) {
+                    Err(_) => ProbeResult::failure(format!("{said}: its Location, `{shown}`, is no URL")),
+                    Ok(next) if next.host() != self.url.host() => ProbeResult::Warning(format!(
+                        "{said}: redirect to another host, {shown}, is not followed"
+                    )),
+                    Ok(_) => ProbeResult::Warning(format!("{said}: redirect to {shown} is not followed")),
+                }
             }
+            (300..400, _) => ProbeResult::Warning(said),
             _ => {
                 let body = excerpt(&body);
                 if !body.is_empty() {
@@ -154,7 +157,11 @@ async fn beginning_of_body(response: &mut Response) -> reqwest::Result<String> {
 impl HttpGetProbe {
     /// Says why there is no answer: the innermost cause that a person can act on.
     fn no_answer(&self, err: &reqwest::Error) -> ProbeResult {
-        let (host, url) = (&self.host, err.url().unwrap_or(&self.url));
+        let redirected = self.redirected.lock().unwrap_or_else(PoisonError::into_inner);
+        let url = redirected.as_ref().unwrap_or(&self.url);
+        // A URL has brackets around an IPv6 address.
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = url.port_or_known_default().unwrap_or_default();
         let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
         let reason = match system {
             _ if err.is_redirect() => format!("{} from {}", innermost(err), self.url),
@@ -164,9 +171,9 @@ impl HttpGetProbe {
                 } else if system.raw_os_error().is_none() {
                     format!("no TLS with {url}: {system}")
                 } else if host.eq_ignore_ascii_case("localhost") {
-                    connect_failure(system, host, self.port, &LOCALHOST)
+                    connect_failure(system, host, port, &LOCALHOST)
                 } else {
-                    connect_failure(system, host, self.port, &[])
+                    connect_failure(system, host, port, &[])
                 }
             }
             _ => format!("no valid HTTP answer from {url}: {}", innermost(err)),
@@ -229,7 +236,7 @@ fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
     Ok(headers)
 }
 
-fn client() -> Result<Client, Box<dyn Error>> {
+fn client(redirected: Redirected) -> Result<Client, Box<dyn Error>> {
     let provider = Arc::new(ring::default_provider());
     let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
@@ -241,7 +248,7 @@ fn client() -> Result<Client, Box<dyn Error>> {
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .resolve_to_addrs("localhost", &[v6, v4])
-        .redirect(Policy::custom(stay_on_host))
+        .redirect(Policy::custom(move |attempt| stay_on_host(attempt, &redirected)))
         .pool_max_idle_per_host(0)
         .no_proxy()
         .http1_only()
@@ -250,12 +257,15 @@ fn client() -> Result<Client, Box<dyn Error>> {
     Ok(client)
 }
 
-fn stay_on_host(attempt: Attempt<'_>) -> Action {
+fn stay_on_host(attempt: Attempt<'_>, redirected: &Redirected) -> Action {
     const MAX_REDIRECTS: usize = 10;
     match attempt.previous() {
         [first, ..] if first.host() != attempt.url().host() => attempt.stop(),
         asked if asked.len() > MAX_REDIRECTS => attempt.error("more than 10 redirects"),
-        _ => attempt.follow(),
+        _ => {
+            *redirected.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.url().clone());
+            attempt.follow()
+        }
     }
 }
 

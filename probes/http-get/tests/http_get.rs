@@ -243,6 +243,32 @@ async fn a_redirect_to_another_host_is_a_success_with_a_warning() {
 }
 
 #[tokio::test]
+async fn a_redirect_that_leads_nowhere_is_a_failure() {
+    let (_socket, silent) = silent_port();
+    let to_silent = format!("http://127.0.0.1:{silent}/x");
+    let port = serve(
+        Router::new()
+            .route("/silent", get(|| async move { Redirect::to(&to_silent) }))
+            .route("/bad", get(|| async { (StatusCode::FOUND, [("Location", "http://[bad")]) })),
+    )
+    .await;
+    let check = |path| check(json!({"host": "127.0.0.1", "port": port, "path": path}));
+    let refused = format!("connection refused by 127.0.0.1:{silent}: nothing listens there");
+    assert_eq!(check("/silent").await, ProbeResult::failure(refused));
+    let bad =
+        format!("HTTP 302 Found from http://127.0.0.1:{port}/bad: its Location, `http://[bad`, is no URL");
+    assert_eq!(check("/bad").await, ProbeResult::failure(bad));
+}
+
+#[tokio::test]
+async fn a_location_makes_no_redirect_of_another_status() {
+    let choices = || async { (StatusCode::MULTIPLE_CHOICES, [("Location", "/y")]) };
+    let port = serve(Router::new().route("/", get(choices))).await;
+    let expected = format!("HTTP 300 Multiple Choices from http://localhost:{port}/");
+    assert_eq!(check(json!({"port": port})).await, ProbeResult::Warning(expected));
+}
+
+#[tokio::test]
 async fn ten_redirects_are_followed_and_no_more() {
     let hop = |Path(left): Path<u32>| async move {
         if left == 0 {
