@@ -30,8 +30,7 @@ const MOST_DYING: usize = 8;
 /// `$(NAME)` in the command stands for what NAME is in its environment, as in Kubernetes.
 pub struct LocalExecutor {
     place: Place,
-    /// Held once more by each command that was killed and is not gone yet.
-    dying: Arc<()>,
+    dying: Arc<Dying>,
 }
 
 #[derive(Clone)]
@@ -44,7 +43,7 @@ impl LocalExecutor {
     /// Runs commands in `working_dir` (absolute), with just this environment, as `settings` say.
     pub fn new(working_dir: PathBuf, env: Vec<(String, String)>, settings: ProcessSettings) -> Self {
         let environment = env.into_iter().collect();
-        Self::at(Place::Fixed { dir: working_dir, environment, settings })
+        Self { place: Place::Fixed { dir: working_dir, environment, settings }, dying: Arc::default() }
     }
 
     /// Runs commands in our own working directory, with our own environment, as who we are.
@@ -58,24 +57,31 @@ impl LocalExecutor {
     }
 
     pub(crate) fn of_component(component: Arc<Component>) -> Self {
-        Self::at(Place::Component(component))
+        let dying = component.dying();
+        Self { place: Place::Component(component), dying }
     }
+}
 
-    fn at(place: Place) -> Self {
-        Self { place, dying: Arc::default() }
+/// Commands that were killed and are not gone yet: of one executor, or of all those of a component.
+#[derive(Default)]
+pub(crate) struct Dying(Arc<()>);
+
+impl Dying {
+    fn count(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
     }
 }
 
 #[async_trait]
 impl Executor for LocalExecutor {
     async fn exec(&self, request: ExecRequest) -> Result<ExecOutput, StartError> {
-        if Arc::strong_count(&self.dying) > MOST_DYING {
+        if self.dying.count() >= MOST_DYING {
             return Err(system(
                 "starting a command",
                 format!("{MOST_DYING} earlier ones were killed and have not died"),
             ));
         }
-        let (place, dying) = (self.place.clone(), Arc::downgrade(&self.dying));
+        let (place, dying) = (self.place.clone(), Arc::downgrade(&self.dying.0));
         let (running, output) = blocking(move || launch(&place, &request, dying)).await?;
         let output = Receiver::from_owned_fd(output).map_err(|err| system("reading its output", err))?;
         Ok(finish(running, &output).await)
@@ -172,5 +178,21 @@ impl Kept {
             _ => &self.0,
         };
         String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_are_started_while_too_many_are_dying() {
+        let executor = LocalExecutor::here().unwrap();
+        let request = ExecRequest { command: vec!["true".to_owned()], ..ExecRequest::default() };
+        let mut dying = vec![Arc::clone(&executor.dying.0); MOST_DYING];
+        let refusal = executor.exec(request.clone()).await.unwrap_err();
+        assert!(refusal.to_string().contains("have not died"), "{refusal}");
+        dying.pop();
+        executor.exec(request).await.unwrap();
     }
 }

@@ -43,8 +43,8 @@ pub async fn end_leftovers(
 /// Ends what is left of a component's earlier runs: SIGTERM and SIGCONT, SIGKILL after `grace`.
 ///
 /// These are the main process that an earlier supervisor recorded, if it is still the same, what descends
-/// from it, what carries the component's mark, and, with `ask_lock`, what holds its lock; a
-/// lock that is our own already tells nothing of others.
+/// from it, what carries the component's mark, and, with `ask_lock`, what holds its lock. A lock that is our
+/// own already tells nothing of others.
 pub(crate) async fn end(
     component: &str,
     previous: Option<ProcessIdentity>,

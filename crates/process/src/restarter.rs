@@ -12,7 +12,7 @@ use vitald_core::restarter::{Executor, ProcessIdentity, Restarter, RunHandle, Ru
 use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 
 use crate::environment::{self, Environment};
-use crate::executor::LocalExecutor;
+use crate::executor::{Dying, LocalExecutor};
 use crate::launch::{Launch, ProcessSettings, system};
 use crate::lock::{Attempt, LockFile};
 use crate::run::Run;
@@ -49,6 +49,7 @@ pub(crate) struct Component {
     log: PathBuf,
     /// The environment of the last run.
     latest: Mutex<Option<Arc<Environment>>>,
+    dying: Arc<Dying>,
 }
 
 impl ProcessRestarter {
@@ -72,6 +73,7 @@ impl ProcessRestarter {
             inherited,
             log: paths.log,
             latest: Mutex::default(),
+            dying: Arc::default(),
         };
         Self {
             component: Arc::new(component),
@@ -178,6 +180,10 @@ impl Component {
 
     pub(crate) fn settings(&self) -> ProcessSettings {
         ProcessSettings::from(&self.spec)
+    }
+
+    pub(crate) fn dying(&self) -> Arc<Dying> {
+        Arc::clone(&self.dying)
     }
 
     pub(crate) fn working_dir(&self) -> &std::path::Path {

@@ -3,6 +3,9 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
+use nix::sys::signal::Signal;
+use tokio::task::spawn_blocking;
+
 use crate::child::Child;
 use crate::lock::LockFile;
 use crate::spawn::Newborn;
@@ -47,15 +50,33 @@ impl Drop for Unclaimed {
         if self.claimed {
             return;
         }
-        // There is nobody to tell if it fails; it is tried again while something is left.
-        let _ = self.tree.kill();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // There is nobody to tell if it fails.
+            let _ = self.tree.kill();
+            return;
+        };
+        // A look at all processes would hold up the runtime. What is stopped goes no further meanwhile, and
+        // keeps its children where they can be found.
+        let _ = self.child.signal_group(Signal::SIGSTOP);
         let (child, tree, dying) = (Arc::clone(&self.child), Arc::clone(&self.tree), self.dying.upgrade());
+        let doomed = Doomed(Arc::clone(&self.child));
         runtime.spawn(async move {
+            let killed = Arc::clone(&tree);
+            // What fails is tried again while something is left.
+            let _ = spawn_blocking(move || (killed.kill(), drop(doomed))).await;
             child.exited().await;
             tree.empty().await;
             child.reap();
             drop(dying);
         });
+    }
+}
+
+/// A group that is killed when this is dropped: also where the runtime ends before it gets to the rest.
+struct Doomed(Arc<Child>);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        let _ = self.0.signal_group(Signal::SIGKILL);
     }
 }

@@ -149,3 +149,28 @@ async fn many_timeouts_in_a_row_pile_up_nothing() {
     within("a command after them", after).await;
     assert_eq!(living(), [0; 0]);
 }
+
+#[test]
+fn a_command_is_killed_though_the_runtime_ends() {
+    let bed = Bed::new(&["true"]);
+    let file = bed.path("pid");
+    let script = format!("echo $$ > {}; exec sleep 1000", file.display());
+    let read = || std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let executor = LocalExecutor::here().unwrap();
+        let command = executor.exec(sh(&script));
+        tokio::pin!(command);
+        tokio::select! {
+            done = &mut command => panic!("it ended: {done:?}"),
+            () = eventually("it has started", || read().is_some()) => {}
+        }
+    });
+    drop(runtime);
+    let pid = read().unwrap();
+    let deadline = std::time::Instant::now() + crate::bed::DEADLINE;
+    while is_alive(pid) {
+        assert!(std::time::Instant::now() < deadline, "{pid} lives on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
