@@ -5,6 +5,7 @@
 //! answer that redirects elsewhere is a success with a warning. No answer is a failure.
 
 use std::error::Error;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, resolve_failure, unanswered};
+use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, is_ours, resolve_failure, unanswered};
 
 /// Healthy when a GET request is answered with a status from 200 to 399.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -162,11 +163,14 @@ impl HttpGetProbe {
         // A URL has brackets around an IPv6 address.
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or_default();
-        let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
+        let lookup = causes(err).any(|cause| cause.to_string() == "dns error");
+        let shortage = if lookup { shortage() } else { None };
+        let cause = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
+        let system = shortage.as_ref().or(cause);
         let reason = match system {
             _ if err.is_redirect() => format!("{} from {}", innermost(err), self.url),
             Some(system) if err.is_connect() => {
-                if causes(err).any(|cause| cause.to_string() == "dns error") {
+                if lookup {
                     resolve_failure(system, host)
                 } else if system.raw_os_error().is_none() {
                     format!("no TLS with {url}: {system}")
@@ -183,6 +187,11 @@ impl HttpGetProbe {
             None => ProbeResult::Failure(reason),
         }
     }
+}
+
+/// What a lookup without a descriptor ends in reads like a name that does not exist: so this tries to get one.
+fn shortage() -> Option<io::Error> {
+    File::open("/dev/null").err().filter(is_ours)
 }
 
 fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

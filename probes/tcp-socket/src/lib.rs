@@ -2,6 +2,7 @@
 //!
 //! As the kubelet has it: nothing is sent or read, and a server that closes at once is healthy, too.
 
+use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, resolve_failure, unanswered};
+use vitald_core::wording::{LOCALHOST, connect_failure, is_ours, resolve_failure, unanswered};
 
 /// Healthy when a TCP connection to `host:port` opens.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,8 +65,10 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
     let addresses: Vec<IpAddr> = if host.eq_ignore_ascii_case("localhost") {
         LOCALHOST.to_vec()
     } else {
-        let found =
-            lookup_host((host, port)).await.map_err(|err| unanswered(&err, resolve_failure(&err, host)))?;
+        let found = lookup_host((host, port)).await.map_err(|err| {
+            let err = shortage().unwrap_or(err);
+            unanswered(&err, resolve_failure(&err, host))
+        })?;
         found.map(|address| address.ip()).collect()
     };
     let mut first_error = None;
@@ -79,6 +82,11 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
         Some(err) => unanswered(&err, connect_failure(&err, host, port, &addresses)),
         None => ProbeResult::failure(format!("host `{host}` has no address")),
     })
+}
+
+/// What a lookup without a descriptor ends in reads like a name that does not exist: so this tries to get one.
+fn shortage() -> Option<io::Error> {
+    File::open("/dev/null").err().filter(is_ours)
 }
 
 /// A port that nothing listens on may be chosen as the connection's own, which then meets itself.

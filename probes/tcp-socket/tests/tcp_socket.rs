@@ -112,9 +112,12 @@ async fn no_descriptor_left_is_not_the_components_failure() {
     let spec = json!({"port": port, "host": "127.0.0.1"});
     let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
     let result = check(spec.clone()).await;
+    let lookup = check(json!({"port": port, "host": "some-host.invalid"})).await;
     drop(all);
     let reason = format!("cannot connect to 127.0.0.1:{port}: too many open files");
     assert_eq!(result, ProbeResult::unknown(reason));
+    let reason = "host `some-host.invalid` cannot be resolved: too many open files";
+    assert_eq!(lookup, ProbeResult::unknown(reason));
     assert_eq!(check(spec).await, ProbeResult::Success);
 }
 
