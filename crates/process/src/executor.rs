@@ -39,6 +39,15 @@ enum Place {
     Component(Arc<Component>),
 }
 
+impl Place {
+    fn redact(&self, text: String) -> String {
+        match self {
+            Self::Fixed { .. } => text,
+            Self::Component(component) => component.redact(text),
+        }
+    }
+}
+
 impl LocalExecutor {
     /// Runs commands in `working_dir` (absolute), with just this environment, as `settings` say.
     pub fn new(working_dir: PathBuf, env: Vec<(String, String)>, settings: ProcessSettings) -> Self {
@@ -84,7 +93,9 @@ impl Executor for LocalExecutor {
         let (place, dying) = (self.place.clone(), Arc::downgrade(&self.dying.0));
         let (running, output) = blocking(move || launch(&place, &request, dying)).await?;
         let output = Receiver::from_owned_fd(output).map_err(|err| system("reading its output", err))?;
-        Ok(finish(running, &output).await)
+        let done = finish(running, &output).await;
+        // Before it is cut to what is shown, and a secret with it.
+        Ok(ExecOutput { output: self.place.redact(done.output), ..done })
     }
 }
 

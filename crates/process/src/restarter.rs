@@ -49,6 +49,8 @@ pub(crate) struct Component {
     log: PathBuf,
     /// The environment of the last run.
     latest: Mutex<Option<Arc<Environment>>>,
+    /// What its secrets were when they were read last, be it for a start that failed.
+    read: Mutex<Vec<String>>,
     dying: Arc<Dying>,
 }
 
@@ -73,6 +75,7 @@ impl ProcessRestarter {
             inherited,
             log: paths.log,
             latest: Mutex::default(),
+            read: Mutex::default(),
             dying: Arc::default(),
         };
         Self {
@@ -139,7 +142,7 @@ impl Restarter for ProcessRestarter {
     }
 
     fn redact(&self, text: String) -> String {
-        redact::redact(text, self.component.secrets())
+        self.component.redact(text)
     }
 }
 
@@ -175,7 +178,9 @@ impl Component {
         user: Option<&crate::user::Identity>,
         mark: &[(String, String)],
     ) -> Result<Environment, StartError> {
-        environment::build(&self.inherited, user, &self.spec.env_from, &self.spec.env, mark)
+        let built = environment::build(&self.inherited, user, &self.spec.env_from, &self.spec.env, mark)?;
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = self.secrets_of(&built);
+        Ok(built)
     }
 
     pub(crate) fn settings(&self) -> ProcessSettings {
@@ -204,10 +209,16 @@ impl Component {
         Ok(environment)
     }
 
-    /// The values that came from keys of files, in the last run's environment.
-    fn secrets(&self) -> Vec<String> {
+    /// The text without the values of secrets: those of the last run, and those read last.
+    pub(crate) fn redact(&self, text: String) -> String {
+        let mut secrets = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(environment) = latest else { return Vec::new() };
+        secrets.extend(latest.iter().flat_map(|environment| self.secrets_of(environment)));
+        redact::redact(text, secrets)
+    }
+
+    /// The values that came from keys of files.
+    fn secrets_of(&self, environment: &Environment) -> Vec<String> {
         let from_file = |variable: &&EnvVar| matches!(variable.value, EnvValue::FileKey { .. });
         let names = self.spec.env.iter().filter(from_file).map(|variable| &variable.name);
         names.filter_map(|name| environment.get(name).cloned()).collect()

@@ -1,8 +1,9 @@
 //! What a component finds in its environment.
 
+use vitald_core::restarter::{ExecRequest, Restarter, RunId};
 use vitald_core::spec::{EnvValue, EnvVar};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, clear};
 
 fn key(path: std::path::PathBuf, key: &str, optional: bool) -> EnvVar {
     EnvVar { name: "API_KEY".into(), value: EnvValue::FileKey { path, key: key.into(), optional } }
@@ -69,4 +70,31 @@ async fn an_expanded_secret_shows_in_no_refusal() {
     bed.spec.env = vec![key(file, "KEY", false)];
     let message = bed.refusal().await;
     assert!(message.contains("`$(API_KEY)`") && !message.contains("hunter2"), "{message}");
+}
+
+#[tokio::test]
+async fn what_commands_print_of_a_secret_is_blotted_out_before_it_is_cut() {
+    let mut bed = Bed::new(&["sleep", "1000"]);
+    let file = bed.write("secrets.env", "KEY=\"tok  en-0123456789\"", 0o600);
+    bed.spec.env = vec![key(file, "KEY", false)];
+    let restarter = bed.restarter();
+    let run = restarter.start(RunId(1)).await.unwrap();
+    let script = "printf 'refused %s, ' \"$API_KEY\" $API_KEY; printf '%180s' | tr ' ' x; echo $API_KEY";
+    let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    let request = ExecRequest { command, ..ExecRequest::default() };
+    let done = restarter.executor().exec(request).await.unwrap();
+    assert!(done.output.starts_with("refused ***, "), "{}", done.output);
+    assert!(done.output.ends_with(&format!("{}***\n", "x".repeat(180))), "{}", done.output);
+    assert_eq!(restarter.redact("refused tok en-0123456789".into()), "refused ***");
+    clear(&run).await;
+}
+
+#[tokio::test]
+async fn a_start_that_failed_has_read_the_secrets_already() {
+    let mut bed = Bed::new(&["/no/such/program"]);
+    let file = bed.write("secrets.env", "KEY=hunter2", 0o600);
+    bed.spec.env = vec![key(file, "KEY", false)];
+    let restarter = bed.restarter();
+    assert!(restarter.start(RunId(1)).await.is_err());
+    assert_eq!(restarter.redact("login with hunter2".into()), "login with ***");
 }
