@@ -32,8 +32,9 @@ fn select(ours: impl Iterator<Item = (String, String)>, all: bool) -> Environmen
 
 /// Puts together the environment of a run. Files are read now.
 ///
-/// In this order, the later over the earlier: what is inherited, what follows the user, the files of
-/// `envFrom`, `env`, the mark. `$(NAME)` in a literal value stands for what NAME is by then.
+/// In this order, the later over the earlier: what is inherited (without `XDG_*` and `TMPDIR` where it runs as
+/// another user), what follows the user (`HOME`, `USER`, `LOGNAME`, `SHELL`), the files of `envFrom`, `env`,
+/// the mark. `$(NAME)` in a literal value stands for what NAME is by then.
 pub(crate) fn build(
     inherited: &Environment,
     user: Option<&user::Identity>,
@@ -42,6 +43,7 @@ pub(crate) fn build(
     mark: &[(String, String)],
 ) -> Result<Environment, StartError> {
     let mut all = inherited.clone();
+    all.retain(|name, _| !user.is_some_and(|user| user.drops(name)));
     for (name, value) in user.iter().flat_map(|user| &user.environment) {
         match value {
             Some(value) => all.insert((*name).to_owned(), value.clone()),

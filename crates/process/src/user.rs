@@ -1,6 +1,7 @@
 //! Users and groups by name or number: passwd(5), group(5), credentials(7).
 
 use std::ffi::CString;
+use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getgrouplist};
 use vitald_core::restarter::StartError;
@@ -55,7 +56,12 @@ impl Identity {
                 uid: Uid::from_raw(number),
                 gid,
                 groups: vec![gid],
-                environment: vec![("HOME", Some("/".to_owned())), ("USER", None), ("LOGNAME", None)],
+                environment: vec![
+                    ("HOME", Some("/".to_owned())),
+                    ("USER", None),
+                    ("LOGNAME", None),
+                    ("SHELL", Some(SHELL.to_owned())),
+                ],
             });
         };
         let gid = group.unwrap_or(user.gid);
@@ -70,9 +76,24 @@ impl Identity {
                 ("HOME", Some(user.dir.to_string_lossy().into_owned())),
                 ("USER", Some(user.name.clone())),
                 ("LOGNAME", Some(user.name)),
+                ("SHELL", Some(shell_of(&user.shell))),
             ],
         })
     }
+
+    /// Whether a variable that we were given is about us, and of no use to this user: our own folders, which
+    /// another may not even enter.
+    pub(crate) fn drops(&self, name: &str) -> bool {
+        self.uid != geteuid() && (name == "TMPDIR" || name.starts_with("XDG_"))
+    }
+}
+
+/// The shell of who has none, or one that only refuses to log in.
+const SHELL: &str = "/bin/sh";
+
+fn shell_of(shell: &Path) -> String {
+    let refuses = shell.file_name().is_none_or(|name| name == "nologin" || name == "false");
+    if refuses { SHELL.to_owned() } else { shell.to_string_lossy().into_owned() }
 }
 
 fn find_group(name: &str) -> Result<(String, Gid), StartError> {
@@ -106,6 +127,13 @@ mod tests {
         assert!(nobody.environment.contains(&("USER", Some("nobody".to_owned()))));
         let by_number = Identity::wanted(Some(&nobody.uid.to_string()), None).unwrap().unwrap();
         assert_eq!((by_number.uid, by_number.gid), (nobody.uid, nobody.gid));
+    }
+
+    #[test]
+    fn a_shell_that_refuses_is_none() {
+        let shell = |path| shell_of(Path::new(path));
+        assert_eq!(shell("/bin/zsh"), "/bin/zsh");
+        assert_eq!([shell("/usr/sbin/nologin"), shell("/bin/false"), shell("")], ["/bin/sh"; 3]);
     }
 
     #[test]

@@ -89,6 +89,28 @@ async fn it_runs_as_the_user_asked_for_and_can_reopen_its_output() {
 }
 
 #[tokio::test]
+async fn another_user_gets_nothing_of_our_own_folders_and_shell() {
+    if !is_root() {
+        return;
+    }
+    let mut bed = Bed::sh("echo $SHELL ${TMPDIR-none} ${XDG_RUNTIME_DIR-none} $XDG_CONFIG_HOME")
+        .env("XDG_CONFIG_HOME", "/set/again");
+    let ours = [
+        ("SHELL", "/bin/zsh"),
+        ("TMPDIR", "/root/tmp"),
+        ("XDG_RUNTIME_DIR", "/run/user/0"),
+        ("XDG_CONFIG_HOME", "/root/.config"),
+    ];
+    bed.inherited.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    bed.spec.run_as_user = Some("65534".into());
+    bed.spec.run_as_group = Some("65534".into());
+    assert_eq!(bed.output().await, "/bin/sh none none /set/again\n");
+    bed.spec.run_as_user = None;
+    bed.spec.run_as_group = None;
+    assert!(bed.output().await.ends_with("/bin/zsh /root/tmp /run/user/0 /set/again\n"));
+}
+
+#[tokio::test]
 async fn only_root_may_switch_users() {
     if is_root() {
         return;
