@@ -97,9 +97,9 @@ async fn another_user_gets_nothing_of_our_own_folders_and_shell() {
         .env("XDG_CONFIG_HOME", "/set/again");
     let ours = [
         ("SHELL", "/bin/zsh"),
-        ("TMPDIR", "/root/tmp"),
+        ("TMPDIR", "/supervisor/tmp"),
         ("XDG_RUNTIME_DIR", "/run/user/0"),
-        ("XDG_CONFIG_HOME", "/root/.config"),
+        ("XDG_CONFIG_HOME", "/supervisor/config"),
     ];
     bed.inherited.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
     bed.spec.run_as_user = Some("65534".into());
@@ -107,7 +107,7 @@ async fn another_user_gets_nothing_of_our_own_folders_and_shell() {
     assert_eq!(bed.output().await, "/bin/sh none none /set/again\n");
     bed.spec.run_as_user = None;
     bed.spec.run_as_group = None;
-    assert!(bed.output().await.ends_with("/bin/zsh /root/tmp /run/user/0 /set/again\n"));
+    assert!(bed.output().await.ends_with("/bin/zsh /supervisor/tmp /run/user/0 /set/again\n"));
 }
 
 #[tokio::test]
