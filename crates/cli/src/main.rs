@@ -22,12 +22,16 @@ mod table;
 mod wiring;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::places::Places;
+
+/// How long what is still at work may hold up the end.
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> anyhow::Result<ExitCode> {
     let Cli { state_dir, command } = Cli::parse();
@@ -44,7 +48,8 @@ fn main() -> anyhow::Result<ExitCode> {
             output::complain(&failure.text);
             failure.exit
         });
-    // What may still block, such as a name lookup of a probe, is not waited for.
-    runtime.shutdown_background();
+    // A command that was dropped is being killed right now; that is waited for. A name lookup may block
+    // for much longer, and is not.
+    runtime.shutdown_timeout(END_PATIENCE);
     Ok(outcome.into())
 }
