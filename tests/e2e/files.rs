@@ -22,7 +22,7 @@ fn files_are_where_they_should_be_and_private() {
         assert!(s.state_dir().join(path).is_file(), "{path} is missing");
     }
     let record = fs::read_to_string(s.state_dir().join("components/sleeper.json")).unwrap();
-    let pid = s.component("sleeper").pid().0;
+    let pid = s.wait_pid("sleeper").0;
     assert!(record.contains(&pid.to_string()), "{record}");
 }
 

@@ -61,7 +61,7 @@ fn previous_is_the_run_before() {
         ",
     );
     s.wait_log("sleeper", "up, run 1");
-    s.component("sleeper").pid().kill();
+    s.wait_pid("sleeper").kill();
     s.wait_log("sleeper", "up, run 2");
     let previous = s.cli(&["logs", "sleeper", "--previous"]).expect(0).stdout;
     assert!(previous.contains("up, run 1") && !previous.contains("up, run 2"), "{previous}");

@@ -219,7 +219,7 @@ fn pid_probe_sees_what_it_should_and_no_more() {
         c.probe("liveness").state.as_deref() == Some("Success")
     });
     // A frozen process is alive: `pid` alone does not find a hang.
-    let pid = s.component("probed").pid();
+    let pid = s.wait_pid("probed");
     pid.signal(Signal::SIGSTOP);
     sleep(seconds(0.6));
     assert_eq!(s.component("probed").restart_count, 0);

@@ -109,7 +109,7 @@ fn delays_double_and_begin_again_after_a_stable_run() {
     );
     s.wait_ready("crasher");
     let sick = s.write("sick", "");
-    s.component("crasher").pid().kill();
+    s.wait_pid("crasher").kill();
     for (attempt, delay) in [(1, 0.8), (2, 1.6), (3, 1.6)] {
         let waiting = s.wait_for("crasher", "the next delay", seconds(5), |c| {
             c.state == "Restarting" && c.restart_count == attempt - 1
@@ -120,7 +120,7 @@ fn delays_double_and_begin_again_after_a_stable_run() {
     std::fs::remove_file(sick).unwrap();
     s.wait_ready("crasher");
     sleep(seconds(1.2));
-    s.component("crasher").pid().kill();
+    s.wait_pid("crasher").kill();
     let waiting = s.wait_state("crasher", "Restarting", seconds(2));
     assert!(waiting.next_restart_seconds.unwrap() <= 0.8, "{waiting:?}");
 }

@@ -52,7 +52,7 @@ fn frozen_process_hears_the_stop() {
         ",
     );
     s.wait_log("frozen", "up, run 1");
-    let pid = s.component("frozen").pid();
+    let pid = s.wait_pid("frozen");
     pid.signal(Signal::SIGSTOP);
     eventually("the process to freeze", seconds(2), || (pid.state() == 'T').then_some(()), String::new);
     let begun = Instant::now();
@@ -182,7 +182,7 @@ fn nothing_is_restarted_during_shutdown() {
     );
     s.wait_log("slow", "up, run 1");
     s.wait_log("victim", "up, run 1");
-    let victim = s.component("victim").pid();
+    let victim = s.wait_pid("victim");
     s.pid().signal(Signal::SIGTERM);
     s.wait_log("victim", "SIGTERM");
     let crashes = s.log("crasher").matches("crashing").count();

@@ -77,7 +77,7 @@ fn down_stops_what_a_dead_supervisor_left() {
     let told = s.cli(&["down"]).expect(0).stdout;
     assert!(told.contains("nothing to stop"), "{told}");
     s.up().expect(0);
-    assert_ne!(s.component("sleeper").pid(), pid);
+    assert_ne!(s.wait_pid("sleeper"), pid);
     s.cli(&["down"]).expect(0);
 }
 

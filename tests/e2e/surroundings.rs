@@ -153,7 +153,7 @@ fn failed_component_starts_again_on_every_kind_of_request() {
     for command in ["start", "restart", "reset"] {
         s.wait_ready("crasher");
         let sick = s.write("sick", "");
-        s.component("crasher").pid().kill();
+        s.wait_pid("crasher").kill();
         s.wait_state("crasher", "Failed", seconds(10));
         std::fs::remove_file(sick).unwrap();
         s.cli(&[command, "crasher"]).expect(0);

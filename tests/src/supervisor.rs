@@ -184,6 +184,11 @@ impl Supervisor {
         )
     }
 
+    /// Polls until a component has a process. Its log may be ahead of its status by a moment.
+    pub fn wait_pid(&self, name: &str) -> Pid {
+        self.wait_for(name, "has a process", Duration::from_secs(10), |c| c.pid.is_some()).pid()
+    }
+
     /// Polls until a component is Running and ready.
     #[track_caller]
     pub fn wait_ready(&self, name: &str) -> Component {
