@@ -78,6 +78,24 @@ pub trait Restarter: Send + Sync + 'static {
     /// Why the run did not begin. Each uses up one restart.
     async fn start(&self, run: RunId) -> Result<Arc<dyn RunHandle>, StartError>;
 
+    /// Takes over run `run`, which an earlier supervisor began and did not see the end of, and touches
+    /// nothing of it. `process` is its main process, if that supervisor came to write it down; else the run
+    /// is looked for, and may never have begun. `log_offset` is where its output begins.
+    ///
+    /// What that supervisor left running of the component's probes and hooks is ended.
+    ///
+    /// # Errors
+    /// Whether something of it runs cannot be told now. It must not be started anew then.
+    async fn adopt(
+        &self,
+        run: RunId,
+        process: Option<&ProcessIdentity>,
+        log_offset: u64,
+    ) -> Result<Adoption, StartError>;
+
+    /// Bytes ever written to the component's log so far: where a run that is started now begins in it.
+    fn log_end(&self) -> u64;
+
     /// Runs commands (probes, hooks) where the component runs.
     fn executor(&self) -> Arc<dyn Executor>;
 
@@ -86,6 +104,16 @@ pub trait Restarter: Send + Sync + 'static {
     fn redact(&self, text: String) -> String {
         text
     }
+}
+
+/// What is there of a run that an earlier supervisor began.
+pub enum Adoption {
+    /// Its main process is alive.
+    Running(Arc<dyn RunHandle>),
+    /// Its main process has ended, as [`RunHandle::exited`] tells at once; others of its tree may live on.
+    Ended(Arc<dyn RunHandle>),
+    /// Nothing that is known to be of it: it never began, or has ended, nobody knows how.
+    Nothing,
 }
 
 /// One run of a component, from its start until nothing of it is left.
@@ -120,6 +148,12 @@ pub trait RunHandle: Send + Sync + 'static {
 
     /// What is still alive of the run, for people: `4242 (sleep, state D)`.
     fn survivors(&self) -> Vec<String>;
+
+    /// What the manifest asks for and this machine does not give, in sentences for people: limits without
+    /// a cgroup to set them on.
+    fn shortcomings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why a run did not begin.

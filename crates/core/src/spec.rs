@@ -107,6 +107,10 @@ pub struct ProcessSpec {
     pub no_new_privileges: bool,
     /// Most open files (RLIMIT_NOFILE, setrlimit(2)).
     pub open_files: Option<u64>,
+    /// Most memory of all its processes together, in bytes.
+    pub memory_limit: Option<u64>,
+    /// Most processor time of all its processes together, in thousandths of one processor.
+    pub cpu_limit_millis: Option<u32>,
 }
 
 /// One environment variable.

@@ -100,6 +100,8 @@ impl Modeller<'_> {
             run_as_group: security.and_then(|s| s.run_as_group.as_ref()).map(|group| group.0.clone()),
             no_new_privileges: security.and_then(|s| s.no_new_privileges).unwrap_or_default(),
             open_files: spec.resources.as_ref().and_then(|r| r.limits.as_ref()).and_then(|l| l.open_files),
+            memory_limit: None,
+            cpu_limit_millis: None,
         }
     }
 

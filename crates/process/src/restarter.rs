@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
-use vitald_core::restarter::{Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
+use vitald_core::restarter::{Adoption, Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
 use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 
 use crate::environment::{self, Environment};
@@ -135,6 +135,19 @@ impl Restarter for ProcessRestarter {
         let run = Arc::new(Run::new(child, tree, log_offset));
         *current = Arc::downgrade(&run);
         Ok(run)
+    }
+
+    async fn adopt(
+        &self,
+        _run: RunId,
+        _process: Option<&ProcessIdentity>,
+        _log_offset: u64,
+    ) -> Result<Adoption, StartError> {
+        Ok(Adoption::Nothing)
+    }
+
+    fn log_end(&self) -> u64 {
+        std::fs::metadata(&self.component.log).map_or(0, |log| log.len())
     }
 
     fn executor(&self) -> Arc<dyn Executor> {

@@ -25,6 +25,8 @@ fn restarter(dir: &Path, script: &str) -> ProcessRestarter {
         run_as_group: None,
         no_new_privileges: false,
         open_files: None,
+        memory_limit: None,
+        cpu_limit_millis: None,
     };
     let paths = Paths { log: dir.join("it.log"), lock: dir.join("it.lock") };
     let inherited = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);

@@ -25,6 +25,8 @@ fn restarter(dir: &TempDir, script: &str) -> ProcessRestarter {
         run_as_group: None,
         no_new_privileges: false,
         open_files: None,
+        memory_limit: None,
+        cpu_limit_millis: None,
     };
     let paths = Paths { log: dir.path().join("it.log"), lock: dir.path().join("it.lock") };
     ProcessRestarter::new("it", &spec, Duration::from_secs(5), paths, BTreeMap::new(), None)

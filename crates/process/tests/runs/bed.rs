@@ -43,6 +43,8 @@ impl Bed {
             run_as_group: None,
             no_new_privileges: false,
             open_files: None,
+            memory_limit: None,
+            cpu_limit_millis: None,
         };
         let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
         Self {

@@ -18,7 +18,8 @@ use vitald_core::check::Check;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{
-    ExecOutput, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError,
+    Adoption, ExecOutput, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId,
+    StartError,
 };
 use vitald_core::spec::{
     ComponentSpec, Condition, Dependency, ExecAction, ProbeRole, ProbeSpec, ProcessSpec, RestartPolicy,
@@ -120,6 +121,8 @@ pub(crate) fn component(name: &str) -> ComponentSpec {
             run_as_group: None,
             no_new_privileges: false,
             open_files: None,
+            memory_limit: None,
+            cpu_limit_millis: None,
         }),
         ports: vec![],
         depends_on: vec![],
@@ -393,6 +396,19 @@ impl Restarter for FakeRestarter {
         self.script.lock().unwrap().running.insert(self.name.clone(), process.clone());
         let (name, script) = (self.name.clone(), Arc::clone(&self.script));
         Ok(Arc::new(FakeRun { name, run, process, script }))
+    }
+
+    async fn adopt(
+        &self,
+        _run: RunId,
+        _process: Option<&ProcessIdentity>,
+        _log_offset: u64,
+    ) -> Result<Adoption, StartError> {
+        Ok(Adoption::Nothing)
+    }
+
+    fn log_end(&self) -> u64 {
+        0
     }
 
     fn executor(&self) -> Arc<dyn Executor> {

@@ -116,6 +116,8 @@ pub(super) fn spec() -> ComponentSpec {
             run_as_group: None,
             no_new_privileges: false,
             open_files: None,
+            memory_limit: None,
+            cpu_limit_millis: None,
         }),
         ports: vec![],
         depends_on: vec![],
