@@ -6,6 +6,7 @@
 //! Whoever drives a [`Lifecycle`] tells it what happened ([`Event`]), carries out what it answers
 //! ([`Action`]), and comes back at the latest at [`Lifecycle::next_deadline`].
 
+mod adoption;
 pub mod backoff;
 mod prober;
 mod record;
@@ -19,8 +20,10 @@ mod up;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use prober::{Change, Prober};
-pub use record::{LifecycleRecord, RestRecord};
+pub use record::LifecycleRecord;
 use restart_window::RestartWindow;
 pub use snapshot::{End, ProbeView, Snapshot};
 use up::Up;
@@ -40,6 +43,9 @@ pub enum Event {
     Command(Command),
     /// What the component depends on is there (`None`), or what is missing.
     Dependencies(Option<String>),
+    /// Its spec from now on. Taken at rest, after [`Command::Replace`]; while something runs or is about to,
+    /// only if the two differ in nothing that a run is made of.
+    Spec(Arc<ComponentSpec>),
     /// Time has passed.
     Deadline,
 }
@@ -60,6 +66,12 @@ pub enum Observed {
     Spawned,
     /// It did not begin: why.
     StartFailed(String),
+    /// An earlier supervisor began it, and its main process is alive.
+    Adopted,
+    /// An earlier supervisor began it, or was about to, and nothing of it is there.
+    NotFound,
+    /// SIGTERM has been sent.
+    Terminated,
     /// The postStart hook ended, well or not: why not.
     PostStartDone(Result<(), String>),
     /// The preStop hook ended, well or not: why not.
@@ -97,6 +109,9 @@ pub enum Command {
     Restart,
     /// Stop it if it runs, to be started again by `Start`, or by the next supervisor.
     Pause,
+    /// Stop it if it runs, to be given another spec ([`Event::Spec`]) and begun again; what was stopped on
+    /// request stays so.
+    Replace,
     /// Clear its counters, and start it if it does not run.
     Reset,
     /// The supervisor ends: start nothing any more, but leave alone what runs until it is its turn.
@@ -119,7 +134,7 @@ pub enum Action {
     PostStart(RunId),
     /// Run the preStop hook; answer with `PreStopDone`.
     PreStop(RunId),
-    /// Ask the run's process tree to end (SIGTERM, SIGCONT).
+    /// Ask the run's process tree to end (SIGTERM, SIGCONT); answer with `Terminated`.
     Terminate(RunId),
     /// End the run's process tree (SIGKILL).
     Kill(RunId),
@@ -145,6 +160,8 @@ pub struct Notice {
 pub enum EventReason {
     /// A run began.
     Started,
+    /// A run of an earlier supervisor goes on under this one.
+    Adopted,
     /// It is ready from now on.
     Ready,
     /// It is not ready any more.
@@ -183,6 +200,10 @@ pub enum EventReason {
     FailedWrite,
     /// Its state could not be read.
     FailedRead,
+    /// The machine does not give what the manifest asks for.
+    NotEnforced,
+    /// The manifests were read again, or could not be.
+    Reloaded,
 }
 
 /// The life of one component.
@@ -201,6 +222,8 @@ pub struct Lifecycle {
     missing: Option<String>,
     /// The supervisor is ending: nothing is started any more.
     closing: bool,
+    /// It was restored with a run, and what has become of that is not known yet.
+    adopting: bool,
     last_end: Option<End>,
     last_error: Option<String>,
     was_ready: bool,
@@ -224,13 +247,15 @@ enum Phase {
 }
 
 /// Why nothing runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Rest {
     /// Nobody has told it to start.
     Fresh,
     StoppedByUser,
     /// In the middle of a restart on request.
     Paused,
+    /// Waits for its new spec.
+    Replaced,
     Completed,
     /// A bad end under `restartPolicy: Never`.
     Error,
@@ -239,16 +264,16 @@ enum Rest {
 }
 
 /// What a start is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Launch {
     /// The first one, or one on request.
     Plain,
-    /// An automatic restart, because of this; the number in the window once it is made.
+    /// An automatic restart, because of this; the number in the window once it is made, 0 before.
     Automatic { cause: String, attempt: u32 },
 }
 
 /// What follows the end of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Then {
     /// What the restart policy says. For a start under way: run.
     Policy,
@@ -258,6 +283,8 @@ enum Then {
     Rest { kill: bool },
     /// Rest until told to go on with a restart.
     Pause,
+    /// Rest until there is another spec.
+    Replace,
     /// Rest, because the supervisor ends; `true`: with SIGKILL at once.
     Close { kill: bool },
 }
@@ -268,19 +295,29 @@ impl Then {
         Self::Rest { kill: self.kills() }
     }
 
+    /// A stop for a new spec. What is stopped on request stays so.
+    fn or_replace(self) -> Self {
+        match self {
+            Self::Rest { .. } | Self::Close { .. } => self,
+            Self::Policy | Self::StartAgain | Self::Pause | Self::Replace => Self::Replace,
+        }
+    }
+
     /// The end of the supervisor. A stop on request in the middle of which it comes is still one.
     fn or_close(self, kill: bool) -> Self {
         let kill = kill || self.kills();
         match self {
             Self::Rest { .. } => Self::Rest { kill },
-            Self::Policy | Self::StartAgain | Self::Pause | Self::Close { .. } => Self::Close { kill },
+            Self::Policy | Self::StartAgain | Self::Pause | Self::Replace | Self::Close { .. } => {
+                Self::Close { kill }
+            }
         }
     }
 
     fn kills(self) -> bool {
         match self {
             Self::Rest { kill } | Self::Close { kill } => kill,
-            Self::Policy | Self::StartAgain | Self::Pause => false,
+            Self::Policy | Self::StartAgain | Self::Pause | Self::Replace => false,
         }
     }
 }
@@ -297,7 +334,7 @@ struct Stopping {
 }
 
 /// Why a run is being ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Why {
     ProbeFailed(ProbeRole, String),
     PostStartFailed(String),
@@ -306,12 +343,12 @@ enum Why {
     Requested,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Step {
     /// The preStop hook runs, until then at most.
     PreStop { until: Timestamp },
-    /// SIGTERM was sent; SIGKILL follows then.
-    Terminating { kill_at: Timestamp, extended: bool },
+    /// SIGTERM is sent, or has been; SIGKILL follows then.
+    Terminating { kill_at: Timestamp, extended: bool, sent: bool },
     /// SIGKILL was sent; what lives on is told then.
     Killing { tell_at: Option<Timestamp> },
 }
@@ -328,9 +365,7 @@ impl Lifecycle {
     pub fn new(spec: Arc<ComponentSpec>) -> Self {
         let window = RestartWindow::new(spec.restart.max_restarts, spec.restart.window, vec![]);
         Self {
-            missing: spec.depends_on.first().map(|dependency| {
-                format!("waits for `{}` to be {:?}", dependency.name, dependency.condition)
-            }),
+            missing: missing_at_first(&spec),
             spec,
             now: Timestamp::ZERO,
             phase: Phase::Idle(Rest::Fresh),
@@ -339,6 +374,7 @@ impl Lifecycle {
             unstable_ends: 0,
             restart_count: 0,
             closing: false,
+            adopting: false,
             last_end: None,
             last_error: None,
             was_ready: false,
@@ -349,17 +385,29 @@ impl Lifecycle {
     /// Applies one event. `Event::Deadline` before the deadline, or twice, does nothing.
     pub fn on(&mut self, now: Timestamp, event: Event) -> Vec<Action> {
         self.now = self.now.max(now);
-        self.note_stability();
+        // How long a run that nobody watched was well, nobody knows.
+        if !self.adopting {
+            self.note_stability();
+        }
         match event {
             Event::Report(report) if report.run != self.run => {} // A late answer about an earlier run.
             Event::Report(report) => self.observe(report.what),
             Event::Command(command) => self.command(command),
             Event::Dependencies(missing) => self.missing = missing,
+            Event::Spec(spec) => self.replace(spec),
             Event::Deadline => {}
         }
-        self.pass_time();
-        self.tell_readiness();
+        if !self.adopting {
+            self.pass_time();
+            self.tell_readiness();
+        }
         std::mem::take(&mut self.actions)
+    }
+
+    /// Whether it was restored with a run whose fate it must be told first: `Adopted`, `Exited` or
+    /// `NotFound`. Until then no command may be told, and nothing is asked for.
+    pub fn awaits_adoption(&self) -> bool {
+        self.adopting
     }
 
     /// When to send `Event::Deadline` at the latest. Changes only in a call to `on`.
@@ -372,8 +420,9 @@ impl Lifecycle {
         };
         match &self.phase {
             Phase::Idle(_) | Phase::Waiting { .. } | Phase::Spawning { .. } => None,
+            _ if self.adopting => None,
             Phase::Delaying { until, .. } => Some(*until),
-            Phase::Up(up) => probes(up),
+            Phase::Up(up) => probes(up).into_iter().chain(self.stable_at(up)).min(),
             Phase::Stopping(stopping) => {
                 let step = match stopping.step {
                     Step::PreStop { until } => Some(until),
@@ -427,6 +476,10 @@ impl Lifecycle {
     // ---- events ----
 
     fn observe(&mut self, what: Observed) {
+        if self.adopting {
+            self.adopting = false;
+            return self.take_over(what);
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
         self.phase = match (phase, what) {
             (Phase::Spawning { launch, then }, Observed::Spawned) => self.spawned(&launch, then),
@@ -461,6 +514,12 @@ impl Lifecycle {
                 };
                 Phase::Stopping(stopping)
             }
+            (Phase::Stopping(mut stopping), Observed::Terminated) => {
+                if let Step::Terminating { sent, .. } = &mut stopping.step {
+                    *sent = true;
+                }
+                Phase::Stopping(stopping)
+            }
             (Phase::Stopping(mut stopping), Observed::Exited { exit, leftovers }) => {
                 stopping.exit = Some((exit, self.now));
                 match stopping.step {
@@ -485,17 +544,29 @@ impl Lifecycle {
                 phase @ Phase::Spawning { .. },
                 Observed::PostStartDone(_)
                 | Observed::PreStopDone(_)
+                | Observed::Terminated
+                | Observed::Adopted
+                | Observed::NotFound
                 | Observed::Exited { .. }
                 | Observed::Gone
                 | Observed::Probed { .. },
             ) => phase,
             (
                 phase @ Phase::Up(_),
-                Observed::Spawned | Observed::StartFailed(_) | Observed::PreStopDone(_),
+                Observed::Spawned
+                | Observed::StartFailed(_)
+                | Observed::PreStopDone(_)
+                | Observed::Terminated
+                | Observed::Adopted
+                | Observed::NotFound,
             ) => phase,
             (
                 phase @ Phase::Stopping(_),
-                Observed::Spawned | Observed::StartFailed(_) | Observed::PostStartDone(_),
+                Observed::Spawned
+                | Observed::StartFailed(_)
+                | Observed::PostStartDone(_)
+                | Observed::Adopted
+                | Observed::NotFound,
             ) => phase,
         };
     }
@@ -508,20 +579,34 @@ impl Lifecycle {
                 self.restart_count = 0;
             }
             Command::Close | Command::Shutdown | Command::Kill => self.closing = true,
-            Command::Begin | Command::Start | Command::Stop | Command::Restart | Command::Pause => {}
+            Command::Begin
+            | Command::Start
+            | Command::Stop
+            | Command::Restart
+            | Command::Pause
+            | Command::Replace => {}
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
         self.phase = match (phase, command) {
-            (phase, Command::Begin | Command::Start | Command::Restart | Command::Pause | Command::Reset)
-                if self.closing =>
-            {
-                phase
-            }
+            (
+                phase,
+                Command::Begin
+                | Command::Start
+                | Command::Restart
+                | Command::Pause
+                | Command::Replace
+                | Command::Reset,
+            ) if self.closing => phase,
             (Phase::Idle(Rest::Fresh), Command::Begin) => {
                 Phase::Waiting { launch: Launch::Plain, told: false }
             }
             (phase, Command::Begin) => phase,
 
+            // Started it will be, with its new spec.
+            (
+                phase @ Phase::Idle(Rest::Replaced),
+                Command::Start | Command::Restart | Command::Reset | Command::Pause,
+            ) => phase,
             (
                 Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. },
                 Command::Start | Command::Restart | Command::Reset,
@@ -529,7 +614,10 @@ impl Lifecycle {
             (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }, Command::Pause) => {
                 Phase::Idle(Rest::Paused)
             }
-            (phase @ Phase::Idle(Rest::StoppedByUser), Command::Stop) => phase,
+            (phase @ Phase::Idle(Rest::StoppedByUser), Command::Stop | Command::Replace) => phase,
+            (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }, Command::Replace) => {
+                Phase::Idle(Rest::Replaced)
+            }
             (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }, Command::Stop) => self.rest(),
             // What was stopped, or has failed, stays so under the next supervisor; the rest starts again.
             (
@@ -537,7 +625,7 @@ impl Lifecycle {
                 Command::Close | Command::Shutdown | Command::Kill,
             ) => Phase::Idle(rest),
             (
-                Phase::Idle(Rest::Fresh | Rest::Paused | Rest::Completed | Rest::Error)
+                Phase::Idle(Rest::Fresh | Rest::Paused | Rest::Replaced | Rest::Completed | Rest::Error)
                 | Phase::Waiting { .. }
                 | Phase::Delaying { .. },
                 Command::Close | Command::Shutdown | Command::Kill,
@@ -547,6 +635,7 @@ impl Lifecycle {
             (Phase::Spawning { launch, then }, Command::Start | Command::Restart | Command::Reset) => {
                 let then = match then {
                     Then::Policy => Then::Policy,
+                    Then::Replace => Then::Replace,
                     // The start that was given up may have come too far, or be made anew.
                     Then::StartAgain | Then::Rest { .. } | Then::Pause | Then::Close { .. } => {
                         Then::StartAgain
@@ -558,9 +647,14 @@ impl Lifecycle {
                 self.actions.push(Action::CancelStart(self.run));
                 Phase::Spawning { launch, then: then.or_rest() }
             }
-            (Phase::Spawning { launch, then: _ }, Command::Pause) => {
+            (Phase::Spawning { launch, then }, Command::Pause) => {
                 self.actions.push(Action::CancelStart(self.run));
-                Phase::Spawning { launch, then: Then::Pause }
+                let then = if then == Then::Replace { then } else { Then::Pause };
+                Phase::Spawning { launch, then }
+            }
+            (Phase::Spawning { launch, then }, Command::Replace) => {
+                self.actions.push(Action::CancelStart(self.run));
+                Phase::Spawning { launch, then: then.or_replace() }
             }
             (Phase::Spawning { launch, then }, Command::Shutdown | Command::Kill) => {
                 self.actions.push(Action::CancelStart(self.run));
@@ -571,9 +665,18 @@ impl Lifecycle {
             (Phase::Up(up), Command::Stop) => self.stop(up, Why::Requested, Then::Rest { kill: false }),
             (Phase::Up(up), Command::Restart) => self.stop(up, Why::Requested, Then::StartAgain),
             (Phase::Up(up), Command::Pause) => self.stop(up, Why::Requested, Then::Pause),
+            (Phase::Up(up), Command::Replace) => self.stop(up, Why::Requested, Then::Replace),
             (Phase::Up(up), Command::Shutdown) => self.stop(up, Why::Requested, Then::Close { kill: false }),
             (Phase::Up(up), Command::Kill) => self.stop(up, Why::Requested, Then::Close { kill: true }),
 
+            (
+                Phase::Stopping(stopping @ Stopping { then: Then::Replace, .. }),
+                Command::Start | Command::Restart | Command::Reset | Command::Pause,
+            ) => Phase::Stopping(stopping),
+            (Phase::Stopping(stopping), Command::Replace) => {
+                let then = stopping.then.or_replace();
+                Phase::Stopping(Stopping { then, ..stopping })
+            }
             // Started on request, it waits for no delay and uses up no restart.
             (Phase::Stopping(stopping), Command::Start | Command::Restart | Command::Reset) => {
                 Phase::Stopping(Stopping { then: Then::StartAgain, ..stopping })
@@ -599,4 +702,10 @@ impl Lifecycle {
             }
         };
     }
+}
+
+/// What a component is taken to miss before anybody has looked.
+fn missing_at_first(spec: &ComponentSpec) -> Option<String> {
+    let dependency = spec.depends_on.first()?;
+    Some(format!("waits for `{}` to be {:?}", dependency.name, dependency.condition))
 }

@@ -56,6 +56,12 @@ impl ComponentSpec {
         }
     }
 
+    /// Whether a run of one is a run of the other: they differ in labels and annotations at most.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let Self { labels, annotations, .. } = other.clone();
+        Self { labels, annotations, ..self.clone() } == *other
+    }
+
     /// What probes may know when they are built.
     pub fn context(&self, log_file: Option<PathBuf>) -> ComponentContext {
         let Workload::Process(process) = &self.workload;

@@ -50,6 +50,8 @@ pub enum Reason {
     Spawning,
     /// Starting: the startup probe has not succeeded.
     StartupProbe,
+    /// Running: an earlier supervisor started it.
+    Adopted,
     /// Running: a probe could not ask, several times in a row.
     ProbeUnknown,
     /// Starting or Running, but being stopped.
@@ -66,6 +68,8 @@ pub enum Reason {
     CrashLoopBackOff,
     /// Restarting: on request.
     RestartRequested,
+    /// Restarting: for a new spec.
+    SpecChanged,
     /// Failed: the restart limit was reached.
     RestartLimitExceeded,
     /// Of a run that ended with its supervisor.
@@ -83,6 +87,7 @@ impl Reason {
             Self::Error => "Error",
             Self::Spawning => "Spawning",
             Self::StartupProbe => "StartupProbe",
+            Self::Adopted => "Adopted",
             Self::ProbeUnknown => "ProbeUnknown",
             Self::Terminating => "Terminating",
             Self::LivenessProbeFailed => "LivenessProbeFailed",
@@ -91,6 +96,7 @@ impl Reason {
             Self::StartError => "StartError",
             Self::CrashLoopBackOff => "CrashLoopBackOff",
             Self::RestartRequested => "RestartRequested",
+            Self::SpecChanged => "SpecChanged",
             Self::RestartLimitExceeded => "RestartLimitExceeded",
             Self::SupervisorStopped => "SupervisorStopped",
         }

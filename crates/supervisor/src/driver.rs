@@ -11,12 +11,12 @@ use jiff::Timestamp as WallTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use vitald_core::lifecycle::{
-    Action, Command, Event, EventReason, Lifecycle, LifecycleRecord, Notice, Observed, Report, RestRecord,
+    Action, Command, Event, EventReason, Lifecycle, LifecycleRecord, Notice, Observed, Report,
 };
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{
-    ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError,
+    Adoption, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError,
 };
 use vitald_core::spec::{ComponentSpec, ExecAction, ProbeRole, ProbeSpec};
 use vitald_core::status::{EventType, RunLog};
@@ -28,6 +28,9 @@ use crate::store::{FileIdentity, RECORD_VERSION, Record, Store};
 
 /// How many runs' places in the log are remembered.
 const REMEMBERED_RUNS: usize = 20;
+
+/// How soon it is asked again whether a run of an earlier supervisor is there.
+const ADOPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How soon a write that failed is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -68,6 +71,8 @@ pub(crate) struct Parts {
     pub(crate) runs: Vec<RunLog>,
     pub(crate) inherited_env: BTreeMap<String, String>,
     pub(crate) inherits_all: bool,
+    /// The main process of the run that the lifecycle was restored with, if it is known.
+    pub(crate) recorded: Option<ProcessIdentity>,
 }
 
 /// Makes a component's task, its mailbox and the view of it. The task ends once the lifecycle is at rest
@@ -121,6 +126,7 @@ impl Driver {
     /// Until the component is at rest after a `Shutdown` or `Kill`.
     pub(crate) async fn drive(mut self) {
         let mut closing = false;
+        self.adopt().await;
         while !(closing && self.parts.lifecycle.is_at_rest()) {
             let mut deadline = self.parts.lifecycle.next_deadline();
             if self.unwritten.is_some() {
@@ -151,7 +157,12 @@ impl Driver {
                     // What a person asked for outlives a crash of the machine, too.
                     let asked = matches!(
                         command,
-                        Command::Start | Command::Stop | Command::Restart | Command::Pause | Command::Reset
+                        Command::Start
+                            | Command::Stop
+                            | Command::Restart
+                            | Command::Pause
+                            | Command::Replace
+                            | Command::Reset
                     );
                     self.apply(Event::Command(command), asked);
                     // Whoever asked may be gone.
@@ -160,6 +171,52 @@ impl Driver {
             }
         }
         self.forget_environment();
+    }
+
+    /// Takes over what an earlier supervisor left of its run, before anything else is done.
+    async fn adopt(&mut self) {
+        if !self.parts.lifecycle.awaits_adoption() {
+            return;
+        }
+        let run = self.parts.lifecycle.run();
+        let log_offset = self.parts.runs.iter().find(|log| log.run == run.0).map_or(0, |log| log.log_offset);
+        let mut told = false;
+        let found = loop {
+            let process = self.parts.recorded.as_ref();
+            match self.parts.restarter.adopt(run, process, log_offset).await {
+                Ok(found) => break found,
+                Err(err) if told => drop(err),
+                Err(err) => {
+                    told = true;
+                    let message = format!(
+                        "whether it runs cannot be told, and is asked again and again: {}",
+                        self.parts.restarter.redact(err.to_string())
+                    );
+                    self.notify(Notice {
+                        kind: EventType::Warning,
+                        reason: EventReason::FailedRead,
+                        message,
+                    });
+                }
+            }
+            tokio::time::sleep(ADOPT_AGAIN_AFTER).await;
+        };
+        let what = match found {
+            Adoption::Running(handle) => {
+                self.run = Some(self.watch(run, handle));
+                Observed::Adopted
+            }
+            // Its end comes from the watch, at once.
+            Adoption::Ended(handle) => {
+                let exit = handle.exited().await;
+                let tree = Arc::clone(&handle);
+                let leftovers = tokio::task::spawn_blocking(move || tree.is_alive()).await.unwrap_or(true);
+                self.run = Some(self.watch(run, handle));
+                Observed::Exited { exit, leftovers }
+            }
+            Adoption::Nothing => Observed::NotFound,
+        };
+        self.apply(Event::Report(Report { run, what }), false);
     }
 
     fn apply(&mut self, event: Event, durable: bool) {
@@ -214,8 +271,10 @@ impl Driver {
                 let hook = self.parts.spec.pre_stop.clone();
                 self.hook(run, hook, Observed::PreStopDone);
             }
-            Action::Terminate(run) => self.signal(run, |handle| handle.terminate()),
-            Action::Kill(run) => self.signal(run, |handle| handle.kill()),
+            Action::Terminate(run) => {
+                self.signal(run, |handle| handle.terminate(), Some(Observed::Terminated))
+            }
+            Action::Kill(run) => self.signal(run, |handle| handle.kill(), None),
             Action::Probe(run, role) => self.probe(run, role),
         }
     }
@@ -322,12 +381,16 @@ impl Driver {
     }
 
     /// Signals from a thread that may block: the process tree is read from /proc.
-    fn signal(&self, _run: RunId, signal: fn(&dyn RunHandle) -> std::io::Result<()>) {
+    fn signal(&self, id: RunId, signal: fn(&dyn RunHandle) -> std::io::Result<()>, sent: Option<Observed>) {
         let Some(run) = &self.run else { return };
-        let handle = Arc::clone(&run.handle);
+        let (handle, mailbox) = (Arc::clone(&run.handle), self.mailbox.clone());
         let (events, name) = (Arc::clone(&self.parts.events), self.parts.spec.name.clone());
-        tokio::task::spawn_blocking(move || {
-            if let Err(err) = signal(handle.as_ref()) {
+        tokio::task::spawn_blocking(move || match (signal(handle.as_ref()), sent) {
+            (Ok(()), Some(what)) => {
+                let _ = mailbox.send(Message::Report(Report { run: id, what }));
+            }
+            (Ok(()), None) => {}
+            (Err(err), _) => {
                 let message = format!("cannot be signalled: {err}");
                 events.add(
                     &name,
@@ -367,9 +430,8 @@ impl Driver {
         };
         // A stop on request stays on disk through all that follows, and what could not be written
         // durably before is owed still.
-        let durable = durable
-            || record.lifecycle.rest == RestRecord::StoppedByUser
-            || self.unwritten.unwrap_or_default();
+        let durable =
+            durable || record.lifecycle.is_stopped_on_request() || self.unwritten.unwrap_or_default();
         match self.parts.store.write(&record, durable) {
             Ok(()) => self.unwritten = None,
             // Told once: a full disk must not stop components, nor fill the list of events.

@@ -12,7 +12,7 @@ use vitald_core::restarter::ProcessIdentity;
 use vitald_core::status::RunLog;
 
 /// The format of records; another one is not read.
-pub(crate) const RECORD_VERSION: u32 = 1;
+pub(crate) const RECORD_VERSION: u32 = 2;
 
 /// The record of one component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -160,7 +160,7 @@ fn member(spec: Arc<ComponentSpec>, config: &Config, events: &Arc<Events>) -> (M
         log: dir.log(&name),
         lock: dir.component_lock(&name),
         inherited_env: inherited_env.clone(),
-        previous,
+        previous: previous.clone(),
     };
     let restarter = (config.restarters)(&spec, context);
     let runs = record.as_ref().map(|record| record.runs.clone()).unwrap_or_default();
@@ -181,6 +181,7 @@ fn member(spec: Arc<ComponentSpec>, config: &Config, events: &Arc<Events>) -> (M
         runs,
         inherited_env,
         inherits_all: process.inherit_env,
+        recorded: previous,
     });
     (Member { name, spec, view, restarter, mailbox, dependencies: vec![] }, driver)
 }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::probe::ProbeResult;
 use crate::spec::{ProbeRole, ProbeSpec};
 use crate::status::ProbeState;
@@ -18,6 +20,8 @@ pub(crate) struct Prober {
     period: Duration,
     success_threshold: u32,
     failure_threshold: u32,
+    /// From when on it asks; `None` while closed or on hold.
+    opened: Option<Timestamp>,
     /// When to ask next; `None` while closed or on hold.
     due: Option<Timestamp>,
     asking: bool,
@@ -34,8 +38,20 @@ pub(crate) struct Prober {
 pub(crate) struct Answer {
     pub(crate) state: ProbeState,
     pub(crate) message: String,
-    pub(crate) at: Timestamp,
-    pub(crate) latency: Duration,
+    /// When it came, and how long that took; `None` if an earlier supervisor got it.
+    pub(crate) given: Option<(Timestamp, Duration)>,
+}
+
+/// What of a probe outlives its supervisor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProberRecord {
+    pub(crate) role: ProbeRole,
+    opened: Option<Timestamp>,
+    verdict: ProbeState,
+    streak: Option<(bool, u32)>,
+    unknowns: u32,
+    last: Option<(ProbeState, String)>,
 }
 
 /// What an answer changed.
@@ -58,6 +74,7 @@ impl Prober {
             period: spec.period,
             success_threshold: spec.success_threshold,
             failure_threshold: spec.failure_threshold,
+            opened: None,
             due: None,
             asking: false,
             verdict: match role {
@@ -73,13 +90,48 @@ impl Prober {
 
     /// Asks from `at` on, once a period.
     pub(crate) fn open(&mut self, at: Timestamp) {
+        self.opened = Some(at);
         self.due = Some(at);
     }
 
     /// Asks no more in this run; an answer still under way counts for nothing.
     pub(crate) fn hold(&mut self) {
+        self.opened = None;
         self.due = None;
         self.asking = false;
+    }
+
+    /// What to write down: nothing that changes while all is well.
+    pub(crate) fn record(&self) -> ProberRecord {
+        let streak =
+            self.streak.map(|(good, n)| (good, if good { n.min(self.success_threshold) } else { n }));
+        ProberRecord {
+            role: self.role,
+            opened: self.opened,
+            verdict: self.verdict,
+            streak,
+            unknowns: self.unknowns.min(self.failure_threshold),
+            last: self.last.as_ref().map(|answer| (answer.state, answer.message.clone())),
+        }
+    }
+
+    /// As it was written down. Asks nothing before it is resumed.
+    pub(crate) fn restored(self, record: &ProberRecord) -> Self {
+        let last = record.last.clone().map(|(state, message)| Answer { state, message, given: None });
+        Self {
+            opened: record.opened,
+            verdict: record.verdict,
+            streak: record.streak,
+            unknowns: record.unknowns,
+            last,
+            ..self
+        }
+    }
+
+    /// Asks again in its rhythm from now on, if it did.
+    pub(crate) fn resume(&mut self, now: Timestamp) {
+        self.asking = false;
+        self.due = self.opened.map(|at| if at > now { at } else { next_tick(at, self.period, now) });
     }
 
     /// When `ask` will next have something to ask.
@@ -111,7 +163,7 @@ impl Prober {
             ProbeResult::Failure(_) => ProbeState::Failure,
             ProbeResult::Unknown(_) => ProbeState::Unknown,
         };
-        self.last = Some(Answer { state, message: result.message().to_owned(), at: now, latency });
+        self.last = Some(Answer { state, message: result.message().to_owned(), given: Some((now, latency)) });
         let good = match state {
             ProbeState::Unknown => {
                 self.unknowns = self.unknowns.saturating_add(1);

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{End, Launch, Lifecycle, Phase, Rest, RestartWindow, Then};
-use crate::restarter::RunId;
-use crate::spec::ComponentSpec;
+use super::prober::ProberRecord;
+use super::{End, Launch, Lifecycle, Phase, Prober, Rest, RestartWindow, Step, Stopping, Then, Up, Why};
+use crate::restarter::{Exit, RunId};
+use crate::spec::{ComponentSpec, ProbeRole};
 use crate::time::Timestamp;
 
 /// The part of a lifecycle that outlives its supervisor. Times mean something in the same boot only.
+///
+/// It does not change while all is well: what a probe that goes on succeeding was asked last is not in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LifecycleRecord {
@@ -21,98 +24,192 @@ pub struct LifecycleRecord {
     pub unstable_ends: u32,
     /// When automatic restarts were made, as far as they count.
     pub restarts: Vec<Timestamp>,
-    /// Whether it is to run, and if not, why.
-    pub rest: RestRecord,
-    /// The delay that is being waited out, and what for.
-    pub delay: Option<(Timestamp, String)>,
     /// How the run before ended.
     pub last_end: Option<End>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    phase: PhaseRecord,
 }
 
-/// Whether a component is to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RestRecord {
-    /// It is.
-    Runs,
-    /// It was stopped on request, or is being.
-    StoppedByUser,
-    /// It ended well, for good.
-    Completed,
-    /// It ended badly, and is never restarted.
-    Error,
-    /// It reached the restart limit.
-    Failed,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum PhaseRecord {
+    Idle(Rest),
+    Waiting(Launch),
+    Delaying { until: Timestamp, launch: Launch },
+    Spawning { launch: Launch, then: Then },
+    Up(UpRecord),
+    Stopping(Box<StoppingRecord>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UpRecord {
+    since: Timestamp,
+    started: bool,
+    gate_open: bool,
+    post_start_done: bool,
+    probers: Vec<ProberRecord>,
+    well_since: Option<Timestamp>,
+    liveness_succeeded: bool,
+    adopted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoppingRecord {
+    up: UpRecord,
+    why: Why,
+    then: Then,
+    step: Step,
+    began: Timestamp,
+    grace: std::time::Duration,
+    exit: Option<(Exit, Timestamp)>,
+}
+
+impl LifecycleRecord {
+    /// Whether it was stopped on request, or is being.
+    pub fn is_stopped_on_request(&self) -> bool {
+        match &self.phase {
+            PhaseRecord::Idle(rest) => *rest == Rest::StoppedByUser,
+            PhaseRecord::Spawning { then, .. } => matches!(then, Then::Rest { .. }),
+            PhaseRecord::Stopping(stopping) => matches!(stopping.then, Then::Rest { .. }),
+            PhaseRecord::Waiting(_) | PhaseRecord::Delaying { .. } | PhaseRecord::Up(_) => false,
+        }
+    }
+
+    /// Whether something of its run may be alive, in the same boot.
+    pub fn may_run(&self) -> bool {
+        match &self.phase {
+            PhaseRecord::Spawning { .. } | PhaseRecord::Up(_) | PhaseRecord::Stopping(_) => true,
+            PhaseRecord::Idle(_) | PhaseRecord::Waiting(_) | PhaseRecord::Delaying { .. } => false,
+        }
+    }
 }
 
 impl Lifecycle {
     /// What to write down before the actions of the last event are carried out.
     pub fn record(&self) -> LifecycleRecord {
-        let (rest, delay) = match &self.phase {
-            Phase::Idle(Rest::Fresh | Rest::Paused) | Phase::Waiting { .. } | Phase::Up(_) => {
-                (RestRecord::Runs, None)
-            }
-            Phase::Idle(Rest::StoppedByUser) => (RestRecord::StoppedByUser, None),
-            Phase::Idle(Rest::Completed) => (RestRecord::Completed, None),
-            Phase::Idle(Rest::Error) => (RestRecord::Error, None),
-            Phase::Idle(Rest::Failed) => (RestRecord::Failed, None),
+        let phase = match &self.phase {
+            Phase::Idle(rest) => PhaseRecord::Idle(*rest),
+            Phase::Waiting { launch, .. } => PhaseRecord::Waiting(launch.clone()),
             Phase::Delaying { until, launch } => {
-                let cause = match launch {
-                    Launch::Plain => String::new(),
-                    Launch::Automatic { cause, .. } => cause.clone(),
-                };
-                (RestRecord::Runs, Some((*until, cause)))
+                PhaseRecord::Delaying { until: *until, launch: launch.clone() }
             }
-            Phase::Spawning { then, .. } => (rest_after(*then), None),
-            Phase::Stopping(stopping) => (rest_after(stopping.then), None),
+            Phase::Spawning { launch, then } => PhaseRecord::Spawning { launch: launch.clone(), then: *then },
+            Phase::Up(up) => PhaseRecord::Up(up.record()),
+            Phase::Stopping(stopping) => PhaseRecord::Stopping(Box::new(StoppingRecord {
+                up: stopping.up.record(),
+                why: stopping.why.clone(),
+                then: stopping.then,
+                step: stopping.step,
+                began: stopping.began,
+                grace: stopping.grace,
+                exit: stopping.exit.clone(),
+            })),
         };
         LifecycleRecord {
             run: self.run,
             restart_count: self.restart_count,
             unstable_ends: self.unstable_ends,
             restarts: self.window.restarts(),
-            rest,
-            delay,
             last_end: self.last_end.clone(),
             last_error: self.last_error.clone(),
+            phase,
         }
     }
 
-    /// The lifecycle of a component that an earlier supervisor had, nothing of which runs any more.
-    /// Tell it to `Begin`. After a reboot only its numbers and a stop on request are left of the record.
+    /// The lifecycle of a component that an earlier supervisor had, under the spec that it had there.
+    ///
+    /// Where that supervisor left a run, [`awaits_adoption`](Self::awaits_adoption) says so. After a reboot
+    /// only its numbers and a stop on request are left of the record.
     pub fn restore(spec: Arc<ComponentSpec>, record: LifecycleRecord, same_boot: bool) -> Self {
+        let stopped = record.is_stopped_on_request();
+        let numbers =
+            Self { run: record.run, restart_count: record.restart_count, ..Self::new(Arc::clone(&spec)) };
+        if !same_boot {
+            let rest = if stopped { Rest::StoppedByUser } else { Rest::Fresh };
+            return Self { phase: Phase::Idle(rest), ..numbers };
+        }
+        let adopting = record.may_run();
         let restart = &spec.restart;
-        let restarts = if same_boot { record.restarts } else { vec![] };
-        let window = RestartWindow::new(restart.max_restarts, restart.window, restarts);
-        let phase = match (record.rest, record.delay) {
-            (RestRecord::StoppedByUser, _) => Phase::Idle(Rest::StoppedByUser),
-            (RestRecord::Completed, _) if same_boot => Phase::Idle(Rest::Completed),
-            (RestRecord::Error, _) if same_boot => Phase::Idle(Rest::Error),
-            (RestRecord::Failed, _) if same_boot => Phase::Idle(Rest::Failed),
-            (RestRecord::Runs, Some((until, cause))) if same_boot => {
-                Phase::Delaying { until, launch: Launch::Automatic { cause, attempt: 0 } }
-            }
-            (RestRecord::Completed | RestRecord::Error | RestRecord::Failed | RestRecord::Runs, _) => {
-                Phase::Idle(Rest::Fresh)
-            }
+        let window = RestartWindow::new(restart.max_restarts, restart.window, record.restarts);
+        let phase = match record.phase {
+            // Whoever was to go on with these has died.
+            PhaseRecord::Idle(Rest::Paused | Rest::Replaced) => Phase::Idle(Rest::Fresh),
+            PhaseRecord::Idle(rest) => Phase::Idle(rest),
+            PhaseRecord::Waiting(launch) => Phase::Waiting { launch, told: false },
+            PhaseRecord::Delaying { until, launch } => Phase::Delaying { until, launch },
+            PhaseRecord::Spawning { launch, then } => Phase::Spawning { launch, then: then.inherited() },
+            PhaseRecord::Up(up) => Phase::Up(up.restore(&spec)),
+            PhaseRecord::Stopping(stopping) => Phase::Stopping(Stopping {
+                up: stopping.up.restore(&spec),
+                why: stopping.why,
+                then: stopping.then.inherited(),
+                step: stopping.step,
+                began: stopping.began,
+                grace: stopping.grace,
+                exit: stopping.exit,
+            }),
         };
-        Self {
+        let restored = Self {
             phase,
-            run: record.run,
             window,
-            unstable_ends: if same_boot { record.unstable_ends } else { 0 },
-            restart_count: record.restart_count,
-            last_end: record.last_end.filter(|_| same_boot),
-            last_error: record.last_error.filter(|_| same_boot),
-            ..Self::new(spec)
+            unstable_ends: record.unstable_ends,
+            last_end: record.last_end,
+            last_error: record.last_error,
+            adopting,
+            ..numbers
+        };
+        // What was ready before is no news.
+        Self { was_ready: restored.is_ready(), ..restored }
+    }
+}
+
+impl Then {
+    /// What it is under the next supervisor: whoever was to go on with it has died.
+    fn inherited(self) -> Self {
+        match self {
+            Self::Pause | Self::Replace | Self::Close { .. } => Self::StartAgain,
+            Self::Policy | Self::StartAgain | Self::Rest { .. } => self,
         }
     }
 }
 
-fn rest_after(then: Then) -> RestRecord {
-    match then {
-        Then::Rest { .. } => RestRecord::StoppedByUser,
-        Then::Policy | Then::StartAgain | Then::Pause | Then::Close { .. } => RestRecord::Runs,
+impl Up {
+    fn record(&self) -> UpRecord {
+        let probers = [&self.startup, &self.liveness, &self.readiness];
+        UpRecord {
+            since: self.since,
+            started: self.started,
+            gate_open: self.gate_open,
+            post_start_done: self.post_start_done,
+            probers: probers.into_iter().flatten().map(Prober::record).collect(),
+            well_since: self.well_since,
+            liveness_succeeded: self.liveness_succeeded,
+            adopted: self.adopted,
+        }
+    }
+}
+
+impl UpRecord {
+    fn restore(self, spec: &ComponentSpec) -> Up {
+        let prober = |role| {
+            let fresh = Prober::new(role, spec.probe(role)?);
+            let record = self.probers.iter().find(|record| record.role == role);
+            Some(record.map_or_else(|| fresh.clone(), |record| fresh.clone().restored(record)))
+        };
+        Up {
+            startup: prober(ProbeRole::Startup),
+            liveness: prober(ProbeRole::Liveness),
+            readiness: prober(ProbeRole::Readiness),
+            since: self.since,
+            started: self.started,
+            gate_open: self.gate_open,
+            post_start_done: self.post_start_done,
+            well_since: self.well_since,
+            liveness_succeeded: self.liveness_succeeded,
+            adopted: self.adopted,
+        }
     }
 }

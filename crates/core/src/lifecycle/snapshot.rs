@@ -69,7 +69,7 @@ pub struct ProbeView {
     pub consecutive_failures: u32,
     /// How many of them make a failure.
     pub failure_threshold: u32,
-    /// When it was last asked.
+    /// When it last answered; `None` if that was under an earlier supervisor.
     pub last_at: Option<Timestamp>,
     /// How long that took.
     pub latency: Option<Duration>,
@@ -157,8 +157,8 @@ impl Lifecycle {
             state: last.map(|answer| answer.state),
             consecutive_failures: prober.map_or(0, Prober::consecutive_failures),
             failure_threshold: spec.failure_threshold,
-            last_at: last.map(|answer| answer.at),
-            latency: last.map(|answer| answer.latency),
+            last_at: last.and_then(|answer| Some(answer.given?.0)),
+            latency: last.and_then(|answer| Some(answer.given?.1)),
             message: last.map_or_else(String::new, |answer| answer.message.clone()),
         })
     }
@@ -173,6 +173,11 @@ impl Lifecycle {
             Phase::Idle(Rest::Paused) => {
                 (State::Restarting, Reason::RestartRequested, "waits for its turn to be started again".into())
             }
+            Phase::Idle(Rest::Replaced) => (
+                State::Restarting,
+                Reason::SpecChanged,
+                "waits for its turn to be started with its new spec".into(),
+            ),
             Phase::Idle(Rest::Completed) => (State::Stopped, Reason::Completed, "ended with status 0".into()),
             Phase::Idle(Rest::Error) => (State::Stopped, Reason::Error, last_error()),
             Phase::Idle(Rest::Failed) => (State::Failed, Reason::RestartLimitExceeded, last_error()),
@@ -189,9 +194,10 @@ impl Lifecycle {
             Phase::Spawning { then: Then::Policy | Then::StartAgain, .. } => {
                 (State::Starting, Reason::Spawning, String::new())
             }
-            Phase::Spawning { then: Then::Rest { .. } | Then::Pause | Then::Close { .. }, .. } => {
-                (State::Starting, Reason::Terminating, "being stopped before it has started".into())
-            }
+            Phase::Spawning {
+                then: Then::Rest { .. } | Then::Pause | Then::Replace | Then::Close { .. },
+                ..
+            } => (State::Starting, Reason::Terminating, "being stopped before it has started".into()),
             Phase::Up(up) => self.state_up(up),
             Phase::Stopping(stopping) => state_stopping(stopping),
         }
@@ -206,7 +212,8 @@ impl Lifecycle {
             return (State::Starting, Reason::Spawning, "postStart hook runs".into());
         }
         if let Some(liveness) = up.liveness.as_ref().filter(|prober| prober.consecutive_failures() > 0) {
-            return (State::Running, Reason::None, told("liveness", liveness));
+            let reason = if up.adopted { Reason::Adopted } else { Reason::None };
+            return (State::Running, reason, told("liveness", liveness));
         }
         for prober in [&up.startup, &up.liveness, &up.readiness].into_iter().flatten() {
             // A startup probe that has succeeded is on hold and says nothing new.
@@ -219,7 +226,7 @@ impl Lifecycle {
             Some(readiness) if up.started => told("readiness", readiness),
             Some(_) | None => "the startup probe has not succeeded".to_owned(),
         };
-        (State::Running, Reason::None, message)
+        (State::Running, if up.adopted { Reason::Adopted } else { Reason::None }, message)
     }
 }
 
@@ -266,6 +273,11 @@ fn state_stopping(stopping: &Stopping) -> (State, Reason, String) {
             let state = if stopping.up.gate_open { State::Running } else { State::Starting };
             (state, Reason::Terminating, format!("being stopped within {}; {step}", seconds(stopping.grace)))
         }
+        (Then::Replace, _) => (
+            State::Restarting,
+            Reason::SpecChanged,
+            format!("being stopped to be started with its new spec; {step}"),
+        ),
         (Then::StartAgain | Then::Pause, _) => (
             State::Restarting,
             Reason::RestartRequested,

@@ -10,6 +10,7 @@ use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{ProbeRole, RestartPolicy};
 use crate::status::{EventType, Reason};
+use crate::time::Timestamp;
 
 /// A deadline that is told this much too late is no measure of what happened in between.
 const TOO_LATE: Duration = Duration::from_secs(1);
@@ -43,9 +44,9 @@ impl Lifecycle {
                 self.terminate(stopping)
             }
             // The machine slept, or nobody came: the component had no time either.
-            Step::Terminating { kill_at, extended: false } if self.now.since(kill_at) > TOO_LATE => {
+            Step::Terminating { kill_at, extended: false, sent } if self.now.since(kill_at) > TOO_LATE => {
                 let kill_at = self.now + stopping.grace.min(GRACE_AFTER_PRE_STOP);
-                Stopping { step: Step::Terminating { kill_at, extended: true }, ..stopping }
+                Stopping { step: Step::Terminating { kill_at, extended: true, sent }, ..stopping }
             }
             Step::Terminating { kill_at, .. } if kill_at <= self.now => {
                 let waited = seconds(self.now - stopping.began);
@@ -79,6 +80,13 @@ impl Lifecycle {
         }
     }
 
+    /// When a run will be stable, while that changes anything: it is noted then, so that it is on record.
+    pub(super) fn stable_at(&self, up: &Up) -> Option<Timestamp> {
+        let open = self.unstable_ends > 0 || self.last_error.is_some();
+        let may = open && (up.liveness.is_none() || up.liveness_succeeded);
+        up.well_since.filter(|_| may).map(|since| since + self.spec.restart.min_uptime)
+    }
+
     // ---- the way up ----
 
     /// Starts a run, or waits for what it depends on. Waiting uses up no restart.
@@ -94,6 +102,8 @@ impl Lifecycle {
         }
         let launch = match launch {
             Launch::Plain => Launch::Plain,
+            // Made and counted, and lost with the supervisor that made it.
+            Launch::Automatic { cause, attempt: attempt @ 1.. } => Launch::Automatic { cause, attempt },
             Launch::Automatic { cause, .. } if self.window.is_full(self.now) => return self.give_up(&cause),
             Launch::Automatic { cause, .. } => {
                 self.restart_count += 1;
@@ -122,7 +132,9 @@ impl Lifecycle {
                 }
                 Phase::Up(up)
             }
-            Then::Rest { .. } | Then::Pause | Then::Close { .. } => self.stop(up, Why::Requested, then),
+            Then::Rest { .. } | Then::Pause | Then::Replace | Then::Close { .. } => {
+                self.stop(up, Why::Requested, then)
+            }
         }
     }
 
@@ -133,6 +145,7 @@ impl Lifecycle {
             Then::StartAgain => return Phase::Waiting { launch: Launch::Plain, told: false },
             Then::Rest { .. } => return self.rest(),
             Then::Pause => return Phase::Idle(Rest::Paused),
+            Then::Replace => return Phase::Idle(Rest::Replaced),
             Then::Close { .. } => return Phase::Idle(Rest::Fresh),
         }
         let cause = format!("cannot be started: {why}");
@@ -269,6 +282,9 @@ impl Lifecycle {
             (Why::Exited, _) => {
                 self.say(EventReason::Killing, format!("its processes live on without it; {patience}"));
             }
+            (Why::Requested, Then::Replace) => {
+                self.say(EventReason::Killing, format!("its spec has changed; {patience}"));
+            }
             (Why::Requested, Then::StartAgain | Then::Pause) => {
                 self.say(EventReason::Killing, format!("restart requested; {patience}"));
             }
@@ -288,7 +304,11 @@ impl Lifecycle {
         self.actions.push(Action::Terminate(self.run));
         let least = self.now + stopping.grace.min(GRACE_AFTER_PRE_STOP);
         Stopping {
-            step: Step::Terminating { kill_at: least.max(stopping.began + stopping.grace), extended: false },
+            step: Step::Terminating {
+                kill_at: least.max(stopping.began + stopping.grace),
+                extended: false,
+                sent: false,
+            },
             ..stopping
         }
     }
@@ -340,6 +360,7 @@ impl Lifecycle {
             (Why::PostStartFailed(_), _) => Reason::Error,
             (Why::Requested, _) => match then {
                 Then::StartAgain | Then::Pause => Reason::RestartRequested,
+                Then::Replace => Reason::SpecChanged,
                 Then::Policy | Then::Rest { .. } => Reason::StoppedByUser,
                 Then::Close { .. } => Reason::SupervisorStopped,
             },
@@ -356,6 +377,7 @@ impl Lifecycle {
             Then::StartAgain => Phase::Waiting { launch: Launch::Plain, told: false },
             Then::Rest { .. } => self.rest(),
             Then::Pause => Phase::Idle(Rest::Paused),
+            Then::Replace => Phase::Idle(Rest::Replaced),
             Then::Close { .. } => {
                 self.say(EventReason::Stopped, "stopped".into());
                 Phase::Idle(Rest::Fresh)

@@ -21,6 +21,8 @@ pub(super) struct Up {
     /// Since when it has been Running with no liveness failure open.
     pub(super) well_since: Option<Timestamp>,
     pub(super) liveness_succeeded: bool,
+    /// An earlier supervisor began it.
+    pub(super) adopted: bool,
 }
 
 impl Up {
@@ -36,6 +38,7 @@ impl Up {
             readiness: prober(ProbeRole::Readiness),
             well_since: None,
             liveness_succeeded: false,
+            adopted: false,
         };
         match (&mut up.startup, &spec.startup_probe) {
             (Some(startup), Some(probe)) => startup.open(now + probe.initial_delay),

@@ -185,16 +185,12 @@ async fn state_is_written_before_it_matters() {
         .into_iter()
         .map(|(call, record)| {
             let lifecycle: LifecycleRecord = serde_json::from_value(record["lifecycle"].clone()).unwrap();
-            (call, lifecycle.run.0, lifecycle.rest, record["process"]["pid"].as_i64())
+            (call, lifecycle.run.0, lifecycle.is_stopped_on_request(), record["process"]["pid"].as_i64())
         })
         .collect();
-    use vitald_core::lifecycle::RestRecord::{Runs, StoppedByUser};
     assert_eq!(
         told,
-        [
-            ("start web 1".to_owned(), 1, Runs, None),
-            ("terminate web 1".to_owned(), 1, StoppedByUser, Some(1001)),
-        ]
+        [("start web 1".to_owned(), 1, false, None), ("terminate web 1".to_owned(), 1, true, Some(1001)),]
     );
 }
 

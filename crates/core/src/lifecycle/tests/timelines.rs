@@ -15,7 +15,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::world::{Behaviour, World, exec, probe, spec};
-use crate::lifecycle::{Command, Event, Observed, Report, RestRecord};
+use crate::lifecycle::{Command, Event, Observed, Report};
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{ComponentSpec, ProbeRole, ProbeSpec, RestartPolicy};

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Check;
-use crate::lifecycle::{
-    Action, Command, Event, EventReason, Lifecycle, Observed, Report, RestRecord, Snapshot,
-};
+use crate::lifecycle::{Action, Command, Event, EventReason, Lifecycle, Observed, Report, Snapshot};
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{
@@ -171,6 +169,7 @@ impl World {
             Command::Begin => {}
             Command::Start | Command::Restart | Command::Reset if !self.closed => self.wish = Wish::Runs,
             Command::Pause if !self.closed => self.wish = Wish::Pauses,
+            Command::Replace => {}
             Command::Start | Command::Restart | Command::Reset | Command::Pause => {}
             Command::Stop => self.wish = Wish::Rests,
             Command::Close | Command::Shutdown | Command::Kill => self.closed = true,
@@ -190,12 +189,72 @@ impl World {
         (self.main, self.tree, self.closed, self.missing) = (None, None, false, false);
         self.queue.clear();
         if self.wish != Wish::Rests {
-            self.wish = Wish::Nothing;
+            let rests = self.lifecycle.is_at_rest();
+            self.wish = if rests { Wish::Nothing } else { Wish::Runs };
         }
         if !same_boot {
             self.restarts.clear();
         }
+        if self.lifecycle.awaits_adoption() {
+            self.tell(Event::Report(Report { run: self.lifecycle.run(), what: Observed::NotFound }));
+        }
         self.check();
+    }
+
+    /// The supervisor dies, and the next one comes after `gap`; the component goes on meanwhile.
+    pub(super) fn survive(&mut self, gap: Duration) {
+        let record = serde_json::to_string(&self.lifecycle.record()).unwrap();
+        let record = serde_json::from_str(&record).unwrap();
+        self.now = self.now + gap;
+        self.lifecycle = Lifecycle::restore(Arc::clone(&self.spec), record, true);
+        self.closed = false;
+        if self.wish == Wish::Pauses {
+            self.wish = Wish::Runs;
+        }
+        // What the process does by itself comes all the same; what was asked of it is forgotten.
+        let mut spawned = false;
+        let mut ended = None;
+        self.queue.retain(|(at, _), event| match event {
+            Event::Report(Report { what: Observed::Spawned, .. }) => {
+                spawned = true;
+                false
+            }
+            Event::Report(Report { what: what @ (Observed::Exited { .. } | Observed::Gone), .. }) => {
+                if *at <= self.now {
+                    ended = Some(what.clone());
+                }
+                *at > self.now
+            }
+            _ => false,
+        });
+        if !self.lifecycle.awaits_adoption() {
+            return self.check();
+        }
+        let what = match ended {
+            Some(Observed::Exited { leftovers: true, .. }) => {
+                self.main = None;
+                Observed::Exited { exit: Exit::Unknown, leftovers: true }
+            }
+            None if spawned || self.main.is_some() => Observed::Adopted,
+            None if self.tree.is_some() && self.lifecycle.has_run() => {
+                Observed::Exited { exit: Exit::Unknown, leftovers: true }
+            }
+            None | Some(_) => {
+                (self.main, self.tree) = (None, None);
+                Observed::NotFound
+            }
+        };
+        if spawned {
+            self.main = self.tree;
+        }
+        self.tell(Event::Report(Report { run: self.lifecycle.run(), what }));
+    }
+
+    /// Another spec, as `apply` gives it.
+    pub(super) fn replace(&mut self, spec: ComponentSpec) {
+        self.spec = Arc::new(spec);
+        self.restarts.clear();
+        self.tell(Event::Spec(Arc::clone(&self.spec)));
     }
 
     /// Time passes, and nobody sees to what is due in it: the machine sleeps.
@@ -272,7 +331,12 @@ impl World {
                 }
                 Observed::Gone if self.tree != Some(*run) => return,
                 Observed::Gone => self.tree = None,
-                Observed::PostStartDone(_) | Observed::PreStopDone(_) | Observed::Probed { .. } => {}
+                Observed::PostStartDone(_)
+                | Observed::PreStopDone(_)
+                | Observed::Terminated
+                | Observed::Adopted
+                | Observed::NotFound
+                | Observed::Probed { .. } => {}
             }
         }
         self.tell(event);
@@ -336,6 +400,7 @@ impl World {
             Action::Terminate(run) => {
                 self.note(format!("Terminate({run})"));
                 self.only_current(run);
+                self.later(Duration::ZERO, run, Observed::Terminated);
                 if let Some(after) = self.behaviour.heeds_term {
                     if self.main == Some(run) {
                         self.ends(run, after, Exit::Signal("SIGTERM".into()));
@@ -401,13 +466,18 @@ impl World {
         assert!(!snapshot.ready || self.main.is_some(), "ready without a process");
         let record = self.lifecycle.record();
         assert_eq!(
-            record.rest == RestRecord::StoppedByUser,
+            record.is_stopped_on_request(),
             self.wish == Wish::Rests,
             "a stop on request is on record, and nothing else is one:\n{}",
             self.trace.join("\n")
         );
         let restored = Lifecycle::restore(Arc::clone(&self.spec), record.clone(), true);
-        assert_eq!(restored.record(), record, "what is restored is what was on record");
+        let again = Lifecycle::restore(Arc::clone(&self.spec), restored.record(), true);
+        assert_eq!(again.record(), restored.record(), "what is restored is what was on record");
+        assert_eq!(restored.record().is_stopped_on_request(), record.is_stopped_on_request());
+        let (before, after) = (self.snapshot(), restored.snapshot(self.now));
+        assert_eq!(after.ready, before.ready, "readiness does not flip");
+        assert_eq!((after.run, after.restart_count), (before.run, before.restart_count));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -19,7 +19,10 @@ fn a_closing_supervisor_starts_nothing_any_more() {
     world.command(Command::Close);
     world.exit(Exit::Code(1));
     assert!(world.lifecycle.is_at_rest());
-    assert_eq!((world.state().as_str(), world.lifecycle.record().rest), ("Stopped", RestRecord::Runs));
+    assert_eq!(
+        (world.state().as_str(), world.lifecycle.record().is_stopped_on_request()),
+        ("Stopped", false)
+    );
 
     let mut world = begin(super::spec(), Behaviour::default());
     world.until(5.0);
@@ -73,8 +76,8 @@ fn nothing_that_is_asked_for_after_the_end_has_begun_starts_it_again() {
             let starts = world.trace.iter().filter(|line| line.contains("Start(")).count();
             assert_eq!((end, command, starts), (end, command, 1));
             assert_eq!(
-                (world.lifecycle.is_at_rest(), world.lifecycle.record().rest),
-                (true, RestRecord::Runs)
+                (world.lifecycle.is_at_rest(), world.lifecycle.record().is_stopped_on_request()),
+                (true, false)
             );
         }
     }
@@ -113,7 +116,7 @@ fn a_stop_in_the_middle_of_which_the_supervisor_ends_is_still_one() {
             world.told();
             for end in ends {
                 world.command(*end);
-                assert_eq!(world.lifecycle.record().rest, RestRecord::StoppedByUser);
+                assert!(world.lifecycle.record().is_stopped_on_request());
             }
             world.until(35.0);
             let told = world.told();

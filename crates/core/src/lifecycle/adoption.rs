@@ -1,0 +1,136 @@
+//! A run that an earlier supervisor began goes on under this one, and another spec takes the place of the
+//! one before.
+
+use std::sync::Arc;
+
+use super::{
+    Action, EventReason, Lifecycle, Observed, Phase, Rest, RestartWindow, Step, Stopping, Then, Up,
+    missing_at_first,
+};
+use crate::restarter::Exit;
+use crate::spec::ComponentSpec;
+
+impl Lifecycle {
+    /// The first that is heard of a run that an earlier supervisor began. What was under way is finished
+    /// with the time that is left.
+    pub(super) fn take_over(&mut self, what: Observed) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
+        self.phase = match (phase, what) {
+            (Phase::Spawning { launch, then }, Observed::Adopted) => {
+                let phase = self.spawned(&launch, then);
+                self.say_adopted();
+                match phase {
+                    Phase::Up(up) => Phase::Up(Up { adopted: true, ..up }),
+                    phase => phase,
+                }
+            }
+            (Phase::Up(up), Observed::Adopted) => {
+                self.say_adopted();
+                if !up.post_start_done {
+                    // Whether it came to its end, nobody knows: it runs at least once, as in Kubernetes.
+                    self.actions.push(Action::PostStart(self.run));
+                }
+                Phase::Up(self.resumed(up))
+            }
+            (Phase::Stopping(stopping), Observed::Adopted) => {
+                self.say_adopted();
+                Phase::Stopping(self.go_on_stopping(stopping))
+            }
+
+            (Phase::Spawning { launch, then }, Observed::Exited { exit, leftovers }) => {
+                match self.spawned(&launch, then) {
+                    Phase::Up(up) => self.exited(up, exit, leftovers),
+                    Phase::Stopping(stopping) => self.ended_unwatched(stopping, exit, leftovers),
+                    phase => phase,
+                }
+            }
+            (Phase::Up(up), Observed::Exited { exit, leftovers }) => {
+                let up = self.resumed(up);
+                self.exited(up, exit, leftovers)
+            }
+            (Phase::Stopping(stopping), Observed::Exited { exit, leftovers }) => {
+                self.ended_unwatched(stopping, exit, leftovers)
+            }
+
+            (Phase::Spawning { launch, then }, Observed::NotFound) => match then {
+                // It was counted when it was made, and never came to be.
+                Then::Policy => Phase::Waiting { launch, told: false },
+                then => self.start_failed(&launch, then, "its supervisor died"),
+            },
+            (Phase::Up(up), Observed::NotFound | Observed::Gone) => self.exited(up, Exit::Unknown, false),
+            (Phase::Stopping(stopping), Observed::NotFound | Observed::Gone) => {
+                self.ended_unwatched(stopping, Exit::Unknown, false)
+            }
+
+            (phase, other) => {
+                // Nothing of the sort can be told before its fate is.
+                self.adopting = matches!(phase, Phase::Spawning { .. } | Phase::Up(_) | Phase::Stopping(_));
+                debug_assert!(!self.adopting, "told {other:?} before the run was adopted");
+                phase
+            }
+        };
+    }
+
+    fn say_adopted(&mut self) {
+        self.say(EventReason::Adopted, "adopted from an earlier supervisor, and not restarted".into());
+    }
+
+    /// Its probes go on in their rhythm.
+    fn resumed(&self, mut up: Up) -> Up {
+        for prober in up.probers() {
+            prober.resume(self.now);
+        }
+        Up { adopted: true, ..up }
+    }
+
+    fn go_on_stopping(&mut self, stopping: Stopping) -> Stopping {
+        let stopping = Stopping { up: self.resumed(stopping.up), ..stopping };
+        match stopping.step {
+            Step::PreStop { .. } => {
+                self.actions.push(Action::PreStop(self.run));
+                stopping
+            }
+            Step::Terminating { sent: false, .. } => self.terminate(stopping),
+            // It had its time, whoever watched.
+            Step::Terminating { kill_at, sent, .. } => {
+                Stopping { step: Step::Terminating { kill_at, sent, extended: true }, ..stopping }
+            }
+            Step::Killing { .. } => self.kill(stopping),
+        }
+    }
+
+    /// The main process ended while nobody watched, or before that.
+    fn ended_unwatched(&mut self, stopping: Stopping, exit: Exit, leftovers: bool) -> Phase {
+        let ended = stopping.exit.clone().unwrap_or((exit, self.now));
+        let stopping = Stopping { exit: Some(ended), ..stopping };
+        if !leftovers {
+            return self.ended(stopping);
+        }
+        Phase::Stopping(match stopping.step {
+            // The hook was for the main process; what is left of the tree is asked to end.
+            Step::PreStop { .. } => self.terminate(stopping),
+            Step::Terminating { .. } | Step::Killing { .. } => self.go_on_stopping(stopping),
+        })
+    }
+
+    /// Another spec, if nothing runs under the one before.
+    pub(super) fn replace(&mut self, spec: Arc<ComponentSpec>) {
+        if spec.runs_like(&self.spec) {
+            self.spec = spec;
+            return;
+        }
+        let Phase::Idle(rest) = self.phase else { return };
+        self.phase = Phase::Idle(match rest {
+            Rest::StoppedByUser => Rest::StoppedByUser,
+            Rest::Fresh | Rest::Paused | Rest::Replaced | Rest::Completed | Rest::Error | Rest::Failed => {
+                Rest::Fresh
+            }
+        });
+        // How the old one fared says nothing of the new one.
+        self.window = RestartWindow::new(spec.restart.max_restarts, spec.restart.window, vec![]);
+        self.unstable_ends = 0;
+        self.last_error = None;
+        self.missing = missing_at_first(&spec);
+        self.spec = spec;
+    }
+}
