@@ -62,6 +62,18 @@ impl ComponentSpec {
         Self { labels, annotations, ..self.clone() } == *other
     }
 
+    /// A hash (FNV-1a, 64 bits, hexadecimal) of all that a run is made of: equal for two specs that
+    /// [run alike](Self::runs_like), in every build.
+    pub fn digest(&self) -> String {
+        let bare = Self { labels: BTreeMap::new(), annotations: BTreeMap::new(), ..self.clone() };
+        // Plain data, whose keys are all strings, can always be written.
+        let text = serde_json::to_vec(&bare).unwrap_or_default();
+        let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+
     /// What probes may know when they are built.
     pub fn context(&self, log_file: Option<PathBuf>) -> ComponentContext {
         let Workload::Process(process) = &self.workload;

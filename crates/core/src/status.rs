@@ -132,6 +132,30 @@ pub struct SupervisorStatus {
     pub state_dir: String,
 }
 
+/// What becomes of components when other manifests are applied, by name, in start order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// New ones, which are started.
+    pub created: Vec<String>,
+    /// Those whose spec is another, which are restarted.
+    pub changed: Vec<String>,
+    /// Those of which only labels or annotations are others. Nothing happens to what runs.
+    pub relabelled: Vec<String>,
+    /// Those that are not in the manifests any more, which are stopped and forgotten.
+    pub removed: Vec<String>,
+    /// Those that are left alone.
+    pub unchanged: Vec<String>,
+}
+
+impl Plan {
+    /// Whether everything is as the manifests say.
+    pub fn is_empty(&self) -> bool {
+        let Self { created, changed, relabelled, removed, unchanged: _ } = self;
+        [created, changed, relabelled, removed].into_iter().all(Vec::is_empty)
+    }
+}
+
 /// One component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,23 +14,22 @@ use vitald_core::lifecycle::{
     Action, Command, Event, EventReason, Lifecycle, LifecycleRecord, Notice, Observed, Report,
 };
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
-use vitald_core::registry::Registry;
 use vitald_core::restarter::{
     Adoption, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError,
 };
 use vitald_core::spec::{ComponentSpec, ExecAction, ProbeRole, ProbeSpec};
 use vitald_core::status::{EventType, RunLog};
 
-use crate::clock::Clock;
-use crate::events::Events;
+use crate::member::{Nursery, inherits_all};
 use crate::probe_run;
 use crate::store::{FileIdentity, RECORD_VERSION, Record, Store};
 
 /// How many runs' places in the log are remembered.
 const REMEMBERED_RUNS: usize = 20;
 
-/// How soon it is asked again whether a run of an earlier supervisor is there.
-const ADOPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How soon, and how often, it is asked whether a run of an earlier supervisor is there.
+const ADOPT_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const ADOPT_TRIES: u32 = 20;
 
 /// How soon a write that failed is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -45,6 +44,10 @@ pub(crate) enum Message {
     Command(Command, oneshot::Sender<()>),
     /// What is missing of the dependencies.
     Dependencies(Option<String>),
+    /// Another spec; answered with whether it was taken.
+    Spec(Arc<ComponentSpec>, oneshot::Sender<bool>),
+    /// Leave the run to the next supervisor.
+    Leave,
 }
 
 /// What others may look at; a new one after every event.
@@ -52,6 +55,7 @@ pub(crate) enum Message {
 pub(crate) struct View {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) process: Option<ProcessIdentity>,
+    pub(crate) restarter: Arc<dyn Restarter>,
     pub(crate) runs: Vec<RunLog>,
     /// What the wall clock showed when the current run began.
     pub(crate) began: WallTime,
@@ -62,10 +66,8 @@ pub(crate) struct Parts {
     pub(crate) spec: Arc<ComponentSpec>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) restarter: Arc<dyn Restarter>,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) nursery: Arc<Nursery>,
     pub(crate) context: ComponentContext,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) events: Arc<Events>,
     pub(crate) store: Store,
     pub(crate) lock_file: std::path::PathBuf,
     pub(crate) runs: Vec<RunLog>,
@@ -76,18 +78,20 @@ pub(crate) struct Parts {
 }
 
 /// Makes a component's task, its mailbox and the view of it. The task ends once the lifecycle is at rest
-/// for good, after a `Shutdown` or `Kill`.
+/// for good, after a `Shutdown` or `Kill`, or once the run can be left alone, after a `Leave`.
 pub(crate) fn new(parts: Parts) -> (Driver, mpsc::UnboundedSender<Message>, watch::Receiver<View>) {
     let (mailbox, messages) = mpsc::unbounded_channel();
     let view = View {
         lifecycle: parts.lifecycle.clone(),
-        process: None,
+        process: parts.recorded.clone(),
+        restarter: Arc::clone(&parts.restarter),
         runs: parts.runs.clone(),
-        began: parts.clock.wall(),
+        began: parts.nursery.clock.wall(),
     };
     let (publish, published) = watch::channel(view);
     let driver = Driver {
-        boot_id: parts.clock.boot_id(),
+        boot_id: parts.nursery.clock.boot_id(),
+        digest: parts.spec.digest(),
         lock: FileIdentity::of(&parts.lock_file),
         mailbox: mailbox.clone(),
         messages,
@@ -109,6 +113,8 @@ pub(crate) struct Driver {
     /// The start that is under way; dropped, it is given up.
     starting: Option<AbortHandle>,
     boot_id: String,
+    /// Of the spec.
+    digest: String,
     lock: Option<FileIdentity>,
     /// The last write failed: whether what it held must outlive a crash of the machine.
     unwritten: Option<bool>,
@@ -123,17 +129,21 @@ struct Run {
 }
 
 impl Driver {
-    /// Until the component is at rest after a `Shutdown` or `Kill`.
+    /// Until the component is at rest after a `Shutdown` or `Kill`, or left alone after a `Leave`.
     pub(crate) async fn drive(mut self) {
-        let mut closing = false;
+        let (mut closing, mut leaving) = (false, false);
         self.adopt().await;
         while !(closing && self.parts.lifecycle.is_at_rest()) {
+            // A start that was given up now would leave nobody to look after what came of it.
+            if leaving && self.starting.is_none() {
+                return;
+            }
             let mut deadline = self.parts.lifecycle.next_deadline();
             if self.unwritten.is_some() {
-                let again = self.parts.clock.now() + WRITE_AGAIN_AFTER;
+                let again = self.parts.nursery.clock.now() + WRITE_AGAIN_AFTER;
                 deadline = Some(deadline.map_or(again, |at| at.min(again)));
             }
-            let clock = Arc::clone(&self.parts.clock);
+            let clock = Arc::clone(&self.parts.nursery.clock);
             let timer = async move {
                 match deadline {
                     Some(at) => clock.sleep_until(at).await,
@@ -152,6 +162,11 @@ impl Driver {
                 Some(Message::Report(report)) => self.apply(Event::Report(report), false),
                 Some(Message::Started(run, started)) => self.started(run, started),
                 Some(Message::Dependencies(missing)) => self.apply(Event::Dependencies(missing), false),
+                Some(Message::Spec(spec, taken)) => {
+                    // Whoever asked may be gone.
+                    let _ = taken.send(self.respec(spec));
+                }
+                Some(Message::Leave) => leaving = true,
                 Some(Message::Command(command, done)) => {
                     closing |= matches!(command, Command::Shutdown | Command::Kill);
                     // What a person asked for outlives a crash of the machine, too.
@@ -180,16 +195,20 @@ impl Driver {
         }
         let run = self.parts.lifecycle.run();
         let log_offset = self.parts.runs.iter().find(|log| log.run == run.0).map_or(0, |log| log.log_offset);
-        let mut told = false;
+        let clock = &self.parts.nursery.clock;
+        let began = self.parts.lifecycle.snapshot(clock.now()).started_at;
+        let began = began.map_or_else(|| clock.wall(), |at| clock.wall_at(at));
+        let mut tries = 0;
         let found = loop {
+            tries += 1;
             let process = self.parts.recorded.as_ref();
             match self.parts.restarter.adopt(run, process, log_offset).await {
                 Ok(found) => break found,
-                Err(err) if told => drop(err),
-                Err(err) => {
-                    told = true;
+                // A start finds what there is, and fails as long as it cannot be ended.
+                Err(_) if tries >= ADOPT_TRIES => break Adoption::Nothing,
+                Err(err) if tries == 1 => {
                     let message = format!(
-                        "whether it runs cannot be told, and is asked again and again: {}",
+                        "whether it still runs cannot be told, and is asked again: {}",
                         self.parts.restarter.redact(err.to_string())
                     );
                     self.notify(Notice {
@@ -198,20 +217,20 @@ impl Driver {
                         message,
                     });
                 }
+                Err(_) => {}
             }
             tokio::time::sleep(ADOPT_AGAIN_AFTER).await;
         };
         let what = match found {
             Adoption::Running(handle) => {
-                self.run = Some(self.watch(run, handle));
+                self.run = Some(self.watch(run, handle, began));
                 Observed::Adopted
             }
-            // Its end comes from the watch, at once.
             Adoption::Ended(handle) => {
                 let exit = handle.exited().await;
                 let tree = Arc::clone(&handle);
                 let leftovers = tokio::task::spawn_blocking(move || tree.is_alive()).await.unwrap_or(true);
-                self.run = Some(self.watch(run, handle));
+                self.run = Some(self.watch(run, handle, began));
                 Observed::Exited { exit, leftovers }
             }
             Adoption::Nothing => Observed::NotFound,
@@ -220,9 +239,15 @@ impl Driver {
     }
 
     fn apply(&mut self, event: Event, durable: bool) {
-        let actions = self.parts.lifecycle.on(self.parts.clock.now(), event);
+        let actions = self.parts.lifecycle.on(self.parts.nursery.clock.now(), event);
         if !self.parts.lifecycle.has_run() {
             self.run = None;
+        }
+        if let Some(run) = actions.iter().find_map(|action| match action {
+            Action::Start(run) => Some(*run),
+            _ => None,
+        }) {
+            self.note_log(run, self.parts.restarter.log_end());
         }
         // Written before it matters: a run's number before its spawn, a stop before its first signal.
         self.write(durable);
@@ -236,8 +261,9 @@ impl Driver {
         View {
             lifecycle: self.parts.lifecycle.clone(),
             process: self.run.as_ref().map(|run| run.handle.process()),
+            restarter: Arc::clone(&self.parts.restarter),
             runs: self.parts.runs.clone(),
-            began: self.run.as_ref().map_or_else(|| self.parts.clock.wall(), |run| run.began),
+            began: self.run.as_ref().map_or_else(|| self.parts.nursery.clock.wall(), |run| run.began),
         }
     }
 
@@ -287,7 +313,7 @@ impl Driver {
             }
             _ => notice,
         };
-        self.parts.events.add(&self.parts.spec.name, &notice);
+        self.parts.nursery.events.add(&self.parts.spec.name, &notice);
     }
 
     /// A start has come to its end: the run is made known before anything is done with it.
@@ -297,10 +323,10 @@ impl Driver {
             Err(err) => Observed::StartFailed(self.parts.restarter.redact(err.to_string())),
             Ok(handle) => {
                 self.lock = FileIdentity::of(&self.parts.lock_file);
-                self.parts.runs.push(RunLog { run: run.0, log_offset: handle.log_offset() });
-                let forgotten = self.parts.runs.len().saturating_sub(REMEMBERED_RUNS);
-                self.parts.runs.drain(..forgotten);
-                self.run = Some(self.watch(run, handle));
+                self.note_log(run, handle.log_offset());
+                self.tell_shortcomings(handle.as_ref());
+                let now = self.parts.nursery.clock.wall();
+                self.run = Some(self.watch(run, handle, now));
                 Observed::Spawned
             }
         };
@@ -308,7 +334,7 @@ impl Driver {
     }
 
     /// A fresh set of probes, and a task that tells of the end.
-    fn watch(&self, run: RunId, handle: Arc<dyn RunHandle>) -> Run {
+    fn watch(&self, run: RunId, handle: Arc<dyn RunHandle>, began: WallTime) -> Run {
         let mut tasks = JoinSet::new();
         let (watched, mailbox) = (Arc::clone(&handle), self.mailbox.clone());
         tasks.spawn(async move {
@@ -326,11 +352,12 @@ impl Driver {
             .into_iter()
             .filter_map(|role| Some((role, self.build(self.parts.spec.probe(role)?))))
             .collect();
-        Run { handle, began: self.parts.clock.wall(), probes, tasks }
+        Run { handle, began, probes, tasks }
     }
 
     fn build(&self, probe: &ProbeSpec) -> Arc<dyn HealthProbe> {
-        let Parts { registry, context, clock, .. } = &self.parts;
+        let Parts { context, .. } = &self.parts;
+        let Nursery { registry, clock, .. } = self.parts.nursery.as_ref();
         let build = AssertUnwindSafe(|| probe_run::build(&probe.check, registry, context, clock));
         match std::panic::catch_unwind(build) {
             Ok(Ok(probe)) => Arc::from(probe),
@@ -348,7 +375,7 @@ impl Driver {
             process: Some(run.handle.process()),
             executor: self.parts.restarter.executor(),
         };
-        let (clock, mailbox) = (Arc::clone(&self.parts.clock), self.mailbox.clone());
+        let (clock, mailbox) = (Arc::clone(&self.parts.nursery.clock), self.mailbox.clone());
         let restarter = Arc::clone(&self.parts.restarter);
         run.tasks.spawn(async move {
             let began = clock.now();
@@ -384,7 +411,7 @@ impl Driver {
     fn signal(&self, id: RunId, signal: fn(&dyn RunHandle) -> std::io::Result<()>, sent: Option<Observed>) {
         let Some(run) = &self.run else { return };
         let (handle, mailbox) = (Arc::clone(&run.handle), self.mailbox.clone());
-        let (events, name) = (Arc::clone(&self.parts.events), self.parts.spec.name.clone());
+        let (events, name) = (Arc::clone(&self.parts.nursery.events), self.parts.spec.name.clone());
         tokio::task::spawn_blocking(move || match (signal(handle.as_ref()), sent) {
             (Ok(()), Some(what)) => {
                 let _ = mailbox.send(Message::Report(Report { run: id, what }));
@@ -398,6 +425,40 @@ impl Driver {
                 );
             }
         });
+    }
+
+    /// Where a run begins in the log: known before it is started, and better after that.
+    fn note_log(&mut self, run: RunId, log_offset: u64) {
+        let runs = &mut self.parts.runs;
+        runs.retain(|log| log.run != run.0);
+        runs.push(RunLog { run: run.0, log_offset });
+        let forgotten = runs.len().saturating_sub(REMEMBERED_RUNS);
+        runs.drain(..forgotten);
+    }
+
+    fn tell_shortcomings(&self, handle: &dyn RunHandle) {
+        for message in handle.shortcomings() {
+            self.notify(Notice { kind: EventType::Warning, reason: EventReason::NotEnforced, message });
+        }
+    }
+
+    /// Another spec, if nothing runs under the one before; whether it was taken.
+    fn respec(&mut self, spec: Arc<ComponentSpec>) -> bool {
+        let same_run = spec.runs_like(&self.parts.spec);
+        if !same_run && !self.parts.lifecycle.is_at_rest() {
+            return false;
+        }
+        if !same_run {
+            let kept_env = Some((self.parts.inherits_all, self.parts.inherited_env.clone()));
+            let parts = &mut self.parts;
+            (parts.restarter, parts.inherited_env) = parts.nursery.restarter(&spec, kept_env, None);
+            parts.inherits_all = inherits_all(&spec);
+            parts.context = spec.context(Some(parts.nursery.state_dir.log(&spec.name)));
+        }
+        self.digest = spec.digest();
+        self.parts.spec = Arc::clone(&spec);
+        self.apply(Event::Spec(spec), true);
+        true
     }
 
     fn write(&mut self, durable: bool) {
@@ -419,6 +480,8 @@ impl Driver {
     ) {
         let record = Record {
             name: self.parts.spec.name.clone(),
+            spec: Arc::clone(&self.parts.spec),
+            spec_digest: self.digest.clone(),
             version: RECORD_VERSION,
             boot_id: self.boot_id.clone(),
             process: self.run.as_ref().map(|run| run.handle.process()),

@@ -6,17 +6,21 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::sync::broadcast;
-use vitald_core::lifecycle;
+use vitald_core::lifecycle::{self, EventReason, Notice};
 use vitald_core::probe::{CheckContext, ProbeResult};
-use vitald_core::spec::{ProbeRole, Workload};
+use vitald_core::spec::{ComponentSpec, ProbeRole, Workload};
 use vitald_core::status::{
-    ComponentDetail, DependencyStatus, EventRecord, ProbeAnswer, ProbeState, Status, SupervisorStatus,
+    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, ProbeAnswer, ProbeState, Status,
+    SupervisorStatus,
 };
 
+use crate::apply;
+use crate::driver::View;
+use crate::member::{Member, Nursery};
 use crate::probe_run::check_once;
 use crate::report;
-use crate::shutdown::{Shutdown, in_reverse_order};
-use crate::supervisor::{Member, Shared};
+use crate::shutdown::{Shutdown, in_reverse_order, in_start_order};
+use crate::supervisor::Shared;
 
 /// How many events of a component `describe` shows.
 const DESCRIBED_EVENTS: usize = 20;
@@ -47,6 +51,8 @@ pub enum ShutdownMode {
     Graceful,
     /// SIGKILL everything at once.
     Now,
+    /// Leave everything as it is to the next supervisor.
+    Keep,
 }
 
 /// Why a request was not carried out.
@@ -86,7 +92,7 @@ impl SupervisorHandle {
 
     /// The supervisor and all components, in start order.
     pub fn status(&self) -> Status {
-        let Shared { state_dir, clock, .. } = self.shared.as_ref();
+        let Nursery { state_dir, clock, .. } = self.shared.nursery.as_ref();
         Status {
             supervisor: SupervisorStatus {
                 pid: std::process::id(),
@@ -96,7 +102,7 @@ impl SupervisorHandle {
             },
             components: self
                 .shared
-                .components
+                .members()
                 .iter()
                 .map(|member| report::component(&member.view.borrow(), state_dir, clock.as_ref()))
                 .collect(),
@@ -109,9 +115,9 @@ impl SupervisorHandle {
     /// No component has this name.
     pub fn describe(&self, name: &str) -> Result<ComponentDetail, CommandError> {
         let member = self.find(name)?;
-        let Shared { state_dir, clock, .. } = self.shared.as_ref();
+        let Nursery { state_dir, clock, events, .. } = self.shared.nursery.as_ref();
         let view = member.view.borrow().clone();
-        let spec = &member.spec;
+        let spec = Arc::clone(view.lifecycle.spec());
         let Workload::Process(process) = &spec.workload;
         let met = |name: &str, condition| {
             self.find(name).is_ok_and(|other| {
@@ -137,14 +143,14 @@ impl SupervisorHandle {
             termination_grace_period_seconds: report::millis(spec.termination_grace_period),
             run: view.lifecycle.run().0,
             runs: view.runs,
-            events: self.shared.events.of(name, DESCRIBED_EVENTS),
+            events: events.of(name, DESCRIBED_EVENTS),
         })
     }
 
     /// The recent events of all components, oldest first, and every one after them. Joined without a gap.
     /// An event that repeats comes again with a higher `count`.
     pub fn events(&self) -> (Vec<EventRecord>, broadcast::Receiver<EventRecord>) {
-        self.shared.events.subscribe()
+        self.shared.nursery.events.subscribe()
     }
 
     /// Does something to components, in dependency order (reverse for `Stop`). Refused as a whole if one
@@ -160,13 +166,14 @@ impl SupervisorHandle {
         }
         let command = match command {
             Command::Stop => {
-                in_reverse_order(&members, lifecycle::Command::Stop).await;
+                in_reverse_order(&in_start_order(members), None, |_| lifecycle::Command::Stop).await;
                 return Ok(());
             }
             Command::Start => lifecycle::Command::Start,
             Command::Restart if members.len() > 1 => {
                 // All of them down first, so that none is started on what is about to go.
-                in_reverse_order(&members, lifecycle::Command::Pause).await;
+                let members = in_start_order(members.clone());
+                in_reverse_order(&members, None, |_| lifecycle::Command::Pause).await;
                 lifecycle::Command::Start
             }
             Command::Restart => lifecycle::Command::Restart,
@@ -187,16 +194,14 @@ impl SupervisorHandle {
     pub async fn run_probe(&self, name: &str, role: ProbeRole) -> Result<ProbeAnswer, CommandError> {
         let member = self.find(name)?;
         let no_probe = || CommandError::NoSuchProbe { name: name.to_owned(), role };
-        let probe = member.spec.probe(role).ok_or_else(no_probe)?;
-        let process = member.view.borrow().process.clone();
+        let spec = member.spec();
+        let probe = spec.probe(role).ok_or_else(no_probe)?;
+        let View { process, restarter, .. } = member.view.borrow().clone();
         let process = process.ok_or_else(|| CommandError::NotRunning { name: name.to_owned() })?;
-        let cx = CheckContext {
-            timeout: probe.timeout,
-            process: Some(process),
-            executor: member.restarter.executor(),
-        };
-        let Shared { state_dir, registry, clock, .. } = self.shared.as_ref();
-        let context = member.spec.context(Some(state_dir.log(name)));
+        let cx =
+            CheckContext { timeout: probe.timeout, process: Some(process), executor: restarter.executor() };
+        let Nursery { state_dir, registry, clock, .. } = self.shared.nursery.as_ref();
+        let context = spec.context(Some(state_dir.log(name)));
         let (state, message, latency) = match check_once(&probe.check, registry, &context, &cx, clock).await {
             Ok((result, latency)) => {
                 let state = match &result {
@@ -204,7 +209,7 @@ impl SupervisorHandle {
                     ProbeResult::Failure(_) => ProbeState::Failure,
                     ProbeResult::Unknown(_) => ProbeState::Unknown,
                 };
-                (state, member.restarter.redact(result.message().to_owned()), latency)
+                (state, restarter.redact(result.message().to_owned()), latency)
             }
             Err(err) => (ProbeState::Unknown, err.to_string(), Duration::ZERO),
         };
@@ -226,11 +231,35 @@ impl SupervisorHandle {
         self.shared.shutdown.unlock();
     }
 
-    fn find(&self, name: &str) -> Result<&Member, CommandError> {
-        let components = &self.shared.components;
-        components.iter().find(|member| member.name == name).ok_or_else(|| CommandError::NoSuchComponent {
-            name: name.to_owned(),
-            known: components.iter().map(|member| member.name.clone()).collect(),
+    /// What becomes of the components when `specs` are applied.
+    pub fn plan(&self, specs: &[ComponentSpec]) -> Plan {
+        apply::plan(&self.shared.members(), specs)
+    }
+
+    /// The components as their manifests had them, in start order.
+    pub fn specs(&self) -> Vec<Arc<ComponentSpec>> {
+        self.shared.members().iter().map(|member| member.spec()).collect()
+    }
+
+    /// Makes the components what `specs` say, each after what it depends on. What did not change is not
+    /// touched. Returns once it has taken effect, as for [`command`](Self::command).
+    ///
+    /// # Errors
+    /// The supervisor is ending.
+    pub async fn apply(&self, specs: Vec<ComponentSpec>) -> Result<Plan, CommandError> {
+        apply::apply(&self.shared, specs, None).await
+    }
+
+    /// Adds an event that concerns the supervisor, and no component.
+    pub fn tell(&self, kind: EventType, reason: EventReason, message: String) {
+        self.shared.nursery.events.add("", &Notice { kind, reason, message });
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Member>, CommandError> {
+        let members = self.shared.members();
+        members.iter().find(|member| member.name == name).cloned().ok_or_else(|| {
+            let known = members.iter().map(|member| member.name.clone()).collect();
+            CommandError::NoSuchComponent { name: name.to_owned(), known }
         })
     }
 }

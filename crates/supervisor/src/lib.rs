@@ -3,10 +3,12 @@
 //! Every decision is the [lifecycle](vitald_core::lifecycle)'s. Here is what it leaves open: a clock,
 //! timers, tasks that start runs and ask probes, files, and what others may look at meanwhile.
 
+mod apply;
 pub mod clock;
 mod driver;
 mod events;
 pub mod handle;
+mod member;
 mod probe_run;
 mod report;
 mod shutdown;
@@ -18,4 +20,4 @@ pub mod survivors;
 pub use handle::{Command, CommandError, ShutdownMode, SupervisorHandle};
 pub use probe_run::check_once;
 pub use state_dir::{StateDir, StateDirError, StateLock};
-pub use supervisor::{Config, RestarterContext, RestarterFactory, Supervisor};
+pub use supervisor::{Config, Refused, RestarterContext, RestarterFactory, Supervisor, Wanted};

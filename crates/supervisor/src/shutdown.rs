@@ -1,15 +1,16 @@
-//! The end of a supervisor: everything stopped, in the order that dependencies ask for.
+//! The end of a supervisor: everything stopped, in the order that dependencies ask for, or left to the next one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use vitald_core::lifecycle::Command;
 
 use crate::handle::ShutdownMode;
+use crate::member::Member;
 use crate::state_dir::StateLock;
-use crate::supervisor::{Member, Shared};
+use crate::supervisor::Shared;
 
 /// How far the end has come.
 pub(crate) struct Shutdown {
@@ -20,13 +21,20 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
-    pub(crate) fn new(tasks: Vec<JoinHandle<()>>, lock: StateLock) -> Self {
+    pub(crate) fn new(lock: StateLock) -> Self {
         Self {
             asked: watch::Sender::new(None),
             finished: watch::Sender::new(false),
-            tasks: Mutex::new(tasks),
+            tasks: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         }
+    }
+
+    /// The end comes only after this task's.
+    pub(crate) fn wait_for(&self, task: JoinHandle<()>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
     }
 
     pub(crate) fn is_asked(&self) -> bool {
@@ -45,10 +53,10 @@ impl Shutdown {
         match (before, mode) {
             (None, mode) => {
                 tokio::spawn(async move {
-                    if mode == ShutdownMode::Now {
-                        kill_all(&shared).await;
-                    } else {
-                        stop_all(&shared).await;
+                    match mode {
+                        ShutdownMode::Now => kill_all(&shared).await,
+                        ShutdownMode::Graceful => stop_all(&shared).await,
+                        ShutdownMode::Keep => leave_all(&shared),
                     }
                     shared.shutdown.finish().await;
                 });
@@ -56,11 +64,10 @@ impl Shutdown {
             (Some(ShutdownMode::Graceful), ShutdownMode::Now) => {
                 tokio::spawn(async move { kill_all(&shared).await });
             }
-            // No way back from a kill.
-            (Some(ShutdownMode::Now), _) => {
-                shared.shutdown.asked.send_replace(Some(ShutdownMode::Now));
+            // What is being stopped is not kept, what is kept is not stopped, and a kill is one.
+            (Some(before), _) => {
+                shared.shutdown.asked.send_replace(Some(before));
             }
-            (Some(ShutdownMode::Graceful), ShutdownMode::Graceful) => {}
         }
     }
 
@@ -77,24 +84,37 @@ impl Shutdown {
 }
 
 async fn kill_all(shared: &Shared) {
-    join_all(shared.components.iter().map(|member| member.tell(Command::Kill))).await;
+    join_all(shared.members().iter().map(|member| member.tell(Command::Kill))).await;
 }
 
 async fn stop_all(shared: &Shared) {
+    let members = shared.members();
     // First of all nothing is started any more, so that nothing comes up while others go down.
-    join_all(shared.components.iter().map(|member| member.tell(Command::Close))).await;
-    let all: Vec<&Member> = shared.components.iter().collect();
-    in_reverse_order(&all, Command::Shutdown).await;
+    join_all(members.iter().map(|member| member.tell(Command::Close))).await;
+    in_reverse_order(&members, None, |_| Command::Shutdown).await;
 }
 
-/// Tells each of them once those of them that depend on it have come to where the command leads: a stop,
-/// or something newer that somebody else wants.
-pub(crate) async fn in_reverse_order(members: &[&Member], command: Command) {
+fn leave_all(shared: &Shared) {
+    shared.members().iter().for_each(|member| member.leave());
+}
+
+/// Tells each of them its command once those of them that depend on it have come to where theirs leads: a stop,
+/// or something newer that somebody else wants. `under_way` is told when the first ones know.
+pub(crate) async fn in_reverse_order(
+    members: &[Arc<Member>],
+    under_way: Option<oneshot::Sender<()>>,
+    command: impl Fn(&Member) -> Command,
+) {
+    let under_way = Mutex::new(under_way);
+    let (command, under_way) = (&command, &under_way);
     let done: Vec<watch::Sender<bool>> = members.iter().map(|_| watch::Sender::new(false)).collect();
-    join_all(members.iter().zip(&done).map(|(member, here)| {
+    join_all(members.iter().zip(&done).enumerate().map(|(i, (member, here))| {
+        // Members are in start order. What is against it, as when specs of different manifests come together,
+        // is no reason to wait for each other.
         let dependants: Vec<_> = members
             .iter()
             .zip(&done)
+            .skip(i + 1)
             .filter(|(other, _)| depends(other, member))
             .map(|(_, done)| done.subscribe())
             .collect();
@@ -103,7 +123,12 @@ pub(crate) async fn in_reverse_order(members: &[&Member], command: Command) {
                 // The sender outlives this wait.
                 let _ = dependant.wait_for(|done| *done).await;
             }
-            member.tell(command).await;
+            member.tell(command(member)).await;
+            let told = under_way.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(told) = told {
+                // Whoever waits may have gone away.
+                let _ = told.send(());
+            }
             member.until(|view| view.lifecycle.is_settled()).await;
             here.send_replace(true);
         }
@@ -112,5 +137,16 @@ pub(crate) async fn in_reverse_order(members: &[&Member], command: Command) {
 }
 
 fn depends(member: &Member, on: &Member) -> bool {
-    member.spec.depends_on.iter().any(|dependency| dependency.name == on.name)
+    member.spec().depends_on.iter().any(|dependency| dependency.name == on.name)
+}
+
+/// Each after what it depends on, as far as that is among them.
+pub(crate) fn in_start_order(members: Vec<Arc<Member>>) -> Vec<Arc<Member>> {
+    let (mut ordered, mut left): (Vec<Arc<Member>>, Vec<_>) = (Vec::new(), members);
+    while !left.is_empty() {
+        let waits = |member: &Arc<Member>| left.iter().any(|other| depends(member, other));
+        let next = left.iter().position(|member| !waits(member)).unwrap_or_default();
+        ordered.push(left.remove(next));
+    }
+    ordered
 }

@@ -5,10 +5,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vitald_core::lifecycle::LifecycleRecord;
 use vitald_core::restarter::ProcessIdentity;
+use vitald_core::spec::ComponentSpec;
 use vitald_core::status::RunLog;
 
 /// The format of records; another one is not read.
@@ -24,6 +26,10 @@ pub(crate) struct Record {
     pub(crate) name: String,
     /// The boot in which its times and its process mean something.
     pub(crate) boot_id: String,
+    /// What its run is made of, or is to be.
+    pub(crate) spec: Arc<ComponentSpec>,
+    /// Of that.
+    pub(crate) spec_digest: String,
     /// Where it is in its life.
     pub(crate) lifecycle: LifecycleRecord,
     /// The main process of the current run.
@@ -102,6 +108,29 @@ impl Store {
         self.written = Some(record.clone());
         Ok(())
     }
+}
+
+/// The records of a state dir that can be read, in name order. What is wrong with the others is told when they
+/// are opened.
+pub(crate) fn records(folder: &Path) -> Vec<Record> {
+    let mut names = names(folder);
+    names.sort();
+    names.into_iter().filter_map(|path| parse(&std::fs::read(path).ok()?).ok()).collect()
+}
+
+/// Removes the records of all components but those named.
+pub(crate) fn forget_all_but(folder: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
+    for path in names(folder) {
+        if path.file_stem().and_then(|name| name.to_str()).is_some_and(|name| !keep(name)) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
 }
 
 fn parse(text: &[u8]) -> Result<Record, String> {

@@ -1,26 +1,28 @@
-//! Puts the parts together: restores what an earlier supervisor left written, and starts a task for each
+//! Puts the parts together: takes over what an earlier supervisor left, and starts a task for each
 //! component.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use vitald_core::lifecycle::{Command, EventReason, Lifecycle, Notice};
+use futures_util::future::join_all;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{ProcessIdentity, Restarter};
-use vitald_core::spec::{ComponentSpec, Dependency, Workload};
-use vitald_core::status::EventType;
+use vitald_core::spec::ComponentSpec;
 use vitald_core::time::Timestamp;
 
+use crate::apply;
 use crate::clock::Clock;
-use crate::driver::{self, Driver, Message, Parts, View};
 use crate::events::Events;
-use crate::handle::SupervisorHandle;
-use crate::report;
-use crate::shutdown::Shutdown;
+use crate::handle::{CommandError, SupervisorHandle};
+use crate::member::{Member, Nursery};
+use crate::shutdown::{Shutdown, in_start_order};
 use crate::state_dir::{StateDir, StateLock};
-use crate::store::{FileIdentity, Store};
+use crate::store::{self, Record};
 
 /// What a supervisor is to do.
 pub struct Config {
@@ -29,17 +31,28 @@ pub struct Config {
     /// That nobody else does there.
     pub lock: StateLock,
     /// The components, each after what it depends on.
-    pub components: Vec<ComponentSpec>,
+    pub components: Wanted,
     /// The probe kinds that the components may name.
     pub registry: Arc<Registry>,
     /// Makes what starts and stops a component.
     pub restarters: RestarterFactory,
     /// What a component inherits of the supervisor's environment; `true`: all of it.
     pub inherited_env: fn(bool) -> BTreeMap<String, String>,
+    /// Who a recorded process is and what it holds, for people; `None` if it is not alive.
+    pub holder_of: fn(&ProcessIdentity) -> Option<String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The version that status tells.
     pub version: String,
+}
+
+/// Which components a supervisor is to have.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// These, each after what it depends on. What an earlier supervisor left of others is stopped.
+    Manifests(Vec<ComponentSpec>),
+    /// What an earlier supervisor left running, as it was; nothing is started.
+    Survivors,
 }
 
 /// Makes the restarter of a component.
@@ -58,46 +71,65 @@ pub struct RestarterContext {
     pub previous: Option<ProcessIdentity>,
 }
 
+/// Why a supervisor does not begin. Nothing has been started or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// The state dir is a copy of another one, whose components run.
+    #[error(
+        "{} is a copy of another state dir, and components of that one run:{}",
+        dir.display(),
+        holders.iter().map(|(name, holder)| format!("\n  {name}: {holder}")).collect::<String>()
+    )]
+    Copied {
+        /// The state dir.
+        dir: PathBuf,
+        /// The components, and who runs: `4242 (sleep)`.
+        holders: Vec<(String, String)>,
+    },
+}
+
+/// How long the start waits for what an earlier supervisor left to be taken over, before it goes on while
+/// that goes on, too.
+const ADOPTION_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A running supervisor's insides, shared by all handles.
 pub(crate) struct Shared {
-    pub(crate) state_dir: StateDir,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) nursery: Arc<Nursery>,
     pub(crate) version: String,
     pub(crate) started: Timestamp,
-    pub(crate) events: Arc<Events>,
-    /// In start order.
-    pub(crate) components: Vec<Member>,
     pub(crate) shutdown: Shutdown,
+    /// Held while manifests are applied.
+    pub(crate) applying: tokio::sync::Mutex<()>,
+    /// In start order.
+    members: Mutex<Vec<Arc<Member>>>,
 }
 
-/// One component, as the rest of the supervisor sees it.
-pub(crate) struct Member {
-    pub(crate) name: String,
-    pub(crate) spec: Arc<ComponentSpec>,
-    pub(crate) view: watch::Receiver<View>,
-    pub(crate) restarter: Arc<dyn Restarter>,
-    mailbox: mpsc::UnboundedSender<Message>,
-    /// What it depends on, with the view of it.
-    dependencies: Vec<(Dependency, watch::Receiver<View>)>,
-}
-
-impl Member {
-    /// Tells the component's task, and waits until its lifecycle knows. A task that has ended is at rest.
-    pub(crate) async fn tell(&self, command: Command) {
-        // It may not have heard of a change that whoever asks has seen.
-        let missing = missing(&mut self.dependencies.clone());
-        let _ = self.mailbox.send(Message::Dependencies(missing));
-        let (done, told) = oneshot::channel();
-        if self.mailbox.send(Message::Command(command, done)).is_ok() {
-            // An error means that the task has ended meanwhile.
-            let _ = told.await;
-        }
+impl Shared {
+    /// All components there are now, in start order.
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until its lifecycle is as wished. A task that has ended is at rest, and wishes end.
-    pub(crate) async fn until(&self, wish: impl FnMut(&View) -> bool) {
-        let _ = self.view.clone().wait_for(wish).await;
+    /// From now on these are the components.
+    pub(crate) fn set_members(&self, members: &[Arc<Member>]) -> Result<(), CommandError> {
+        let mut list = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shutdown.is_asked() {
+            return Err(CommandError::ShuttingDown);
+        }
+        *list = members.to_vec();
+        Ok(())
+    }
+
+    /// Makes a component, unless the supervisor is ending.
+    pub(crate) fn make(&self, spec: ComponentSpec) -> Result<Arc<Member>, CommandError> {
+        // Held, so that none is made after the end has begun.
+        let _list = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shutdown.is_asked() {
+            return Err(CommandError::ShuttingDown);
+        }
+        let (member, task) = self.nursery.member(spec);
+        self.shutdown.wait_for(task);
+        Ok(Arc::new(member))
     }
 }
 
@@ -105,145 +137,69 @@ impl Member {
 pub struct Supervisor;
 
 impl Supervisor {
-    /// Starts every component, each as soon as what it depends on is there. Must be called in a tokio
-    /// runtime; returns at once.
-    pub fn start(config: Config) -> SupervisorHandle {
+    /// Takes over what an earlier supervisor left running, and makes the running set what is wanted: that
+    /// begins, and goes on after this has returned. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// Why it must not be begun.
+    pub async fn start(config: Config) -> Result<SupervisorHandle, Refused> {
+        let folder = config.state_dir.path().join("components");
+        let records = store::records(&folder);
         let events = Arc::new(Events::new(Arc::clone(&config.clock)));
-        let (mut members, drivers): (Vec<_>, Vec<_>) =
-            config.components.iter().map(|spec| member(Arc::new(spec.clone()), &config, &events)).unzip();
-        let tasks = drivers.into_iter().map(|driver| tokio::spawn(driver.drive())).collect();
-        let views: Vec<_> = members.iter().map(|member| (member.name.clone(), member.view.clone())).collect();
-        for member in &mut members {
-            member.dependencies = dependencies(&member.spec, &views);
-            watch_dependencies(member);
-        }
-        let shared = Arc::new(Shared {
-            started: config.clock.now(),
-            shutdown: Shutdown::new(tasks, config.lock),
+        let nursery = Arc::new(Nursery {
             state_dir: config.state_dir,
             registry: config.registry,
+            restarters: config.restarters,
+            inherited_env: config.inherited_env,
             clock: config.clock,
-            version: config.version,
             events,
-            components: members,
         });
-        let handle = SupervisorHandle::new(Arc::clone(&shared));
-        tokio::spawn(async move {
-            for member in &shared.components {
-                member.tell(Command::Begin).await;
-            }
+        refuse_copies(&nursery, &records, config.holder_of)?;
+        let shared = Arc::new(Shared {
+            version: config.version,
+            started: nursery.clock.now(),
+            shutdown: Shutdown::new(config.lock),
+            applying: tokio::sync::Mutex::new(()),
+            members: Mutex::default(),
+            nursery,
         });
-        handle
-    }
-}
 
-fn member(spec: Arc<ComponentSpec>, config: &Config, events: &Arc<Events>) -> (Member, Driver) {
-    let (dir, name) = (&config.state_dir, spec.name.clone());
-    let (store, record, trouble) = Store::open(dir.record(&name));
-    if let Some(trouble) = trouble {
-        let message = format!("what an earlier vitald knew of it cannot be read, and is lost: {trouble}");
-        let (kind, reason) = (EventType::Warning, EventReason::FailedRead);
-        events.add(&name, &Notice { kind, reason, message });
-    }
-    let Workload::Process(process) = &spec.workload;
-    let boot_id = config.clock.boot_id();
-    let same_boot = record.as_ref().is_some_and(|record| record.boot_id == boot_id && !boot_id.is_empty());
-    // In a copied state dir the lock is another file: what it names belongs to another supervisor.
-    let lock = FileIdentity::of(&dir.component_lock(&name));
-    let own = record.as_ref().filter(|record| same_boot && record.lock.is_some() && record.lock == lock);
-    let previous = own.and_then(|record| record.process.clone());
-    let kept_env = own
-        .filter(|record| record.inherits_all == process.inherit_env)
-        .and_then(|record| record.inherited_env.clone());
-    let inherited_env = kept_env.unwrap_or_else(|| (config.inherited_env)(process.inherit_env));
-    let context = RestarterContext {
-        log: dir.log(&name),
-        lock: dir.component_lock(&name),
-        inherited_env: inherited_env.clone(),
-        previous: previous.clone(),
-    };
-    let restarter = (config.restarters)(&spec, context);
-    let runs = record.as_ref().map(|record| record.runs.clone()).unwrap_or_default();
-    let lifecycle = match record {
-        Some(record) => Lifecycle::restore(Arc::clone(&spec), record.lifecycle, same_boot),
-        None => Lifecycle::new(Arc::clone(&spec)),
-    };
-    let (driver, mailbox, view) = driver::new(Parts {
-        context: spec.context(Some(dir.log(&name))),
-        lock_file: dir.component_lock(&name),
-        registry: Arc::clone(&config.registry),
-        restarter: Arc::clone(&restarter),
-        clock: Arc::clone(&config.clock),
-        events: Arc::clone(events),
-        spec: Arc::clone(&spec),
-        lifecycle,
-        store,
-        runs,
-        inherited_env,
-        inherits_all: process.inherit_env,
-        recorded: previous,
-    });
-    (Member { name, spec, view, restarter, mailbox, dependencies: vec![] }, driver)
-}
-
-fn dependencies(
-    spec: &ComponentSpec,
-    views: &[(String, watch::Receiver<View>)],
-) -> Vec<(Dependency, watch::Receiver<View>)> {
-    let view = |name: &String| views.iter().find(|(other, _)| other == name).map(|(_, view)| view.clone());
-    spec.depends_on
-        .iter()
-        .filter_map(|dependency| Some((dependency.clone(), view(&dependency.name)?)))
-        .collect()
-}
-
-/// A task that tells the component whenever what is missing of its dependencies changes.
-fn watch_dependencies(member: &Member) {
-    let dependencies = member.dependencies.clone();
-    let mailbox = member.mailbox.clone();
-    tokio::spawn(async move {
-        let mut dependencies = dependencies;
-        let mut told = None;
-        loop {
-            let missing = missing(&mut dependencies);
-            if told.as_ref() != Some(&missing) {
-                told = Some(missing.clone());
-                if mailbox.send(Message::Dependencies(missing)).is_err() {
-                    return;
-                }
-            }
-            let changes = dependencies.iter_mut().map(|(_, view)| Box::pin(view.changed()));
-            // Without dependencies there is nothing to watch; with an ended one, only the end.
-            if dependencies_ended(changes.collect()).await {
-                return;
-            }
+        let survivors =
+            records.into_iter().filter(|record| shared.nursery.is_own(record) && record.lifecycle.may_run());
+        let adopted =
+            survivors.filter_map(|record| shared.make(ComponentSpec::clone(&record.spec)).ok()).collect();
+        let adopted = in_start_order(adopted);
+        for member in &adopted {
+            member.watch_dependencies(&adopted);
         }
-    });
-}
+        // Cannot fail: nobody has asked for the end so far.
+        let _ = shared.set_members(&adopted);
+        let all = join_all(adopted.iter().map(|m| m.until(|view| !view.lifecycle.awaits_adoption())));
+        let _ = timeout(ADOPTION_PATIENCE, all).await;
 
-async fn dependencies_ended<F>(changes: Vec<F>) -> bool
-where
-    F: Future<Output = Result<(), watch::error::RecvError>> + Unpin,
-{
-    if changes.is_empty() {
-        return true;
+        if let Wanted::Manifests(specs) = config.components {
+            let (under_way, told) = oneshot::channel();
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move { apply::apply(&shared, specs, Some(under_way)).await });
+            // Dropped where there is nothing to tell.
+            let _ = told.await;
+        }
+        Ok(SupervisorHandle::new(shared))
     }
-    let (changed, _, _) = futures_util::future::select_all(changes).await;
-    changed.is_err()
 }
 
-/// In one sentence; `None` when everything is there.
-fn missing(dependencies: &mut [(Dependency, watch::Receiver<View>)]) -> Option<String> {
-    let missing: Vec<String> = dependencies
-        .iter_mut()
-        .filter_map(|(dependency, view)| {
-            let view = view.borrow_and_update();
-            // No dependency's condition depends on the time.
-            let snapshot = view.lifecycle.snapshot(Timestamp::ZERO);
-            let Dependency { name, condition } = dependency;
-            (!report::meets(&snapshot, *condition))
-                .then(|| format!("`{name}` to be {condition:?} (it is {})", snapshot.state))
-        })
+fn refuse_copies(
+    nursery: &Nursery,
+    records: &[Record],
+    holder_of: fn(&ProcessIdentity) -> Option<String>,
+) -> Result<(), Refused> {
+    let boot_id = nursery.clock.boot_id();
+    let copied = records.iter().filter(|record| record.boot_id == boot_id && !nursery.is_own(record));
+    let holders: Vec<_> = copied
+        .filter_map(|record| Some((record.name.clone(), holder_of(record.process.as_ref()?)?)))
         .collect();
-    (!missing.is_empty()).then(|| format!("waits for {}", missing.join(" and ")))
+    match holders.is_empty() {
+        true => Ok(()),
+        false => Err(Refused::Copied { dir: nursery.state_dir.path().to_owned(), holders }),
+    }
 }

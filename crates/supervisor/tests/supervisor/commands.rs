@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 async fn a_command_is_answered_once_the_start_is_done() {
     let world = World::new();
     world.starts("web", Start::Takes(SECOND * 5));
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![web()]).await;
     world.pass(SECOND * 6).await;
     for (command, run) in [(Command::Restart, "start web 2"), (Command::Start, "start web 3")] {
         if command == Command::Start {
@@ -25,7 +25,7 @@ async fn a_command_is_answered_once_the_start_is_done() {
 async fn a_start_that_never_ends_can_be_stopped() {
     let world = World::new();
     world.starts("web", Start::Hangs);
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![web()]).await;
     world.pass(SECOND).await;
     let web = names(&["web"]);
     let stop = supervisor.command(Command::Stop, &web);
@@ -45,7 +45,7 @@ async fn a_start_that_never_ends_does_not_keep_the_supervisor_from_its_end() {
     {
         let world = World::new();
         world.starts("web", Start::Hangs);
-        let supervisor = world.start(vec![web()]);
+        let supervisor = world.start(vec![web()]).await;
         world.pass(SECOND).await;
         modes.iter().for_each(|mode| supervisor.shutdown(*mode));
         timeout(SECOND, supervisor.finished()).await.expect("it comes to its end");
@@ -60,7 +60,7 @@ async fn a_restart_of_several_takes_all_down_before_it_starts_any() {
         let mut web = web();
         depends_on(&mut web, "db", Condition::Ready);
         let world = World::new();
-        let supervisor = world.start(vec![component("db"), web]);
+        let supervisor = world.start(vec![component("db"), web]).await;
         world.pass(SECOND).await;
         supervisor.command(Command::Restart, &names(&order)).await.unwrap();
         world.pass(SECOND).await;
@@ -76,7 +76,7 @@ async fn a_restart_of_several_takes_all_down_before_it_starts_any() {
 async fn a_stop_is_answered_even_if_somebody_starts_it_again_meanwhile() {
     let world = World::new();
     world.ignore_term("web");
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![web()]).await;
     world.pass(SECOND).await;
     let web = names(&["web"]);
     let stop = timeout(SECOND * 20, supervisor.command(Command::Stop, &web));
@@ -97,7 +97,7 @@ async fn what_needs_a_started_component_waits_for_one_that_is_stopped_or_being()
     depends_on(&mut web, "db", Condition::Started);
     let world = World::new();
     world.ignore_term("db");
-    let supervisor = world.start(vec![component("db"), web]);
+    let supervisor = world.start(vec![component("db"), web]).await;
     world.pass(SECOND).await;
     let db = names(&["db"]);
     let stop = supervisor.command(Command::Stop, &db);
@@ -125,7 +125,7 @@ async fn what_needs_a_completed_component_waits_for_one_that_was_stopped() {
     migration.restart_policy = RestartPolicy::OnFailure;
     let world = World::new();
     world.ignore_term("migration");
-    let supervisor = world.start(vec![migration, web]);
+    let supervisor = world.start(vec![migration, web]).await;
     world.pass(SECOND).await;
     let migration = names(&["migration"]);
     supervisor.command(Command::Stop, &migration).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_start_right_after_that_of_what_it_needs_waits_for_nothing() {
     let mut web = web();
     depends_on(&mut web, "db", Condition::Started);
     let world = World::new();
-    let supervisor = world.start(vec![component("db"), web]);
+    let supervisor = world.start(vec![component("db"), web]).await;
     world.pass(SECOND).await;
     supervisor.command(Command::Stop, &names(&["db", "web"])).await.unwrap();
     supervisor.command(Command::Start, &names(&["db"])).await.unwrap();

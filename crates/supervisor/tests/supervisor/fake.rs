@@ -28,7 +28,9 @@ use vitald_core::spec::{
 use vitald_core::status::ComponentStatus;
 use vitald_core::time::Timestamp;
 use vitald_supervisor::clock::Clock;
-use vitald_supervisor::{Config, RestarterContext, ShutdownMode, StateDir, Supervisor, SupervisorHandle};
+use vitald_supervisor::{
+    Config, Refused, RestarterContext, ShutdownMode, StateDir, Supervisor, SupervisorHandle, Wanted,
+};
 
 /// What the test says, and what it sees.
 #[derive(Default)]
@@ -49,7 +51,7 @@ struct Script {
     contexts: Vec<RestarterContext>,
     /// Checks and commands that were given up.
     given_up: Vec<String>,
-    running: BTreeMap<String, Process>,
+    running: BTreeMap<String, (RunId, Process)>,
     calls: Vec<String>,
     records: Vec<(String, serde_json::Value)>,
     state_dir: Option<StateDir>,
@@ -169,7 +171,11 @@ impl World {
         StateDir::new(self.dir.path().join("state"))
     }
 
-    pub(crate) fn start(&self, components: Vec<ComponentSpec>) -> SupervisorHandle {
+    pub(crate) async fn start(&self, components: Vec<ComponentSpec>) -> SupervisorHandle {
+        self.begin(Wanted::Manifests(components)).await.unwrap()
+    }
+
+    pub(crate) async fn begin(&self, components: Wanted) -> Result<SupervisorHandle, Refused> {
         let state_dir = self.state_dir();
         let lock = state_dir.lock().unwrap();
         self.script.lock().unwrap().state_dir = Some(state_dir.clone());
@@ -189,12 +195,14 @@ impl World {
                 })
             }),
             inherited_env: |_all| ENVIRONMENT.with(|environment| environment.borrow().clone()),
+            holder_of: |process| (process.boot_id == "boot").then(|| format!("{} (sleep)", process.pid)),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             version: "test".into(),
         })
+        .await
     }
 
-    /// Ends the supervisor, and leaves its records as if it had died, with all components.
+    /// Ends the supervisor, and leaves components and records as if it had died.
     pub(crate) async fn crash(&self, supervisor: SupervisorHandle) {
         let folder = self.state_dir().path().join("components");
         let records: Vec<_> = std::fs::read_dir(&folder)
@@ -202,7 +210,7 @@ impl World {
             .map(|entry| entry.unwrap().path())
             .map(|path| (path.clone(), std::fs::read(path).unwrap()))
             .collect();
-        supervisor.shutdown(ShutdownMode::Now);
+        supervisor.shutdown(ShutdownMode::Keep);
         supervisor.finished().await;
         supervisor.unlock();
         for (path, record) in records {
@@ -287,7 +295,7 @@ impl World {
     pub(crate) fn exit(&self, name: &str, exit: Exit) {
         let script = self.script.lock().unwrap();
         let leftovers = script.leftovers.contains(name);
-        script.running.get(name).expect("it runs").end(exit, leftovers);
+        script.running.get(name).expect("it runs").1.end(exit, leftovers);
     }
 
     /// What the restarter of a component was told by the supervisor that began last.
@@ -393,18 +401,29 @@ impl Restarter for FakeRestarter {
         }
         OpenOptions::new().create(true).append(true).open(&self.lock).unwrap();
         let process = Process { exit: watch::Sender::new(None), alive: watch::Sender::new(true) };
-        self.script.lock().unwrap().running.insert(self.name.clone(), process.clone());
+        self.script.lock().unwrap().running.insert(self.name.clone(), (run, process.clone()));
         let (name, script) = (self.name.clone(), Arc::clone(&self.script));
         Ok(Arc::new(FakeRun { name, run, process, script }))
     }
 
     async fn adopt(
         &self,
-        _run: RunId,
-        _process: Option<&ProcessIdentity>,
+        run: RunId,
+        process: Option<&ProcessIdentity>,
         _log_offset: u64,
     ) -> Result<Adoption, StartError> {
-        Ok(Adoption::Nothing)
+        let mut script = self.script.lock().unwrap();
+        script.call(if process.is_some() { "adopt" } else { "look for" }, &self.name, run);
+        let found = script.running.get(&self.name).filter(|(is, _)| *is == run).cloned();
+        let Some((_, process)) = found else { return Ok(Adoption::Nothing) };
+        let (ended, alive) = (process.exit.borrow().is_some(), *process.alive.borrow());
+        let (name, script) = (self.name.clone(), Arc::clone(&self.script));
+        let handle = Arc::new(FakeRun { name, run, process, script });
+        Ok(match (ended, alive) {
+            (false, _) => Adoption::Running(handle),
+            (true, true) => Adoption::Ended(handle),
+            (true, false) => Adoption::Nothing,
+        })
     }
 
     fn log_end(&self) -> u64 {

@@ -39,7 +39,7 @@ async fn what_depends_on_others_starts_when_they_are_ready_and_stops_before_them
     db.readiness_probe = Some(probe(ProbeRole::Readiness));
     let world = World::new();
     world.answer("db", ProbeResult::failure("warming up"));
-    let supervisor = world.start(vec![db, web]);
+    let supervisor = world.start(vec![db, web]).await;
 
     world.pass(SECOND * 20).await;
     assert_eq!(world.calls(), ["start db 1"]);
@@ -59,7 +59,7 @@ async fn what_depends_on_others_starts_when_they_are_ready_and_stops_before_them
 #[tokio::test(start_paused = true)]
 async fn a_crash_is_seen_at_once_and_told_truly_during_the_delay_and_after() {
     let world = World::new();
-    let supervisor = world.start(vec![component("web")]);
+    let supervisor = world.start(vec![component("web")]).await;
     world.pass(SECOND * 5).await;
     world.exit("web", Exit::Signal("SIGSEGV".into()));
     world.pass(Duration::from_millis(10)).await;
@@ -92,7 +92,7 @@ async fn a_probe_that_never_answers_is_a_failure_after_its_timeout() {
     web.liveness_probe = Some(probe(ProbeRole::Liveness));
     let world = World::new();
     world.hang("web");
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND * 22).await;
     let status = &world.component(&supervisor, "web").probes[0];
     assert_eq!(status.message, "no answer within 3 s");
@@ -107,7 +107,7 @@ async fn a_probe_that_panics_could_not_ask_and_hurts_nobody() {
     web.liveness_probe = Some(probe(ProbeRole::Liveness));
     let world = World::new();
     world.panic("web");
-    let supervisor = world.start(vec![web, component("db")]);
+    let supervisor = world.start(vec![web, component("db")]).await;
     world.pass(SECOND * 100).await;
     let web = world.component(&supervisor, "web");
     assert_eq!((web.state, web.reason), (State::Running, Reason::ProbeUnknown));
@@ -121,7 +121,7 @@ async fn nothing_is_restarted_while_the_supervisor_ends() {
     depends_on(&mut web, "db", Condition::Started);
     let world = World::new();
     world.ignore_term("web");
-    let supervisor = world.start(vec![component("db"), web, component("crashing")]);
+    let supervisor = world.start(vec![component("db"), web, component("crashing")]).await;
     world.pass(SECOND).await;
     world.exit("crashing", Exit::Code(1));
     world.pass(Duration::from_millis(100)).await;
@@ -139,7 +139,7 @@ async fn nothing_is_restarted_while_the_supervisor_ends() {
 async fn asked_a_second_time_it_kills_at_once() {
     let world = World::new();
     world.ignore_term("web");
-    let supervisor = world.start(vec![component("web")]);
+    let supervisor = world.start(vec![component("web")]).await;
     world.pass(SECOND).await;
     let begun = tokio::time::Instant::now();
     supervisor.shutdown(ShutdownMode::Graceful);
@@ -153,7 +153,7 @@ async fn asked_a_second_time_it_kills_at_once() {
 #[tokio::test(start_paused = true)]
 async fn commands_are_refused_as_a_whole_and_can_be_repeated() {
     let world = World::new();
-    let supervisor = world.start(vec![component("web"), component("db")]);
+    let supervisor = world.start(vec![component("web"), component("db")]).await;
     world.pass(SECOND).await;
     let refused = supervisor.command(Command::Stop, &names(&["web", "wbe"])).await;
     assert_eq!(refused.unwrap_err().to_string(), "no component is named `wbe`; there are: web, db");
@@ -176,7 +176,7 @@ async fn commands_are_refused_as_a_whole_and_can_be_repeated() {
 #[tokio::test(start_paused = true)]
 async fn state_is_written_before_it_matters() {
     let world = World::new();
-    let supervisor = world.start(vec![component("web")]);
+    let supervisor = world.start(vec![component("web")]).await;
     world.pass(SECOND).await;
     supervisor.command(Command::Stop, &["web".into()]).await.unwrap();
     // What the record said at the time of each call.
@@ -197,7 +197,7 @@ async fn state_is_written_before_it_matters() {
 #[tokio::test(start_paused = true)]
 async fn the_next_supervisor_keeps_stops_counters_and_environment() {
     let world = World::new();
-    let supervisor = world.start(vec![component("web"), component("db")]);
+    let supervisor = world.start(vec![component("web"), component("db")]).await;
     world.pass(SECOND).await;
     supervisor.command(Command::Stop, &["db".into()]).await.unwrap();
     world.exit("web", Exit::Code(1));
@@ -206,7 +206,7 @@ async fn the_next_supervisor_keeps_stops_counters_and_environment() {
     supervisor.finished().await;
     supervisor.unlock();
 
-    let supervisor = world.start(vec![component("web"), component("db")]);
+    let supervisor = world.start(vec![component("web"), component("db")]).await;
     world.pass(SECOND).await;
     let web = world.component(&supervisor, "web");
     assert_eq!((web.state, web.restart_count, web.restarts_in_window), (State::Running, 1, 1));
@@ -218,7 +218,7 @@ async fn the_next_supervisor_keeps_stops_counters_and_environment() {
 #[tokio::test(start_paused = true)]
 async fn where_its_state_cannot_be_written_it_says_so_once_and_goes_on() {
     let world = World::new();
-    let supervisor = world.start(vec![component("web")]);
+    let supervisor = world.start(vec![component("web")]).await;
     world.pass(SECOND).await;
     std::fs::remove_dir_all(world.state_dir().path().join("components")).unwrap();
     for _ in 0..3 {
@@ -236,7 +236,7 @@ async fn a_probe_on_request_counts_for_nothing() {
     let mut web = component("web");
     web.liveness_probe = Some(probe(ProbeRole::Liveness));
     let world = World::new();
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND).await;
     world.answer("web", ProbeResult::failure("bad day"));
     for _ in 0..5 {
@@ -254,7 +254,7 @@ async fn equal_events_are_counted_and_different_ones_told() {
     web.readiness_probe = Some(probe(ProbeRole::Readiness));
     let world = World::new();
     world.answer("web", ProbeResult::failure("draining"));
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND * 18).await;
     let (events, _) = supervisor.events();
     let told: Vec<_> =
@@ -265,7 +265,7 @@ async fn equal_events_are_counted_and_different_ones_told() {
 #[tokio::test(start_paused = true)]
 async fn a_second_supervisor_on_the_same_state_dir_is_refused() {
     let world = World::new();
-    let _supervisor = world.start(vec![component("web")]);
+    let _supervisor = world.start(vec![component("web")]).await;
     match world.state_dir().lock() {
         Err(StateDirError::Held { pid, .. }) => assert_eq!(pid, std::process::id()),
         other => panic!("{other:?}"),

@@ -17,7 +17,7 @@ async fn died(world: &World) {
 
 async fn died_with(world: &World, web: ComponentSpec) {
     world.environment("PATH", "/one");
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND).await;
     world.exit("web", Exit::Code(1));
     world.pass(SECOND * 2).await;
@@ -29,7 +29,7 @@ async fn died_with(world: &World, web: ComponentSpec) {
 async fn after_a_crash_it_knows_process_counters_and_environment() {
     let world = World::new();
     died(&world).await;
-    let supervisor = world.start(vec![inheriting(false)]);
+    let supervisor = world.start(vec![inheriting(false)]).await;
     world.pass(SECOND).await;
     let context = world.context("web");
     assert_eq!(context.previous.map(|process| process.pid), Some(1002));
@@ -44,7 +44,7 @@ async fn in_another_boot_it_knows_neither_process_nor_window_nor_environment() {
     let world = World::new();
     died(&world).await;
     world.reboot();
-    let supervisor = world.start(vec![inheriting(false)]);
+    let supervisor = world.start(vec![inheriting(false)]).await;
     world.pass(SECOND).await;
     let context = world.context("web");
     assert_eq!((context.previous, context.inherited_env["PATH"].as_str()), (None, "/two"));
@@ -61,7 +61,7 @@ async fn in_a_copied_state_dir_the_process_is_somebody_elses() {
     let lock = world.state_dir().component_lock("web");
     std::fs::rename(&lock, lock.with_extension("original")).unwrap();
     std::fs::copy(lock.with_extension("original"), &lock).unwrap();
-    let _supervisor = world.start(vec![inheriting(false)]);
+    let _supervisor = world.start(vec![inheriting(false)]).await;
     world.pass(SECOND).await;
     let context = world.context("web");
     assert_eq!((context.previous, context.inherited_env["PATH"].as_str()), (None, "/two"));
@@ -74,7 +74,7 @@ async fn an_environment_is_kept_where_as_much_of_it_is_inherited_as_before() {
     {
         let world = World::new();
         died_with(&world, inheriting(before)).await;
-        let _supervisor = world.start(vec![inheriting(after)]);
+        let _supervisor = world.start(vec![inheriting(after)]).await;
         let context = world.context("web");
         assert_eq!((before, after, context.inherited_env["PATH"].as_str()), (before, after, path));
         assert!(context.previous.is_some(), "the process is the same all the same");
@@ -86,7 +86,7 @@ async fn after_an_orderly_end_nothing_is_left_of_process_and_environment() {
     for mode in [ShutdownMode::Graceful, ShutdownMode::Now] {
         let world = World::new();
         world.environment("PATH", "/one");
-        let supervisor = world.start(vec![inheriting(false)]);
+        let supervisor = world.start(vec![inheriting(false)]).await;
         world.pass(SECOND).await;
         assert_eq!(world.record("web")["process"]["pid"], 1001);
         supervisor.shutdown(mode);
@@ -95,7 +95,7 @@ async fn after_an_orderly_end_nothing_is_left_of_process_and_environment() {
         assert!(record["process"].is_null() && record["inheritedEnv"].is_null(), "{record}");
         supervisor.unlock();
         world.environment("PATH", "/two");
-        let _supervisor = world.start(vec![inheriting(false)]);
+        let _supervisor = world.start(vec![inheriting(false)]).await;
         let context = world.context("web");
         assert_eq!((context.previous, context.inherited_env["PATH"].as_str()), (None, "/two"));
     }
@@ -113,7 +113,7 @@ async fn a_record_that_cannot_be_read_is_put_aside_and_told() {
         drop(world.state_dir().lock().unwrap());
         let path = world.state_dir().record("web");
         std::fs::write(&path, text).unwrap();
-        let supervisor = world.start(vec![web()]);
+        let supervisor = world.start(vec![web()]).await;
         world.pass(SECOND).await;
         let (events, _) = supervisor.events();
         let read: Vec<_> = events.iter().filter(|event| event.reason == "FailedRead").collect();
@@ -128,7 +128,7 @@ async fn a_record_that_cannot_be_read_is_put_aside_and_told() {
 #[tokio::test(start_paused = true)]
 async fn a_write_that_failed_is_made_good() {
     let world = World::new();
-    let _supervisor = world.start(vec![web()]);
+    let _supervisor = world.start(vec![web()]).await;
     world.pass(SECOND).await;
     let folder = world.state_dir().path().join("components");
     std::fs::remove_dir_all(&folder).unwrap();

@@ -7,7 +7,7 @@ use fake::{Start, exec};
 async fn a_start_that_panics_is_a_failed_start_and_hurts_nobody() {
     let world = World::new();
     world.starts("web", Start::Panics);
-    let supervisor = world.start(vec![web(), component("db")]);
+    let supervisor = world.start(vec![web(), component("db")]).await;
     world.pass(Duration::from_millis(100)).await;
     let status = world.component(&supervisor, "web");
     assert_eq!((status.state, status.reason), (State::Restarting, Reason::CrashLoopBackOff));
@@ -27,7 +27,7 @@ async fn a_check_that_the_machine_slept_through_could_not_ask() {
     web.liveness_probe = Some(probe(ProbeRole::Liveness)); // 3 s for an answer, every 10 s.
     let world = World::new();
     world.hang("web");
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND).await;
     world.sleep(SECOND * 3600);
     world.pass(SECOND * 3).await;
@@ -42,7 +42,7 @@ async fn checks_are_given_up_when_the_run_ends() {
     web.liveness_probe = Some(probe(ProbeRole::Liveness));
     let world = World::new();
     world.hang("web");
-    let _supervisor = world.start(vec![web]);
+    let _supervisor = world.start(vec![web]).await;
     world.pass(SECOND).await;
     assert!(world.given_up().is_empty());
     world.exit("web", Exit::Code(1));
@@ -55,7 +55,7 @@ async fn what_is_left_of_a_run_is_ended_before_the_next_one_starts() {
     let world = World::new();
     world.leaves_others_behind("web");
     world.ignore_term("web");
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![web()]).await;
     world.pass(SECOND).await;
     world.exit("web", Exit::Code(1));
     world.pass(SECOND * 9).await;
@@ -73,7 +73,7 @@ async fn each_hook_runs_at_its_time() {
     let mut web = web();
     (web.post_start, web.pre_stop) = (exec("hello"), exec("goodbye"));
     let world = World::new();
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND).await;
     assert_eq!(world.calls(), ["start web 1", "exec hello"]);
     assert!(world.component(&supervisor, "web").ready);
@@ -88,7 +88,7 @@ async fn a_failed_hook_tells_why() {
     let world = World::new();
     world.command_fails("hello", Some("nobody there"));
     world.command_fails("goodbye", Some("no way"));
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND / 2).await;
     assert_eq!(world.calls(), ["start web 1", "exec hello", "exec goodbye", "terminate web 1"]);
     let told =
@@ -108,7 +108,7 @@ async fn a_pre_stop_hook_that_never_ends_is_cut_off() {
     web.pre_stop = exec("goodbye");
     let world = World::new();
     world.command_fails("goodbye", None);
-    let supervisor = world.start(vec![web]);
+    let supervisor = world.start(vec![web]).await;
     world.pass(SECOND).await;
     let begun = tokio::time::Instant::now();
     supervisor.command(Command::Stop, &names(&["web"])).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_pre_stop_hook_that_never_ends_is_cut_off() {
 async fn what_cannot_be_signalled_is_told() {
     let world = World::new();
     world.cannot_be_signalled("web");
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![web()]).await;
     world.pass(SECOND).await;
     supervisor.command(Command::Stop, &names(&["web"])).await.unwrap();
     assert_eq!(events(&supervisor, "FailedKill"), ["cannot be signalled: operation not permitted"]);
@@ -134,7 +134,7 @@ async fn what_sigkill_does_not_end_is_named() {
     let world = World::new();
     world.ignore_term("web");
     world.ignore_kill("web");
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![web()]).await;
     world.pass(SECOND).await;
     supervisor.shutdown(ShutdownMode::Graceful);
     world.pass(SECOND * 16).await;
@@ -147,7 +147,7 @@ async fn each_run_is_remembered_with_its_place_in_the_log() {
     let mut probed = web();
     probed.readiness_probe = Some(probe(ProbeRole::Readiness));
     let world = World::new();
-    let supervisor = world.start(vec![probed]);
+    let supervisor = world.start(vec![probed]).await;
     world.pass(SECOND).await;
     let places = |supervisor: &SupervisorHandle| {
         let runs = supervisor.describe("web").unwrap().runs;
@@ -160,7 +160,7 @@ async fn each_run_is_remembered_with_its_place_in_the_log() {
     supervisor.command(Command::Restart, &names(&["web"])).await.unwrap();
     assert_eq!(places(&supervisor), [(1, 100), (2, 200)]);
     world.crash(supervisor).await;
-    let supervisor = world.start(vec![web()]);
+    let supervisor = world.start(vec![web()]).await;
     world.pass(SECOND).await;
     assert_eq!(places(&supervisor), [(1, 100), (2, 200), (3, 300)]);
     for _ in 0..20 {
@@ -184,7 +184,7 @@ async fn what_is_secret_is_told_nowhere() {
     world.answer("web", ProbeResult::failure("says hunter2"));
     world.answer("other", ProbeResult::Warning("says hunter2".into()));
     world.command_fails("goodbye", Some("says hunter2"));
-    let supervisor = world.start(vec![web, other]);
+    let supervisor = world.start(vec![web, other]).await;
     let check = async |what: &str| {
         let (events, _) = supervisor.events();
         let detail = supervisor.describe("web").unwrap();

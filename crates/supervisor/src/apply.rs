@@ -1,0 +1,120 @@
+//! Making the running set what the manifests say: what did not change is not touched.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use vitald_core::lifecycle::{Command, EventReason, Notice};
+use vitald_core::spec::ComponentSpec;
+use vitald_core::status::{EventType, Plan};
+
+use crate::handle::CommandError;
+use crate::member::Member;
+use crate::shutdown::in_reverse_order;
+use crate::store;
+use crate::supervisor::Shared;
+
+/// What would become of the components.
+pub(crate) fn plan(members: &[Arc<Member>], specs: &[ComponentSpec]) -> Plan {
+    let mut plan = Plan::default();
+    for spec in specs {
+        let list = match members.iter().find(|member| member.name == spec.name).map(|member| member.spec()) {
+            None => &mut plan.created,
+            Some(now) if !now.runs_like(spec) => &mut plan.changed,
+            Some(now) if *now != *spec => &mut plan.relabelled,
+            Some(_) => &mut plan.unchanged,
+        };
+        list.push(spec.name.clone());
+    }
+    let kept: BTreeSet<_> = specs.iter().map(|spec| &spec.name).collect();
+    let removed = members.iter().map(|member| &member.name).filter(|name| !kept.contains(name));
+    plan.removed = removed.cloned().collect();
+    plan
+}
+
+/// Brings the plan about: those that change or go are stopped in reverse order; then the changed ones get
+/// their specs, and those and the new ones begin, each as soon as what it depends on is there.
+///
+/// `under_way` is told as soon as the status of a component that changes says so.
+///
+/// # Errors
+/// The supervisor is ending; what has been stopped by then is its next one's business.
+pub(crate) async fn apply(
+    shared: &Arc<Shared>,
+    specs: Vec<ComponentSpec>,
+    under_way: Option<oneshot::Sender<()>>,
+) -> Result<Plan, CommandError> {
+    // One after the other: each makes the running set what its manifests say.
+    let one_at_a_time = shared.applying.lock().await;
+    let plan = create(shared, &specs)?;
+    let members = shared.members();
+    let leaving: Vec<_> = members
+        .iter()
+        .filter(|member| plan.changed.contains(&member.name) || plan.removed.contains(&member.name))
+        .cloned()
+        .collect();
+    let removed: BTreeSet<_> = plan.removed.iter().cloned().collect();
+    in_reverse_order(&leaving, under_way, |member| match removed.contains(&member.name) {
+        true => Command::Shutdown,
+        false => Command::Replace,
+    })
+    .await;
+
+    let mut begun = Vec::new();
+    for spec in specs {
+        let Some(member) = members.iter().find(|member| member.name == spec.name) else { continue };
+        if *member.spec() != spec {
+            give(shared, member, Arc::new(spec)).await?;
+        }
+        begun.push(Arc::clone(member));
+    }
+    join_all(leaving.iter().filter(|member| removed.contains(&member.name)).map(|m| m.ended())).await;
+    shared.set_members(&begun)?;
+    forget(shared, &begun);
+    for member in &begun {
+        if !plan.unchanged.contains(&member.name) && !plan.relabelled.contains(&member.name) {
+            member.watch_dependencies(&begun);
+        }
+    }
+    for member in &begun {
+        member.tell(Command::Begin).await;
+    }
+    drop(one_at_a_time);
+    join_all(begun.iter().map(|member| member.until(|view| view.lifecycle.is_settled()))).await;
+    Ok(plan)
+}
+
+/// Adds the new ones, which do not begin yet.
+fn create(shared: &Arc<Shared>, specs: &[ComponentSpec]) -> Result<Plan, CommandError> {
+    let plan = plan(&shared.members(), specs);
+    let mut members = shared.members();
+    for spec in specs.iter().filter(|spec| plan.created.contains(&spec.name)) {
+        members.push(shared.make(spec.clone())?);
+    }
+    shared.set_members(&members)?;
+    Ok(plan)
+}
+
+/// Gives a member its new spec. Somebody may have told it to start meanwhile: it is stopped again then.
+async fn give(shared: &Shared, member: &Member, spec: Arc<ComponentSpec>) -> Result<(), CommandError> {
+    while !member.give(Arc::clone(&spec)).await {
+        if shared.shutdown.is_asked() {
+            return Err(CommandError::ShuttingDown);
+        }
+        member.tell(Command::Replace).await;
+        member.until(|view| view.lifecycle.is_settled()).await;
+    }
+    Ok(())
+}
+
+/// Forgets what is not in the manifests any more. Logs stay, and so do locks: they must never be deleted.
+fn forget(shared: &Shared, members: &[Arc<Member>]) {
+    let names: BTreeSet<_> = members.iter().map(|member| member.name.as_str()).collect();
+    let folder = shared.nursery.state_dir.path().join("components");
+    if let Err(err) = store::forget_all_but(&folder, |name| names.contains(name)) {
+        let message = format!("records of components that are gone cannot be removed: {err}");
+        let (kind, reason) = (EventType::Warning, EventReason::FailedWrite);
+        shared.nursery.events.add("", &Notice { kind, reason, message });
+    }
+}

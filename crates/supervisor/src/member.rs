@@ -1,0 +1,237 @@
+//! A component as the rest of the supervisor sees it, and how its task comes to be.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use vitald_core::lifecycle::{Command, Event, EventReason, Lifecycle, Notice};
+use vitald_core::registry::Registry;
+use vitald_core::restarter::{ProcessIdentity, Restarter};
+use vitald_core::spec::{ComponentSpec, Dependency, Workload};
+use vitald_core::status::EventType;
+use vitald_core::time::Timestamp;
+
+use crate::clock::Clock;
+use crate::driver::{self, Message, Parts, View};
+use crate::events::Events;
+use crate::report;
+use crate::state_dir::StateDir;
+use crate::store::{FileIdentity, Record, Store};
+use crate::supervisor::{RestarterContext, RestarterFactory};
+
+/// One component.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) view: watch::Receiver<View>,
+    mailbox: mpsc::UnboundedSender<Message>,
+    watched: Mutex<Watched>,
+}
+
+/// What a component depends on, with the views of it, and the task that watches them.
+#[derive(Default)]
+struct Watched {
+    dependencies: Vec<(Dependency, watch::Receiver<View>)>,
+    watcher: Option<AbortHandle>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.abort();
+        }
+    }
+}
+
+impl Member {
+    /// What it is, or was last.
+    pub(crate) fn spec(&self) -> Arc<ComponentSpec> {
+        Arc::clone(self.view.borrow().lifecycle.spec())
+    }
+
+    /// Tells the component's task, and waits until its lifecycle knows. A task that has ended is at rest.
+    pub(crate) async fn tell(&self, command: Command) {
+        // It may not have heard of a change that whoever asks has seen.
+        let missing = missing(&mut self.watched().dependencies.clone());
+        let _ = self.mailbox.send(Message::Dependencies(missing));
+        let (done, told) = oneshot::channel();
+        if self.mailbox.send(Message::Command(command, done)).is_ok() {
+            // An error means that the task has ended meanwhile.
+            let _ = told.await;
+        }
+    }
+
+    /// Gives it another spec; whether it was taken, for which it must be at rest.
+    pub(crate) async fn give(&self, spec: Arc<ComponentSpec>) -> bool {
+        let (done, taken) = oneshot::channel();
+        self.mailbox.send(Message::Spec(spec, done)).is_ok() && taken.await.unwrap_or_default()
+    }
+
+    /// Leaves its run to the next supervisor.
+    pub(crate) fn leave(&self) {
+        // A task that has ended has left.
+        let _ = self.mailbox.send(Message::Leave);
+    }
+
+    /// Waits until its lifecycle is as wished. A task that has ended is at rest, and wishes end.
+    pub(crate) async fn until(&self, wish: impl FnMut(&View) -> bool) {
+        let _ = self.view.clone().wait_for(wish).await;
+    }
+
+    /// Waits until its task has ended.
+    pub(crate) async fn ended(&self) {
+        self.mailbox.closed().await;
+    }
+
+    /// Watches what its spec depends on, from now on, among `members`.
+    pub(crate) fn watch_dependencies(&self, members: &[Arc<Self>]) {
+        let view = |name: &str| Some(members.iter().find(|other| other.name == name)?.view.clone());
+        let dependencies: Vec<_> = self
+            .spec()
+            .depends_on
+            .iter()
+            .filter_map(|dependency| Some((dependency.clone(), view(&dependency.name)?)))
+            .collect();
+        let watcher = tokio::spawn(watch(dependencies.clone(), self.mailbox.clone()));
+        *self.watched() = Watched { dependencies, watcher: Some(watcher.abort_handle()) };
+    }
+
+    fn watched(&self) -> std::sync::MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What members are made with.
+pub(crate) struct Nursery {
+    pub(crate) state_dir: StateDir,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) restarters: RestarterFactory,
+    pub(crate) inherited_env: fn(bool) -> BTreeMap<String, String>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Arc<Events>,
+}
+
+impl Nursery {
+    /// Makes a component and its task, which first of all takes over what an earlier supervisor left of its
+    /// run: that is adopted under the spec that it was made of, and another one is to be given later.
+    pub(crate) fn member(self: &Arc<Self>, spec: ComponentSpec) -> (Member, JoinHandle<()>) {
+        let (dir, name) = (&self.state_dir, spec.name.clone());
+        let (store, record, trouble) = Store::open(dir.record(&name));
+        if let Some(trouble) = trouble {
+            let message = format!("what an earlier vitald knew of it cannot be read, and is lost: {trouble}");
+            let (kind, reason) = (EventType::Warning, EventReason::FailedRead);
+            self.events.add(&name, &Notice { kind, reason, message });
+        }
+        let own = record.as_ref().is_some_and(|record| self.is_own(record));
+        let recorded = record.as_ref().filter(|_| own).and_then(|record| record.process.clone());
+        let kept_env = record
+            .as_ref()
+            .filter(|_| own)
+            .and_then(|record| Some((record.inherits_all, record.inherited_env.clone()?)));
+        let runs = record.as_ref().map(|record| record.runs.clone()).unwrap_or_default();
+        let lifecycle = self.lifecycle(Arc::new(spec), record, own);
+        let spec = Arc::clone(lifecycle.spec());
+        let (restarter, inherited_env) = self.restarter(&spec, kept_env, recorded.clone());
+        let (driver, mailbox, view) = driver::new(Parts {
+            context: spec.context(Some(dir.log(&name))),
+            lock_file: dir.component_lock(&name),
+            nursery: Arc::clone(self),
+            restarter,
+            inherits_all: inherits_all(&spec),
+            spec,
+            lifecycle,
+            store,
+            runs,
+            inherited_env,
+            recorded,
+        });
+        let task = tokio::spawn(driver.drive());
+        (Member { name, view, mailbox, watched: Mutex::default() }, task)
+    }
+
+    /// Whether a record speaks of this boot and this state dir: in a copied one the lock is another file, and
+    /// what the record names belongs to another supervisor.
+    pub(crate) fn is_own(&self, record: &Record) -> bool {
+        let boot_id = self.clock.boot_id();
+        let lock = FileIdentity::of(&self.state_dir.component_lock(&record.name));
+        // Where nothing was ever started, there is no lock either.
+        record.boot_id == boot_id && !boot_id.is_empty() && (record.lock.is_none() || record.lock == lock)
+    }
+
+    fn lifecycle(&self, spec: Arc<ComponentSpec>, record: Option<Record>, own: bool) -> Lifecycle {
+        let Some(record) = record else { return Lifecycle::new(spec) };
+        let same = record.spec_digest == spec.digest();
+        let before = if same { Arc::clone(&spec) } else { record.spec };
+        let mut lifecycle = Lifecycle::restore(before, record.lifecycle, own);
+        if !same && !lifecycle.awaits_adoption() {
+            // Nothing runs: both have no other effect than to change the spec.
+            let now = self.clock.now();
+            lifecycle.on(now, Event::Command(Command::Replace));
+            lifecycle.on(now, Event::Spec(spec));
+        }
+        lifecycle
+    }
+
+    /// What starts and stops a component, with what it inherits: what it did before, as far as that is known
+    /// and it is to inherit as much.
+    pub(crate) fn restarter(
+        &self,
+        spec: &ComponentSpec,
+        kept_env: Option<(bool, BTreeMap<String, String>)>,
+        previous: Option<ProcessIdentity>,
+    ) -> (Arc<dyn Restarter>, BTreeMap<String, String>) {
+        let all = inherits_all(spec);
+        let kept = kept_env.filter(|(before, _)| *before == all).map(|(_, env)| env);
+        let inherited_env = kept.unwrap_or_else(|| (self.inherited_env)(all));
+        let context = RestarterContext {
+            log: self.state_dir.log(&spec.name),
+            lock: self.state_dir.component_lock(&spec.name),
+            inherited_env: inherited_env.clone(),
+            previous,
+        };
+        ((self.restarters)(spec, context), inherited_env)
+    }
+}
+
+pub(crate) fn inherits_all(spec: &ComponentSpec) -> bool {
+    let Workload::Process(process) = &spec.workload;
+    process.inherit_env
+}
+
+/// Tells a component whenever what is missing of its dependencies changes.
+async fn watch(
+    mut dependencies: Vec<(Dependency, watch::Receiver<View>)>,
+    mailbox: mpsc::UnboundedSender<Message>,
+) {
+    let mut told = None;
+    loop {
+        let missing = missing(&mut dependencies);
+        if told.as_ref() != Some(&missing) {
+            told = Some(missing.clone());
+            if mailbox.send(Message::Dependencies(missing)).is_err() {
+                return;
+            }
+        }
+        let changes: Vec<_> = dependencies.iter_mut().map(|(_, view)| Box::pin(view.changed())).collect();
+        // Without dependencies there is nothing to watch; with an ended one, only the end.
+        if changes.is_empty() || futures_util::future::select_all(changes).await.0.is_err() {
+            return;
+        }
+    }
+}
+
+/// In one sentence; `None` when everything is there.
+fn missing(dependencies: &mut [(Dependency, watch::Receiver<View>)]) -> Option<String> {
+    let missing: Vec<String> = dependencies
+        .iter_mut()
+        .filter_map(|(dependency, view)| {
+            let view = view.borrow_and_update();
+            // No dependency's condition depends on the time.
+            let snapshot = view.lifecycle.snapshot(Timestamp::ZERO);
+            let Dependency { name, condition } = dependency;
+            (!report::meets(&snapshot, *condition))
+                .then(|| format!("`{name}` to be {condition:?} (it is {})", snapshot.state))
+        })
+        .collect();
+    (!missing.is_empty()).then(|| format!("waits for {}", missing.join(" and ")))
+}
