@@ -9,6 +9,7 @@
 //! **Invariant:** no input makes it panic, run out of stack or take long; limits stand in `read` and `files`.
 
 mod files;
+mod quantity;
 mod read;
 mod scalar;
 mod tree;
@@ -19,6 +20,7 @@ mod typed;
 mod types;
 
 mod document;
+mod limits;
 mod model;
 mod probes;
 mod together;
