@@ -3,12 +3,14 @@
 //! A deserializer stops at its first mistake. So a document is read into a tree with positions
 //! (`read`), checked against the schema that comes from the declarations of fields and probes
 //! (`check`), read into types with what is wrong left out (`typed`, `types`), turned into the
-//! model (`model`), and at last seen together with all the others (`together`).
+//! model (`model`), and at last seen together with all the others (`together`). The way back, for people who
+//! compare, is `render`.
 //!
 //! **Invariant:** one mistake, one diagnostic: what follows from a mistake is not told.
 //! **Invariant:** no input makes it panic, run out of stack or take long; limits stand in `read` and `files`.
 
 mod files;
+mod quantity;
 mod read;
 mod scalar;
 mod tree;
@@ -19,6 +21,7 @@ mod typed;
 mod types;
 
 mod document;
+mod limits;
 mod model;
 mod probes;
 mod together;
@@ -28,6 +31,7 @@ mod arguments;
 mod diagnostic;
 mod mistake;
 mod nearest;
+mod render;
 mod source;
 
 use std::ffi::OsString;
@@ -38,6 +42,7 @@ use vitald_core::spec::ComponentSpec;
 
 pub use arguments::handler_config;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use render::render;
 pub use schema::schema;
 
 use crate::document::Document;

@@ -25,6 +25,8 @@ pub(crate) enum Code {
     ProgramNotFound,
     FileNotFound,
     PortShared,
+    PassedOver,
+    LimitRaised,
 }
 
 impl Code {
@@ -48,6 +50,8 @@ impl Code {
             Self::ProgramNotFound => "manifest::program-not-found",
             Self::FileNotFound => "manifest::file-not-found",
             Self::PortShared => "manifest::port-shared",
+            Self::PassedOver => "manifest::passed-over",
+            Self::LimitRaised => "manifest::limit-raised",
         }
     }
 
@@ -58,7 +62,9 @@ impl Code {
             | Self::EmptyProbe
             | Self::ProgramNotFound
             | Self::FileNotFound
-            | Self::PortShared => Severity::Warning,
+            | Self::PortShared
+            | Self::PassedOver
+            | Self::LimitRaised => Severity::Warning,
             _ => Severity::Error,
         }
     }

@@ -87,6 +87,7 @@ impl Modeller<'_> {
         }
         command.extend(self.words(&spec.args));
         let security = spec.security_context.as_ref();
+        let limits = spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
         ProcessSpec {
             command,
             working_dir: match &spec.working_dir {
@@ -99,9 +100,9 @@ impl Modeller<'_> {
             run_as_user: security.and_then(|s| s.run_as_user.as_ref()).map(|user| user.0.clone()),
             run_as_group: security.and_then(|s| s.run_as_group.as_ref()).map(|group| group.0.clone()),
             no_new_privileges: security.and_then(|s| s.no_new_privileges).unwrap_or_default(),
-            open_files: spec.resources.as_ref().and_then(|r| r.limits.as_ref()).and_then(|l| l.open_files),
-            memory_limit: None,
-            cpu_limit_millis: None,
+            open_files: limits.and_then(|limits| limits.open_files),
+            memory_limit: limits.and_then(|limits| self.memory(limits.memory.as_ref()?)),
+            cpu_limit_millis: limits.and_then(|limits| self.cpu(limits.cpu.as_ref()?)),
         }
     }
 

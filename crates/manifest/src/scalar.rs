@@ -39,7 +39,9 @@ fn float(text: &str) -> Option<Value> {
     let number = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && digits.contains(|c: char| c.is_ascii_digit())
         && digits.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
-    (number && !leading_zero).then(|| text.parse().ok().map(Value::Float))?
+    // What no number holds stays a string, as for Kubernetes and what writes YAML here: `1e30644` is a hash.
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite());
+    (number && !leading_zero).then_some(value?).map(Value::Float)
 }
 
 #[cfg(test)]
@@ -64,8 +66,21 @@ mod tests {
         }
         assert!(matches!(resolve(".nan"), Value::Float(x) if x.is_nan()));
         assert!(matches!(resolve("99999999999999999999999999999999999999999"), Value::Float(_)));
-        for text in ["yes", "off", "0644", "00.5", "1.2.3", "-", ".", "1e", "0x", "1_000", "e5", "127.0.0.1"]
-        {
+        for text in [
+            "yes",
+            "off",
+            "0644",
+            "00.5",
+            "1.2.3",
+            "-",
+            ".",
+            "1e",
+            "0x",
+            "1_000",
+            "e5",
+            "127.0.0.1",
+            "1e30644",
+        ] {
             assert_eq!(resolve(text), Value::String(text.to_owned()));
         }
     }

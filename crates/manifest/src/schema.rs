@@ -68,8 +68,8 @@ pub(crate) fn document(registry: &Registry) -> Json {
 pub(crate) fn handler(registry: &Registry, key: &str) -> Json {
     let mut schema = registry.schema(key).map(|schema| schema.as_value().clone()).unwrap_or_default();
     if let Some(schema) = schema.as_object_mut() {
-        schema.remove("$schema");
-        schema.remove("title");
+        schema.shift_remove("$schema");
+        schema.shift_remove("title");
     }
     schema
 }
@@ -84,8 +84,8 @@ fn of<T: JsonSchema>() -> Json {
     let generator = settings.with(|settings| settings.inline_subschemas = true).into_generator();
     let mut schema = generator.into_root_schema_for::<T>().to_value();
     if let Some(schema) = schema.as_object_mut() {
-        schema.remove("$schema");
-        schema.remove("title");
+        schema.shift_remove("$schema");
+        schema.shift_remove("title");
     }
     schema
 }

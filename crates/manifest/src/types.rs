@@ -176,18 +176,64 @@ impl<'de> Deserialize<'de> for Account {
     }
 }
 
+/// A Kubernetes quantity, as it was written: a number, or a number and a unit.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, extend("type" = ["string", "number"]))]
+pub(crate) struct Quantity(#[schemars(with = "serde_json::Value")] pub(crate) String);
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Quantity;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a quantity")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_string()))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_string()))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_string()))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 /// How much a component may use.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Resources {
     /// Upper limits.
     pub(crate) limits: Option<Limits>,
+    /// What Kubernetes chooses a node by. There is one machine here: passed over, with a warning.
+    #[schemars(with = "Option<BTreeMap<String, Quantity>>")]
+    pub(crate) requests: Option<Unread>,
 }
 
 /// Upper limits.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Limits {
+    /// Most memory of all its processes together: `512Mi`, `1.5Gi`, `500M` or a number of bytes, at least 1Mi.
+    /// No limit by default.
+    #[schemars(extend("pattern" = r"^\+?([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[kMGTPE]|[eE][-+]?[0-9]+)?$"))]
+    pub(crate) memory: Option<At<Quantity>>,
+    /// Most processor time of all its processes together: `1` is one processor, `500m` or `0.5` half of one, at
+    /// least 1m. Less than 10m is taken for 10m, the least that Linux can keep to. No limit by default.
+    #[schemars(extend("pattern" = r"^\+?([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[munkMGTPE]|[eE][-+]?[0-9]+)?$"))]
+    pub(crate) cpu: Option<At<Quantity>>,
     /// Most open files, at least 1. The limit that the supervisor was started with by default.
     #[schemars(range(min = 1))]
     pub(crate) open_files: Option<u64>,

@@ -15,6 +15,7 @@ use crate::check::key_of;
 use crate::document::Document;
 use crate::files::File;
 use crate::mistake::{Code, Mistake};
+use crate::quantity;
 use crate::tree::{NodeId, Value, quote};
 use crate::typed::{self, At};
 use crate::types::{Spec, Timing};
@@ -33,6 +34,7 @@ pub(crate) fn check(documents: &mut [Document], files: &[File], env_path: Option
             mistakes.extend(missing);
             mistakes.extend(programs(document, spec, process, env_path, has_dir));
             mistakes.extend(env_files(document, spec, process));
+            mistakes.extend(resources(document, spec, process));
         }
         document.mistakes.append(&mut mistakes);
     }
@@ -251,6 +253,31 @@ fn env_files(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mis
                 )
         })
         .collect()
+}
+
+/// Requests, which mean nothing here, and a limit that is not quite the one that was asked for.
+fn resources(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mistake> {
+    let tree = &document.tree;
+    let resources = spec.resources.as_ref();
+    let requests = resources.and_then(|resources| resources.requests.as_ref());
+    let asked = requests.filter(|at| tree.entries(at.id).next().is_some() && !tree.any_faulty(at.id));
+    let passed_over = asked.map(|at| {
+        Mistake::new(Code::PassedOver, tree.path(at.id), "`requests` is passed over: there is one machine")
+            .at(key_of(tree, at.id))
+            .label("changes nothing here")
+            .help("Kubernetes chooses a node by it; what a component may use at most stands in `limits`")
+    });
+    let cpu = resources.and_then(|resources| resources.limits.as_ref()?.cpu.as_ref());
+    let asked = cpu.and_then(|at| Some((at, quantity::thousandths(&at.0).ok()?)));
+    let raised = asked.zip(process.cpu_limit_millis).filter(|((_, asked), got)| *asked < u64::from(*got));
+    let raised = raised.map(|((at, asked), got)| {
+        let message = format!("{asked}m is taken for {got}m");
+        Mistake::new(Code::LimitRaised, tree.path(at.id), message)
+            .at(tree.node(at.id).span.clone())
+            .label("less than Linux can keep to")
+            .help(format!("write `cpu: {got}m`; 1 ms in every 100 ms is the least that Linux gives"))
+    });
+    passed_over.into_iter().chain(raised).collect()
 }
 
 fn shared_ports(documents: &mut [Document], files: &[File]) {

@@ -54,6 +54,7 @@ fn everything_arrives_in_the_model() {
     assert_eq!((run.run_as_user.as_deref(), run.run_as_group.as_deref()), (Some("nobody"), Some("65534")));
     assert!(run.no_new_privileges && !run.inherit_env);
     assert_eq!(run.open_files, Some(4096));
+    assert_eq!((run.memory_limit, run.cpu_limit_millis), (Some(3 << 29), Some(500)));
     assert_eq!(runner.depends_on[1].condition, Condition::Completed);
     assert_eq!(runner.restart.min_uptime, Duration::from_millis(250));
     assert_eq!(runner.pre_stop.as_ref().unwrap().command, ["true", "now"]);
@@ -178,6 +179,24 @@ fn warnings_tell_what_is_odd_and_let_it_pass() {
     );
 }
 
+#[test]
+fn resources_that_mean_little_on_one_machine_are_told() {
+    let load = |resources: &str| {
+        let text = component("api", &format!("command: [a]\n  resources: {resources}"));
+        let manifests = load_text(&text).unwrap();
+        let told: Vec<String> = manifests.warnings.iter().map(|warning| warning.headline()).collect();
+        (told.join("\n"), process(&manifests.components[0]).cpu_limit_millis)
+    };
+    let passed_over = "spec.resources.requests: `requests` is passed over: there is one machine";
+    assert_eq!(load("{requests: {cpu: 250m, memory: 64Mi}}"), (passed_over.to_owned(), None));
+    assert_eq!(load("{requests: {}, limits: }"), (String::new(), None));
+    // What Linux cannot keep to, as the kubelet has it.
+    let raised = "spec.resources.limits.cpu: 1m is taken for 10m";
+    assert_eq!(load("{limits: {cpu: 0.001}}"), (raised.to_owned(), Some(10)));
+    assert_eq!(load("{limits: {cpu: 10m}}"), (String::new(), Some(10)));
+    assert_eq!(load("{limits: {cpu: 2}}"), (String::new(), Some(2000)));
+}
+
 /// The ranges of the contract, from inside and from outside.
 #[test]
 fn ranges_are_those_of_the_contract() {
@@ -218,6 +237,17 @@ fn ranges_are_those_of_the_contract() {
     check("restart: {backoff: {initialSeconds: 5, maxSeconds: #}}", &["5", "600"], &["-1", "4.9"]);
     check("restart: {backoff: {multiplier: #}}", &["1", "1.5", "10"], &["0.9", "0", "-2", ".inf"]);
     check("restart: {backoff: {jitter: #}}", &["0", "0.5", "1"], &["-0.1", "1.1"]);
+    check(
+        "resources: {limits: {memory: #}}",
+        &["1Mi", "1048576", "1.5Gi", ".5G", "1e9", "\"512Mi\"", "2Ti"],
+        &["0", "1Ki", "1048575", "-1Gi", "512m", "512MB", "512 Mi", "8Ei", "1e99", ".inf", "true", "\"\""],
+    );
+    check(
+        "resources: {limits: {cpu: #}}",
+        &["1", "\"1\"", "0.5", "500m", "1m", "0.0001", "4294967"],
+        &["0", "\"0\"", "-1", "500M", "4294968", "1 core", "50%", ".nan", "false", "\"\""],
+    );
+    check("resources: {requests: {memory: #}}", &["64Mi", "1"], &["[]", "true"]);
     check("ports: [{containerPort: #}]", &["1", "65535"], &["0", "65536", "-1", "80.5", "\"80\""]);
     check("livenessProbe: {tcpSocket: {port: #}}", &["1", "65535"], &["0", "65536", "-1", "80.5", "\"80\""]);
     check("env: [{name: A, value: #}]", &["\"5\"", "x", "\"\""], &["5", "true", "0.5"]);

@@ -45,6 +45,11 @@ fn it_refuses_what_is_bad() {
         "success-threshold-liveness",
         "grace-on-readiness",
         "port-out-of-range",
+        "memory-unit",
+        "memory-thousandths",
+        "memory-negative",
+        "memory-type",
+        "requests-no-mapping",
         "no-handler",
         "two-handlers",
         "empty-all-of",
@@ -101,6 +106,7 @@ fn it_takes_null_where_manifests_may_have_it() {
     check("command: [a], restart: {backoff: {jitter: }}", true);
     check("command: [a], env: [{name: A, value: , valueFrom: }]", true);
     check("command: [a], lifecycle: {preStop: }", true);
+    check("command: [a], resources: {requests: , limits: {memory: , cpu: , openFiles: }}", true);
     check("command: [a], livenessProbe: {pid: , periodSeconds: }", true);
     check("command: [a], livenessProbe: {allOf: [{pid: }]}", true);
     check("command: [a], livenessProbe: {httpGet: {port: 80, scheme: , httpHeaders: }}", true);

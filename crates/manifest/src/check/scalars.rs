@@ -67,7 +67,10 @@ impl<'a> Checker<'a> {
     fn mend(&self, id: NodeId, types: &[&str], outer: &'a Json) -> Option<String> {
         let source = self.text.get(self.tree.node(id).span.clone()).unwrap_or_default();
         match self.tree.value(id) {
-            Value::Bool(_) | Value::Int(_) | Value::Float(_) if types.contains(&"string") => {
+            // Where a number would do, too, what is neither is no string without quotes.
+            Value::Bool(_) | Value::Int(_) | Value::Float(_)
+                if types.contains(&"string") && !types.contains(&"number") =>
+            {
                 Some(format!("quote it: {}", quote(if source.is_empty() { return None } else { source })))
             }
             Value::String(text) => match scalar::resolve(text) {

@@ -1,0 +1,99 @@
+//! `resources.limits`: quantities that make sense as limits of a component.
+
+use crate::mistake::Code;
+use crate::model::Modeller;
+use crate::nearest::did_you_mean;
+use crate::quantity::{self, Refused};
+use crate::typed::At;
+use crate::types::Quantity;
+
+/// A small program in C starts with less than this; hardly any other does.
+const LEAST_MEMORY: u64 = 1 << 20;
+/// From here on, the kernel knows no number.
+const MOST_MEMORY: u64 = 1 << 63;
+/// 1 ms, the shortest quota, in 100 ms, the period: cpu.max of cgroup v2. The kubelet raises to it, too.
+const LEAST_CPU: u32 = 10;
+
+const MEMORY_UNITS: &str =
+    "a number of bytes, or one with a unit: Ki, Mi, Gi, Ti (of 1024), k, M, G, T (of 1000)";
+const CPU_UNITS: &str = "`1` is one processor, `500m` or `0.5` half of one";
+
+impl Modeller<'_> {
+    /// Bytes.
+    pub(crate) fn memory(&mut self, at: &At<Quantity>) -> Option<u64> {
+        let text = at.0.as_str();
+        let read = quantity::bytes(text);
+        let (rule, help) = match read {
+            Ok(bytes) if bytes >= MOST_MEMORY => ("must be less than 8Ei", None),
+            Ok(bytes) if bytes >= LEAST_MEMORY => return Some(bytes),
+            Ok(0) | Err(Refused::Negative) => ("must be at least 1Mi", Some("leave it out for no limit")),
+            Ok(_) => ("must be at least 1Mi", None),
+            Err(Refused::NotOne) => ("must be a quantity, such as 512Mi", None),
+            Err(Refused::Thousandths) => ("must be whole bytes, `m` is a thousandth of one", None),
+            Err(Refused::TooLarge) => ("must be less than 8Ei", None),
+        };
+        let meant = meant_memory(text).filter(|meant| {
+            quantity::bytes(meant).is_ok_and(|bytes| (LEAST_MEMORY..MOST_MEMORY).contains(&bytes))
+        });
+        let help = help.map(str::to_owned).or_else(|| meant.map(|meant| did_you_mean(&meant)));
+        self.limit(at, rule, &help.unwrap_or_else(|| MEMORY_UNITS.to_owned()))
+    }
+
+    /// Thousandths of a processor.
+    pub(crate) fn cpu(&mut self, at: &At<Quantity>) -> Option<u32> {
+        let text = at.0.as_str();
+        let read = quantity::thousandths(text);
+        let too_large = format!("must be at most {}", u32::MAX / 1000);
+        let (rule, help) = match read.map(u32::try_from) {
+            Ok(Ok(0)) | Err(Refused::Negative) => ("must be at least 1m", Some("leave it out for no limit")),
+            Ok(Ok(millis)) => return Some(millis.max(LEAST_CPU)),
+            Ok(Err(_)) | Err(Refused::TooLarge) => (too_large.as_str(), None),
+            Err(Refused::NotOne | Refused::Thousandths) => ("must be a quantity, such as 500m", None),
+        };
+        let meant = meant_cpu(text).filter(|meant| {
+            quantity::thousandths(meant).is_ok_and(|millis| millis > 0 && u32::try_from(millis).is_ok())
+        });
+        let help = help.map(str::to_owned).or_else(|| meant.map(|meant| did_you_mean(&meant)));
+        self.limit(at, rule, &help.unwrap_or_else(|| CPU_UNITS.to_owned()))
+    }
+
+    fn limit<T>(&mut self, at: &At<Quantity>, rule: &str, help: &str) -> Option<T> {
+        let shown = self.tree.value(at.id).show().unwrap_or_default();
+        let message = format!("invalid value {shown}: {rule}");
+        let mistake = self.at(Code::Invalid, at.id, message).label(rule).help(help);
+        self.mistakes.push(mistake);
+        None
+    }
+}
+
+/// `512Mi` for `512`, `512MB`, `512m` and the like, as Docker and others take them.
+fn meant_memory(text: &str) -> Option<String> {
+    let (number, unit) = parts(text);
+    let unit = match unit.to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "k" => "Ki",
+        "" | "m" | "meg" => "Mi",
+        "g" | "gig" => "Gi",
+        "t" => "Ti",
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
+}
+
+/// `500m` for `500M`, `500 m` and `50%`, `2` for `2 cores`.
+fn meant_cpu(text: &str) -> Option<String> {
+    let (number, unit) = parts(text);
+    match unit.to_ascii_lowercase().as_str() {
+        "m" | "millicores" | "millicpu" => Some(format!("{number}m")),
+        "" | "cpu" | "cpus" | "core" | "cores" => Some(number.to_owned()),
+        "%" => number.parse().ok().map(|share: u32| quantity::show_thousandths(share.saturating_mul(10))),
+        _ => None,
+    }
+}
+
+/// A number, and what stands behind it.
+fn parts(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number, unit.trim())
+}
