@@ -4,22 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vitald_core::registry::Registry;
-use vitald_core::restarter::Restarter;
+use vitald_core::restarter::{ProcessIdentity, Restarter};
 use vitald_core::spec::{ComponentSpec, Workload};
 use vitald_process::{Paths, ProcessRestarter};
 use vitald_supervisor::clock::SystemClock;
-use vitald_supervisor::{Config, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle};
+use vitald_supervisor::{
+    Config, Refused, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle, Wanted,
+};
 
 /// The version that status and `--version` tell.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Starts a supervisor of `components` on the state dir whose lock is held.
-pub(crate) fn supervise(
+///
+/// # Errors
+/// It must not be started there.
+pub(crate) async fn supervise(
     state_dir: StateDir,
     lock: StateLock,
-    components: Vec<ComponentSpec>,
+    components: Wanted,
     registry: Arc<Registry>,
-) -> SupervisorHandle {
+) -> Result<SupervisorHandle, Refused> {
     Supervisor::start(Config {
         state_dir,
         lock,
@@ -27,9 +32,17 @@ pub(crate) fn supervise(
         registry,
         restarters: Box::new(restarter),
         inherited_env: vitald_process::inherited_environment,
+        holder_of,
         clock: Arc::new(SystemClock),
         version: VERSION.to_owned(),
     })
+    .await
+}
+
+/// Who a process is, for people: `4242 (sleep)`; `None` if it is not alive.
+fn holder_of(process: &ProcessIdentity) -> Option<String> {
+    let stat = vitald_process::procfs::stat_of(process).filter(|stat| !stat.is_dead())?;
+    Some(format!("{} ({})", stat.pid, stat.comm))
 }
 
 /// What starts and stops one component.
@@ -76,7 +89,8 @@ spec:
         let manifests = vitald_manifest::load(&[temp.path().to_owned()], &options).unwrap();
         let state_dir = StateDir::new(temp.path().join("state"));
         let lock = state_dir.lock().unwrap();
-        let supervisor = supervise(state_dir.clone(), lock, manifests.components, Arc::clone(&registry));
+        let components = Wanted::Manifests(manifests.components);
+        let supervisor = supervise(state_dir.clone(), lock, components, Arc::clone(&registry)).await.unwrap();
         let control = vitald_control::serve(supervisor.clone(), &state_dir).await.unwrap();
         let client = Client::connect(state_dir.path()).await.unwrap();
 

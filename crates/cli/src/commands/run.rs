@@ -7,7 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::interval;
 use vitald_core::status::{ComponentStatus, Status};
-use vitald_supervisor::{ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle};
+use vitald_supervisor::{
+    Refused, ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle, Wanted,
+};
 
 use crate::account::{Account, Look};
 use crate::cli::Run;
@@ -29,6 +31,7 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     let paths = places.manifests(&args.manifests.filename)?;
     let registry = Arc::new(builtin::registry());
     let components = manifests::load(&paths, &registry)?;
+    let number = count(components.len(), "component");
     let names: Vec<_> = components.iter().map(|component| component.name.clone()).collect();
     let state_dir = places.of_manifests(&paths);
     let lock = lock(&state_dir)?;
@@ -36,12 +39,12 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
 
     let live = output::is_terminal() && !args.detached;
     let look = Look::new(names, output::colour(), args.detached);
+    let supervisor = wiring::supervise(state_dir.clone(), lock, Wanted::Manifests(components), registry)
+        .await
+        .map_err(refused)?;
     let account = Account::begin();
-    let opening =
-        format!("supervising {} in {}", count(components.len(), "component"), state_dir.path().display());
+    let opening = format!("supervising {number} in {}", state_dir.path().display());
     account.say(look.own(&opening));
-
-    let supervisor = wiring::supervise(state_dir.clone(), lock, components, registry);
     let control = match vitald_control::serve(supervisor.clone(), &state_dir).await {
         Ok(control) => control,
         Err(err) => {
@@ -66,6 +69,14 @@ fn lock(state_dir: &StateDir) -> Result<StateLock, Failure> {
         )),
         StateDirError::Io { .. } => Failure::not(err.to_string()),
     })
+}
+
+fn refused(refused: Refused) -> Failure {
+    let Refused::Copied { .. } = refused;
+    Failure::no_supervisor(format!(
+        "{refused}\nNothing was started. `vitald down --state-dir DIR` with the other state dir ends them; to let \
+         them be, and begin anew here, remove the folder `components` of the copy"
+    ))
 }
 
 /// Makes this process fit to be a supervisor.
