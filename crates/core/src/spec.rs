@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::check::Check;
 pub use crate::lifecycle::backoff::{Backoff, InvalidBackoff};
@@ -67,9 +68,10 @@ impl ComponentSpec {
     pub fn digest(&self) -> String {
         let bare = Self { labels: BTreeMap::new(), annotations: BTreeMap::new(), ..self.clone() };
         // Plain data, whose keys are all strings, can always be written.
-        let text = serde_json::to_vec(&bare).unwrap_or_default();
-        let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        let mut value = serde_json::to_value(&bare).unwrap_or_default();
+        sort_keys(&mut value);
+        let hash = value.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         format!("{hash:016x}")
     }
@@ -83,6 +85,19 @@ impl ComponentSpec {
             working_dir: process.working_dir.clone(),
             log_file,
         }
+    }
+}
+
+/// The order of a mapping's keys means nothing, and is kept by some builds of the library.
+fn sort_keys(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<String, Value> = std::mem::take(map).into_iter().collect();
+            map.extend(sorted);
+            map.values_mut().for_each(sort_keys);
+        }
+        Value::Array(list) => list.iter_mut().for_each(sort_keys),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -50,7 +50,7 @@ async fn a_start_that_never_ends_does_not_keep_the_supervisor_from_its_end() {
         modes.iter().for_each(|mode| supervisor.shutdown(*mode));
         timeout(SECOND, supervisor.finished()).await.expect("it comes to its end");
         assert_eq!(world.calls(), ["start web 1"]);
-        assert_eq!(world.record("web")["lifecycle"]["rest"], "Runs");
+        assert_eq!(world.record("web")["lifecycle"]["phase"]["idle"], "Fresh");
     }
 }
 

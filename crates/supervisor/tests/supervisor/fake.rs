@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failure of the test")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::path::PathBuf;
@@ -55,6 +55,8 @@ struct Script {
     calls: Vec<String>,
     records: Vec<(String, serde_json::Value)>,
     state_dir: Option<StateDir>,
+    /// Supervisors that have died.
+    lives: u32,
 }
 
 #[derive(Clone)]
@@ -92,6 +94,19 @@ impl Process {
 }
 
 impl Script {
+    /// From now on those who act for the supervisor that has died reach nobody.
+    fn leave_the_dead(&mut self) {
+        self.lives += 1;
+        for (_, process) in self.running.values_mut() {
+            let dead = process.clone();
+            *process = Process {
+                exit: watch::Sender::new(dead.exit.borrow().clone()),
+                alive: watch::Sender::new(*dead.alive.borrow()),
+            };
+            dead.end(Exit::Unknown, false);
+        }
+    }
+
     fn call(&mut self, what: &str, name: &str, run: RunId) {
         let call = format!("{what} {name} {run}");
         let record = self.state_dir.as_ref().and_then(|dir| std::fs::read(dir.record(name)).ok());
@@ -195,14 +210,14 @@ impl World {
                 })
             }),
             inherited_env: |_all| ENVIRONMENT.with(|environment| environment.borrow().clone()),
-            holder_of: |process| (process.boot_id == "boot").then(|| format!("{} (sleep)", process.pid)),
+            holder_of: |process| ALIVE.get().then(|| format!("{} (sleep)", process.pid)),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             version: "test".into(),
         })
         .await
     }
 
-    /// Ends the supervisor, and leaves components and records as if it had died.
+    /// The supervisor dies: what was written so far is all that the next one knows, and components go on.
     pub(crate) async fn crash(&self, supervisor: SupervisorHandle) {
         let folder = self.state_dir().path().join("components");
         let records: Vec<_> = std::fs::read_dir(&folder)
@@ -210,7 +225,8 @@ impl World {
             .map(|entry| entry.unwrap().path())
             .map(|path| (path.clone(), std::fs::read(path).unwrap()))
             .collect();
-        supervisor.shutdown(ShutdownMode::Keep);
+        self.script.lock().unwrap().leave_the_dead();
+        supervisor.shutdown(ShutdownMode::Now);
         supervisor.finished().await;
         supervisor.unlock();
         for (path, record) in records {
@@ -261,6 +277,10 @@ impl World {
         self.script.lock().unwrap().commands.insert(command.into(), answer);
     }
 
+    pub(crate) fn command_succeeds(&self, command: &str) {
+        self.script.lock().unwrap().commands.remove(command);
+    }
+
     pub(crate) fn ignore_kill(&self, name: &str) {
         self.script.lock().unwrap().ignore_kill.insert(name.into());
     }
@@ -282,8 +302,14 @@ impl World {
         ENVIRONMENT.with(|environment| environment.borrow_mut().insert(name.into(), value.into()));
     }
 
+    /// No process that was recorded is alive any more.
+    pub(crate) fn nobody_is_alive(&self) {
+        ALIVE.set(false);
+    }
+
     /// The machine is another boot of itself from now on.
     pub(crate) fn reboot(&self) {
+        self.script.lock().unwrap().running.clear();
         *self.clock.boot_id.lock().unwrap() = "another boot".into();
     }
 
@@ -382,6 +408,7 @@ struct FakeRun {
     run: RunId,
     process: Process,
     script: Arc<Mutex<Script>>,
+    life: u32,
 }
 
 #[async_trait]
@@ -403,7 +430,8 @@ impl Restarter for FakeRestarter {
         let process = Process { exit: watch::Sender::new(None), alive: watch::Sender::new(true) };
         self.script.lock().unwrap().running.insert(self.name.clone(), (run, process.clone()));
         let (name, script) = (self.name.clone(), Arc::clone(&self.script));
-        Ok(Arc::new(FakeRun { name, run, process, script }))
+        let life = script.lock().unwrap().lives;
+        Ok(Arc::new(FakeRun { name, run, process, script, life }))
     }
 
     async fn adopt(
@@ -417,8 +445,9 @@ impl Restarter for FakeRestarter {
         let found = script.running.get(&self.name).filter(|(is, _)| *is == run).cloned();
         let Some((_, process)) = found else { return Ok(Adoption::Nothing) };
         let (ended, alive) = (process.exit.borrow().is_some(), *process.alive.borrow());
+        let life = script.lives;
         let (name, script) = (self.name.clone(), Arc::clone(&self.script));
-        let handle = Arc::new(FakeRun { name, run, process, script });
+        let handle = Arc::new(FakeRun { name, run, process, script, life });
         Ok(match (ended, alive) {
             (false, _) => Adoption::Running(handle),
             (true, true) => Adoption::Ended(handle),
@@ -468,6 +497,9 @@ impl RunHandle for FakeRun {
 
     fn terminate(&self) -> std::io::Result<()> {
         let mut script = self.script.lock().unwrap();
+        if self.life != script.lives {
+            return Ok(());
+        }
         script.call("terminate", &self.name, self.run);
         if script.unreachable.contains(&self.name) {
             return Err(std::io::Error::other("operation not permitted"));
@@ -480,6 +512,9 @@ impl RunHandle for FakeRun {
 
     fn kill(&self) -> std::io::Result<()> {
         let mut script = self.script.lock().unwrap();
+        if self.life != script.lives {
+            return Ok(());
+        }
         script.call("kill", &self.name, self.run);
         if !script.ignore_kill.contains(&self.name) {
             self.process.end(Exit::Signal("SIGKILL".into()), false);
@@ -544,6 +579,8 @@ struct ScriptProbe {
 thread_local! {
     /// Paused time means one thread: each test has its own.
     static SCRIPT: RefCell<Option<Arc<Mutex<Script>>>> = const { RefCell::new(None) };
+    /// Whether recorded processes are.
+    static ALIVE: Cell<bool> = const { Cell::new(true) };
     static ENVIRONMENT: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 

@@ -1,5 +1,7 @@
 //! The supervisor on a virtual clock, with processes and probes that do as the test says.
 
+mod adoption;
+mod apply;
 mod commands;
 mod fake;
 mod restores;
@@ -13,7 +15,7 @@ use vitald_core::probe::ProbeResult;
 use vitald_core::restarter::Exit;
 use vitald_core::spec::{ComponentSpec, Condition, ProbeRole, RestartPolicy};
 use vitald_core::status::{EventType, ProbeState, Reason, State};
-use vitald_supervisor::{Command, CommandError, ShutdownMode, StateDirError, SupervisorHandle};
+use vitald_supervisor::{Command, CommandError, ShutdownMode, StateDirError, SupervisorHandle, Wanted};
 
 const SECOND: Duration = Duration::from_secs(1);
 

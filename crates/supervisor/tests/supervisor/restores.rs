@@ -36,7 +36,7 @@ async fn after_a_crash_it_knows_process_counters_and_environment() {
     assert_eq!(context.inherited_env["PATH"], "/one");
     let status = world.component(&supervisor, "web");
     assert_eq!((status.restart_count, status.restarts_in_window), (1, 1));
-    assert_eq!(world.calls().last().unwrap(), "start web 3");
+    assert_eq!(world.calls().last().unwrap(), "adopt web 2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,16 +55,24 @@ async fn in_another_boot_it_knows_neither_process_nor_window_nor_environment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_copied_state_dir_the_process_is_somebody_elses() {
+async fn a_copied_state_dir_is_refused_while_the_components_of_the_original_run() {
     let world = World::new();
     died(&world).await;
     let lock = world.state_dir().component_lock("web");
     std::fs::rename(&lock, lock.with_extension("original")).unwrap();
     std::fs::copy(lock.with_extension("original"), &lock).unwrap();
-    let _supervisor = world.start(vec![inheriting(false)]).await;
+    let before = world.record("web");
+    let refused = world.begin(Wanted::Manifests(vec![inheriting(false)])).await.err().unwrap();
+    assert!(refused.to_string().ends_with("components of that one run:\n  web: 1002 (sleep)"), "{refused}");
+    assert_eq!((world.record("web"), world.calls().last().unwrap().as_str()), (before, "start web 2"));
+
+    world.nobody_is_alive();
+    let supervisor = world.start(vec![inheriting(false)]).await;
     world.pass(SECOND).await;
     let context = world.context("web");
     assert_eq!((context.previous, context.inherited_env["PATH"].as_str()), (None, "/two"));
+    assert_eq!(world.calls().last().unwrap(), "start web 3");
+    assert_eq!(world.component(&supervisor, "web").restarts_in_window, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,9 +83,9 @@ async fn an_environment_is_kept_where_as_much_of_it_is_inherited_as_before() {
         let world = World::new();
         died_with(&world, inheriting(before)).await;
         let _supervisor = world.start(vec![inheriting(after)]).await;
+        world.pass(SECOND).await;
         let context = world.context("web");
         assert_eq!((before, after, context.inherited_env["PATH"].as_str()), (before, after, path));
-        assert!(context.previous.is_some(), "the process is the same all the same");
     }
 }
 
@@ -106,8 +114,8 @@ async fn a_record_that_cannot_be_read_is_put_aside_and_told() {
     for (text, why) in [
         ("{\"version\": 1, \"na", "EOF while parsing"),
         ("{}", "it has no version"),
-        ("{\"version\": 2}", "it is of version 2, and 1 is known"),
-        ("{\"version\": 1}", "missing field"),
+        ("{\"version\": 1}", "it is of version 1, and 2 is known"),
+        ("{\"version\": 2}", "missing field"),
     ] {
         let world = World::new();
         drop(world.state_dir().lock().unwrap());

@@ -1,0 +1,203 @@
+//! Other manifests, on a running supervisor and under one that takes over.
+
+use super::*;
+
+fn with_command(name: &str, command: &str) -> ComponentSpec {
+    let mut spec = component(name);
+    let vitald_core::spec::Workload::Process(process) = &mut spec.workload;
+    process.command = vec![command.into()];
+    spec
+}
+
+fn with(mut spec: ComponentSpec, on: &str) -> ComponentSpec {
+    depends_on(&mut spec, on, Condition::Ready);
+    spec
+}
+
+/// Four components: `page` needs `web`, which needs `db`; `cron` stands alone.
+fn before() -> Vec<ComponentSpec> {
+    vec![component("db"), with(component("web"), "db"), with(component("page"), "web"), component("cron")]
+}
+
+/// `db` and `page` are others, `cron` is gone, `mail` is new.
+fn after() -> Vec<ComponentSpec> {
+    vec![
+        with_command("db", "db2"),
+        with(component("web"), "db"),
+        with(with_command("page", "page2"), "web"),
+        component("mail"),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_did_not_change_is_not_touched() {
+    for dead in [false, true] {
+        let world = World::new();
+        let mut supervisor = world.start(before()).await;
+        world.pass(SECOND).await;
+        let plan = supervisor.plan(&after());
+        assert_eq!(
+            (plan.created, plan.changed, plan.removed, plan.unchanged),
+            (names(&["mail"]), names(&["db", "page"]), names(&["cron"]), names(&["web"]))
+        );
+        let called = world.calls().len();
+        if dead {
+            world.crash(supervisor).await;
+            supervisor = world.start(after()).await;
+        } else {
+            supervisor.apply(after()).await.unwrap();
+        }
+        world.pass(SECOND).await;
+        let mut calls = world.calls()[called..].to_vec();
+        calls.retain(|call| !call.starts_with("adopt"));
+        let (mut down, mut up) = (calls[..3].to_vec(), calls[3..].to_vec());
+        assert!(up[0] == "start db 2" || up[0] == "start mail 1", "{calls:?}");
+        down.sort();
+        up.sort();
+        assert_eq!(down, ["terminate cron 1", "terminate db 1", "terminate page 1"]);
+        assert_eq!(up, ["start db 2", "start mail 1", "start page 2"]);
+        let status = supervisor.status().components;
+        let seen: Vec<_> =
+            status.iter().map(|c| (c.name.as_str(), c.ready, c.pid, c.restart_count)).collect();
+        assert_eq!(
+            seen,
+            [
+                ("db", true, Some(1002), 0),
+                ("web", true, Some(1001), 0),
+                ("page", true, Some(1002), 0),
+                ("mail", true, Some(1001), 0)
+            ]
+        );
+        assert!(!world.state_dir().record("cron").exists(), "what is gone is forgotten");
+        assert!(supervisor.plan(&after()).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_alone_stop_nothing() {
+    let world = World::new();
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND).await;
+    let mut labelled = web();
+    labelled.labels.insert("tier".into(), "front".into());
+    let plan = supervisor.apply(vec![labelled.clone()]).await.unwrap();
+    assert_eq!(plan.relabelled, ["web"]);
+    assert_eq!(supervisor.describe("web").unwrap().labels, labelled.labels);
+    assert_eq!(world.calls(), ["start web 1"]);
+    world.crash(supervisor).await;
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND).await;
+    assert_eq!(world.calls(), ["start web 1", "adopt web 1"]);
+    assert!(supervisor.describe("web").unwrap().labels.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_being_replaced_its_status_says_so() {
+    let world = World::new();
+    world.ignore_term("web");
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND).await;
+    let applying = supervisor.clone();
+    let applied = tokio::spawn(async move { applying.apply(vec![with_command("web", "web2")]).await });
+    world.pass(SECOND).await;
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.state, status.reason), (State::Restarting, Reason::SpecChanged));
+    // It will be, anyway.
+    supervisor.command(Command::Start, &names(&["web"])).await.unwrap();
+    applied.await.unwrap().unwrap();
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.state, status.restarts_in_window, status.restart_count), (State::Running, 0, 0));
+    assert_eq!(status.last_exit.unwrap().reason, "SpecChanged");
+    assert_eq!(world.calls(), ["start web 1", "terminate web 1", "kill web 1", "start web 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_spec_starts_what_had_failed_and_leaves_stopped_what_was_stopped() {
+    for dead in [false, true] {
+        let world = World::new();
+        let mut web = web();
+        web.restart.max_restarts = 0;
+        let supervisor = world.start(vec![web.clone(), component("db")]).await;
+        world.pass(SECOND).await;
+        supervisor.command(Command::Stop, &names(&["db"])).await.unwrap();
+        world.exit("web", Exit::Code(1));
+        world.pass(SECOND).await;
+        assert_eq!(world.component(&supervisor, "web").state, State::Failed);
+        web.restart.max_restarts = 1;
+        let changed = vec![web.clone(), with_command("db", "db2")];
+        let supervisor = if dead {
+            world.crash(supervisor).await;
+            world.start(changed).await
+        } else {
+            supervisor.apply(changed).await.unwrap();
+            supervisor
+        };
+        world.pass(SECOND).await;
+        assert_eq!(world.component(&supervisor, "web").state, State::Running);
+        assert_eq!(world.component(&supervisor, "db").reason, Reason::StoppedByUser);
+        supervisor.command(Command::Start, &names(&["db"])).await.unwrap();
+        assert_eq!(world.component(&supervisor, "db").state, State::Running);
+        assert_eq!(supervisor.describe("db").unwrap().command, ["db2"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dependencies_of_a_new_spec_are_waited_for() {
+    let world = World::new();
+    let supervisor = world.start(vec![component("db"), component("web")]).await;
+    world.pass(SECOND).await;
+    supervisor.command(Command::Stop, &names(&["db"])).await.unwrap();
+    supervisor.apply(vec![component("db"), with(component("web"), "db")]).await.unwrap();
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.state, status.reason), (State::Stopped, Reason::WaitingForDependency));
+    supervisor.command(Command::Start, &names(&["db"])).await.unwrap();
+    world.pass(SECOND).await;
+    assert_eq!(world.component(&supervisor, "web").state, State::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_comes_in_the_middle_of_it() {
+    for mode in [ShutdownMode::Graceful, ShutdownMode::Now, ShutdownMode::Keep] {
+        let world = World::new();
+        world.ignore_term("db");
+        let supervisor = world.start(before()).await;
+        world.pass(SECOND).await;
+        let applying = supervisor.clone();
+        let applied = tokio::spawn(async move { applying.apply(after()).await });
+        world.pass(SECOND).await;
+        supervisor.shutdown(mode);
+        tokio::time::timeout(SECOND * 30, supervisor.finished()).await.expect("it comes to its end");
+        world.pass(SECOND).await;
+        assert_eq!(applied.await.unwrap(), Err(CommandError::ShuttingDown));
+        supervisor.unlock();
+        assert!(!world.calls().iter().any(|call| call.starts_with("start mail")), "{:?}", world.calls());
+
+        let supervisor = world.start(after()).await;
+        world.pass(SECOND * 12).await;
+        let status = supervisor.status().components;
+        let ready: Vec<_> = status.iter().map(|c| (c.name.as_str(), c.ready)).collect();
+        assert_eq!(ready, [("db", true), ("web", true), ("page", true), ("mail", true)], "{mode:?}");
+        assert!(supervisor.plan(&after()).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn specs_that_turn_around_who_depends_on_whom_come_through() {
+    for dead in [false, true] {
+        let world = World::new();
+        let supervisor = world.start(vec![component("a"), with(component("b"), "a")]).await;
+        world.pass(SECOND).await;
+        let turned = vec![component("b"), with(component("a"), "b")];
+        let supervisor = if dead {
+            world.crash(supervisor).await;
+            world.start(turned).await
+        } else {
+            supervisor.apply(turned).await.unwrap();
+            supervisor
+        };
+        world.pass(SECOND).await;
+        let status = supervisor.status().components;
+        let seen: Vec<_> = status.iter().map(|c| (c.name.as_str(), c.ready, c.pid)).collect();
+        assert_eq!(seen, [("b", true, Some(1002)), ("a", true, Some(1002))]);
+    }
+}
