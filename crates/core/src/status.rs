@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC with milliseconds, spans are seconds.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +131,9 @@ pub struct SupervisorStatus {
     pub uptime_seconds: f64,
     /// Where it keeps its state.
     pub state_dir: String,
+    /// The files and folders of the manifests that it was given last, absolute; `-` for standard input.
+    #[serde(default)]
+    pub manifests: Vec<PathBuf>,
 }
 
 /// What becomes of components when other manifests are applied, by name, in start order.
@@ -290,12 +294,27 @@ pub struct ComponentDetail {
     pub restart_policy: RestartPolicy,
     /// Seconds from the first signal of a stop to SIGKILL.
     pub termination_grace_period_seconds: f64,
+    /// What it may use at most.
+    #[serde(default)]
+    pub limits: Limits,
     /// The current run's number; 0 before the first.
     pub run: u64,
     /// Where the recent runs begin in the log, oldest first.
     pub runs: Vec<RunLog>,
     /// What happened lately, newest last.
     pub events: Vec<EventRecord>,
+}
+
+/// What a component may use at most; null is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Memory of all its processes together.
+    pub memory_bytes: Option<u64>,
+    /// Processor time of all its processes together, in processors.
+    pub cpus: Option<f64>,
+    /// Open files of each of its processes.
+    pub open_files: Option<u64>,
 }
 
 /// One thing that a component waits for.

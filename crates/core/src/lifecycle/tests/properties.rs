@@ -95,6 +95,10 @@ enum Step {
     Restore {
         same_boot: bool,
     },
+    /// The supervisor dies, the component goes on, and the next one takes over after this long.
+    Survive(Duration),
+    /// Other manifests are applied.
+    Replace(Box<ComponentSpec>),
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -116,6 +120,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => command().prop_map(Step::Command),
         1 => any::<bool>().prop_map(Step::Dependencies),
         1 => any::<bool>().prop_map(|same_boot| Step::Restore { same_boot }),
+        2 => duration(30_000).prop_map(Step::Survive),
+        1 => any_spec().prop_map(|spec| Step::Replace(Box::new(spec))),
     ]
 }
 
@@ -141,6 +147,23 @@ proptest! {
                 }
                 Step::Restore { same_boot } => {
                     world.restore(same_boot);
+                    world.command(Command::Begin);
+                }
+                Step::Survive(gap) => {
+                    world.survive(gap);
+                    world.command(Command::Begin);
+                    at += gap.as_secs_f64();
+                }
+                Step::Replace(spec) => {
+                    world.command(Command::Replace);
+                    for _ in 0..100 {
+                        if world.lifecycle.is_at_rest() || world.closed {
+                            break;
+                        }
+                        at += 1.0;
+                        world.until(at);
+                    }
+                    world.replace(*spec);
                     world.command(Command::Begin);
                 }
             }

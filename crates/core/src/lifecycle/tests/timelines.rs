@@ -1,5 +1,6 @@
 //! Scripts of events in, traces out.
 
+mod adoption;
 mod closing;
 mod ends;
 mod hooks;

@@ -207,7 +207,7 @@ impl World {
         let record = serde_json::from_str(&record).unwrap();
         self.now = self.now + gap;
         self.lifecycle = Lifecycle::restore(Arc::clone(&self.spec), record, true);
-        self.closed = false;
+        (self.closed, self.missing) = (false, false);
         if self.wish == Wish::Pauses {
             self.wish = Wish::Runs;
         }
@@ -252,9 +252,17 @@ impl World {
 
     /// Another spec, as `apply` gives it.
     pub(super) fn replace(&mut self, spec: ComponentSpec) {
-        self.spec = Arc::new(spec);
-        self.restarts.clear();
-        self.tell(Event::Spec(Arc::clone(&self.spec)));
+        let spec = Arc::new(spec);
+        if self.lifecycle.is_at_rest() {
+            self.spec = Arc::clone(&spec);
+            self.restarts.clear();
+            self.missing = false;
+            // Whoever was to go on with it finds it started.
+            if self.wish == Wish::Pauses {
+                self.wish = Wish::Nothing;
+            }
+        }
+        self.tell(Event::Spec(spec));
     }
 
     /// Time passes, and nobody sees to what is due in it: the machine sleeps.
@@ -358,7 +366,14 @@ impl World {
                 self.note(format!("Start({run})"));
                 assert_eq!(self.tree, None, "two runs at once:\n{}", self.trace.join("\n"));
                 let may = self.wish == Wish::Runs && !self.closed && !self.missing;
-                assert!(may, "started, and must not be:\n{}", self.trace.join("\n"));
+                assert!(
+                    may,
+                    "started, and must not be ({:?}, {}, {}):\n{}",
+                    self.wish,
+                    self.closed,
+                    self.missing,
+                    self.trace.join("\n")
+                );
                 self.tree = Some(run);
                 let count = self.lifecycle.snapshot(self.now).restart_count;
                 if std::mem::replace(&mut self.counted, count) < count {
@@ -478,6 +493,10 @@ impl World {
         let (before, after) = (self.snapshot(), restored.snapshot(self.now));
         assert_eq!(after.ready, before.ready, "readiness does not flip");
         assert_eq!((after.run, after.restart_count), (before.run, before.restart_count));
+    }
+
+    pub(super) fn begun(&self) -> Timestamp {
+        self.begun
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -1,0 +1,177 @@
+//! What the next supervisor makes of a run that goes on, and of another spec.
+
+use super::*;
+
+fn hooked() -> ComponentSpec {
+    let mut spec = spec();
+    spec.pre_stop = exec("goodbye");
+    spec
+}
+
+#[test]
+fn what_runs_goes_on_and_its_probes_keep_their_rhythm() {
+    let mut spec = spec();
+    spec.liveness_probe = Some(probe(ProbeRole::Liveness)); // Every 10 s.
+    let mut world = begin(spec, Behaviour::default());
+    world.until(14.0);
+    world.verbose = true;
+    world.survive(SECOND * 2);
+    assert_eq!(world.state(), "Running/Adopted ready");
+    world.until(31.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 16s Adopted: adopted from an earlier supervisor, and not restarted; 20s Probe(1, liveness); 30s Probe(1, liveness)");
+    assert_eq!(world.snapshot().started_at, Some(world.begun()));
+}
+
+#[test]
+fn failures_in_a_row_count_on() {
+    let mut spec = spec();
+    spec.liveness_probe = Some(probe(ProbeRole::Liveness)); // Every 10 s, three failures.
+    let mut world = begin(spec, failing(ProbeRole::Liveness));
+    world.until(12.0);
+    world.survive(SECOND);
+    assert_eq!(world.state(), "Running/Adopted ready");
+    world.until(21.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 20s Terminate(1); 21s Start(2)");
+}
+
+#[test]
+fn a_stop_is_asked_for_once_and_killed_when_its_grace_is_over() {
+    let mut lines = vec![];
+    for (stopped_for, gap) in [(1, 1), (1, 8), (1, 20), (0, 1), (0, 20)] {
+        let mut world = begin(spec(), Behaviour { heeds_term: None, ..Behaviour::default() });
+        world.until(1.0);
+        world.told();
+        world.command(Command::Stop); // 10 s of grace.
+        if stopped_for > 0 {
+            world.until(2.0);
+        }
+        world.survive(SECOND * gap);
+        world.until(60.0);
+        lines.push(format!("{stopped_for} s, then {gap} s: {} {}", world.told(), world.state()));
+    }
+    assert_snapshot!(lines.join("\n"), @r"
+    1 s, then 1 s: 1s Terminate(1); 11s Kill(1) Stopped/StoppedByUser
+    1 s, then 8 s: 1s Terminate(1); 11s Kill(1) Stopped/StoppedByUser
+    1 s, then 20 s: 1s Terminate(1); 22s Kill(1) Stopped/StoppedByUser
+    0 s, then 1 s: 1s Terminate(1); 2s Terminate(1); 11s Kill(1) Stopped/StoppedByUser
+    0 s, then 20 s: 1s Terminate(1); 21s Terminate(1); 23s Kill(1) Stopped/StoppedByUser
+    ");
+}
+
+#[test]
+fn hooks_under_way_run_again_and_within_the_grace_that_is_left() {
+    let mut world = begin(hooked(), Behaviour { pre_stop: None, heeds_term: None, ..Behaviour::default() });
+    world.until(1.0);
+    world.command(Command::Restart);
+    world.until(4.0);
+    world.survive(SECOND);
+    world.until(30.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 1s PreStop(1); 5s PreStop(1); 11s Terminate(1); 13s Kill(1); 13s Start(2)");
+}
+
+#[test]
+fn what_ended_unwatched_is_restarted_by_the_rules_and_credits_no_stability() {
+    let mut world = begin(spec(), crashing());
+    world.until(2.0);
+    world.behaviour.exits = Some((SECOND * 2, Exit::Code(1)));
+    world.until(3.5); // The third run, 0.5 s old.
+    world.survive(SECOND * 100);
+    assert_eq!(world.state(), "Restarting/CrashLoopBackOff");
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.last_end.unwrap().exit, Some(Exit::Unknown));
+    world.until(120.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 1s Start(2); 3s Start(3); 107.5s Start(4); 117.5s Start(5)");
+}
+
+#[test]
+fn that_a_run_was_stable_is_on_record_as_soon_as_it_is() {
+    let mut world = begin(spec(), crashing());
+    world.until(3.5);
+    world.behaviour.exits = None;
+    world.until(20.0); // Stable since 17 s, and nothing has happened since.
+    world.behaviour = crashing();
+    world.exit(Exit::Code(1));
+    world.until(21.0);
+    world.survive(Duration::ZERO);
+    assert_eq!(world.snapshot().restart_count, 4);
+}
+
+#[test]
+fn a_start_that_came_to_nothing_is_made_again_and_counted_once() {
+    let slow = Behaviour { start_takes: SECOND * 10, ..crashing() };
+    let mut world = begin(spec(), crashing());
+    world.until(0.5);
+    world.behaviour = slow;
+    world.until(3.0);
+    assert_eq!(world.state(), "Starting/Spawning");
+    world.restore(true);
+    world.command(Command::Begin);
+    world.until(3.5);
+    let snapshot = world.snapshot();
+    assert_eq!((snapshot.run, snapshot.restart_count, snapshot.restarts_in_window), (RunId(3), 1, 1));
+}
+
+#[test]
+fn a_restart_in_the_middle_of_which_it_died_comes_to_its_end() {
+    for command in [Command::Restart, Command::Pause, Command::Replace, Command::Shutdown] {
+        let mut world = begin(spec(), Behaviour { heeds_term: Some(SECOND * 5), ..Behaviour::default() });
+        world.until(1.0);
+        world.command(command);
+        world.until(2.0);
+        world.survive(SECOND);
+        world.command(Command::Begin);
+        assert_eq!(world.state(), "Restarting/RestartRequested", "{command:?}");
+        world.until(10.0);
+        assert_eq!(
+            (world.state().as_str(), world.snapshot().run),
+            ("Running ready", RunId(2)),
+            "{command:?}"
+        );
+        assert_eq!(world.snapshot().restart_count, 0);
+    }
+}
+
+#[test]
+fn another_spec_is_taken_at_rest_and_clears_the_old_ones_counters() {
+    let mut world = begin(spec(), crashing());
+    world.until(2.0);
+    world.behaviour.exits = None;
+    world.until(3.5);
+    let mut other = spec();
+    other.termination_grace_period = SECOND * 3;
+    world.tell(Event::Spec(std::sync::Arc::new(other.clone())));
+    assert_eq!(world.lifecycle.spec().termination_grace_period, SECOND * 10, "not while it runs");
+    world.command(Command::Replace);
+    assert_eq!(world.state(), "Restarting/SpecChanged");
+    world.until(3.6);
+    assert_eq!(world.state(), "Restarting/SpecChanged");
+    world.command(Command::Start); // It will be, anyway.
+    world.replace(other);
+    world.command(Command::Begin);
+    let snapshot = world.snapshot();
+    assert_eq!((snapshot.restart_count, snapshot.restarts_in_window, snapshot.run), (2, 0, RunId(4)));
+    world.until(3.6);
+    world.exit(Exit::Code(1));
+    world.until(6.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 1s Start(2); 3s Start(3); 3.5s Terminate(3); 3.6s Start(4); 4.6s Start(5)");
+}
+
+#[test]
+fn what_was_stopped_on_request_stays_so_under_another_spec() {
+    let mut other = spec();
+    other.termination_grace_period = SECOND * 3;
+    for first in [Command::Stop, Command::Replace] {
+        let slow = Behaviour { heeds_term: Some(SECOND), ..Behaviour::default() };
+        let mut world = begin(spec(), slow);
+        world.until(1.0);
+        world.command(first);
+        let second = if first == Command::Stop { Command::Replace } else { Command::Stop };
+        world.command(second);
+        world.until(3.0);
+        world.replace(other.clone());
+        world.command(Command::Begin);
+        world.until(5.0);
+        assert_eq!(world.state(), "Stopped/StoppedByUser", "{first:?}");
+        assert_eq!(world.lifecycle.spec().termination_grace_period, SECOND * 3);
+    }
+}
