@@ -1,6 +1,7 @@
 //! Making the running set what the manifests say: what did not change is not touched.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -36,6 +37,7 @@ pub(crate) fn plan(members: &[Arc<Member>], specs: &[ComponentSpec]) -> Plan {
 /// Brings the plan about: those that change or go are stopped in reverse order; then the changed ones get
 /// their specs, and those and the new ones begin, each as soon as what it depends on is there.
 ///
+/// `manifests` is where they are from, if that is another place than before.
 /// `under_way` is told as soon as the status of a component that changes says so.
 ///
 /// # Errors
@@ -43,6 +45,7 @@ pub(crate) fn plan(members: &[Arc<Member>], specs: &[ComponentSpec]) -> Plan {
 pub(crate) async fn apply(
     shared: &Arc<Shared>,
     specs: Vec<ComponentSpec>,
+    manifests: Option<Vec<PathBuf>>,
     under_way: Option<oneshot::Sender<()>>,
 ) -> Result<Plan, CommandError> {
     // One after the other: each makes the running set what its manifests say.
@@ -71,12 +74,12 @@ pub(crate) async fn apply(
     }
     join_all(leaving.iter().filter(|member| removed.contains(&member.name)).map(|m| m.ended())).await;
     shared.set_members(&begun)?;
-    forget(shared, &begun);
-    for member in &begun {
-        if !plan.unchanged.contains(&member.name) && !plan.relabelled.contains(&member.name) {
-            member.watch_dependencies(&begun);
-        }
+    if let Some(manifests) = manifests {
+        shared.set_manifests(manifests);
     }
+    forget(shared, &begun);
+    // All of them: one that was adopted has not seen what it depends on before that was made.
+    begun.iter().for_each(|member| member.watch_dependencies(&begun));
     for member in &begun {
         member.tell(Command::Begin).await;
     }

@@ -1,6 +1,7 @@
 //! What the control API and the command line may ask of a running supervisor.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,7 +11,7 @@ use vitald_core::lifecycle::{self, EventReason, Notice};
 use vitald_core::probe::{CheckContext, ProbeResult};
 use vitald_core::spec::{ComponentSpec, ProbeRole, Workload};
 use vitald_core::status::{
-    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, ProbeAnswer, ProbeState, Status,
+    ComponentDetail, DependencyStatus, EventRecord, EventType, Limits, Plan, ProbeAnswer, ProbeState, Status,
     SupervisorStatus,
 };
 
@@ -20,6 +21,7 @@ use crate::member::{Member, Nursery};
 use crate::probe_run::check_once;
 use crate::report;
 use crate::shutdown::{Shutdown, in_reverse_order, in_start_order};
+use crate::state_dir::StateLock;
 use crate::supervisor::Shared;
 
 /// How many events of a component `describe` shows.
@@ -99,6 +101,7 @@ impl SupervisorHandle {
                 version: self.shared.version.clone(),
                 uptime_seconds: report::millis(clock.now() - self.shared.started),
                 state_dir: state_dir.path().display().to_string(),
+                manifests: self.manifests().iter().map(|path| path.display().to_string()).collect(),
             },
             components: self
                 .shared
@@ -141,6 +144,11 @@ impl SupervisorHandle {
                 .collect(),
             restart_policy: spec.restart_policy,
             termination_grace_period_seconds: report::millis(spec.termination_grace_period),
+            limits: Limits {
+                memory_bytes: process.memory_limit,
+                cpus: process.cpu_limit_millis.map(|millis| f64::from(millis) / 1e3),
+                open_files: process.open_files,
+            },
             run: view.lifecycle.run().0,
             runs: view.runs,
             events: events.of(name, DESCRIBED_EVENTS),
@@ -226,9 +234,19 @@ impl SupervisorHandle {
         self.shared.shutdown.finished().await;
     }
 
+    /// Whether its components are left to the next supervisor.
+    pub fn keeps(&self) -> bool {
+        self.shared.shutdown.keeps()
+    }
+
     /// Gives up the state dir. The last thing to do, after the control socket is gone.
     pub fn unlock(&self) {
-        self.shared.shutdown.unlock();
+        drop(self.take_lock());
+    }
+
+    /// The same for whoever has more to do in the state dir; `None` the second time.
+    pub fn take_lock(&self) -> Option<StateLock> {
+        self.shared.shutdown.take_lock()
     }
 
     /// What becomes of the components when `specs` are applied.
@@ -247,7 +265,29 @@ impl SupervisorHandle {
     /// # Errors
     /// The supervisor is ending.
     pub async fn apply(&self, specs: Vec<ComponentSpec>) -> Result<Plan, CommandError> {
-        apply::apply(&self.shared, specs, None).await
+        apply::apply(&self.shared, specs, None, None).await
+    }
+
+    /// The same; `manifests` is where the specs are from, from now on.
+    ///
+    /// # Errors
+    /// The supervisor is ending.
+    pub async fn apply_from(
+        &self,
+        manifests: Vec<PathBuf>,
+        specs: Vec<ComponentSpec>,
+    ) -> Result<Plan, CommandError> {
+        apply::apply(&self.shared, specs, Some(manifests), None).await
+    }
+
+    /// Where the specs that it was given last are from.
+    pub fn manifests(&self) -> Vec<PathBuf> {
+        self.shared.manifests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says where the specs are from that it was started with.
+    pub fn set_manifests(&self, manifests: Vec<PathBuf>) {
+        self.shared.set_manifests(manifests);
     }
 
     /// Adds an event that concerns the supervisor, and no component.

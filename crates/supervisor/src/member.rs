@@ -28,10 +28,13 @@ pub(crate) struct Member {
     watched: Mutex<Watched>,
 }
 
-/// What a component depends on, with the views of it, and the task that watches them.
+/// What a component depends on, with the views of those that there are.
+type Dependencies = Vec<(Dependency, Option<watch::Receiver<View>>)>;
+
+/// That, and the task that watches them.
 #[derive(Default)]
 struct Watched {
-    dependencies: Vec<(Dependency, watch::Receiver<View>)>,
+    dependencies: Dependencies,
     watcher: Option<AbortHandle>,
 }
 
@@ -86,12 +89,9 @@ impl Member {
     /// Watches what its spec depends on, from now on, among `members`.
     pub(crate) fn watch_dependencies(&self, members: &[Arc<Self>]) {
         let view = |name: &str| Some(members.iter().find(|other| other.name == name)?.view.clone());
-        let dependencies: Vec<_> = self
-            .spec()
-            .depends_on
-            .iter()
-            .filter_map(|dependency| Some((dependency.clone(), view(&dependency.name)?)))
-            .collect();
+        let spec = self.spec();
+        let dependencies: Dependencies =
+            spec.depends_on.iter().map(|on| (on.clone(), view(&on.name))).collect();
         let watcher = tokio::spawn(watch(dependencies.clone(), self.mailbox.clone()));
         *self.watched() = Watched { dependencies, watcher: Some(watcher.abort_handle()) };
     }
@@ -199,10 +199,7 @@ pub(crate) fn inherits_all(spec: &ComponentSpec) -> bool {
 }
 
 /// Tells a component whenever what is missing of its dependencies changes.
-async fn watch(
-    mut dependencies: Vec<(Dependency, watch::Receiver<View>)>,
-    mailbox: mpsc::UnboundedSender<Message>,
-) {
+async fn watch(mut dependencies: Dependencies, mailbox: mpsc::UnboundedSender<Message>) {
     let mut told = None;
     loop {
         let missing = missing(&mut dependencies);
@@ -212,7 +209,8 @@ async fn watch(
                 return;
             }
         }
-        let changes: Vec<_> = dependencies.iter_mut().map(|(_, view)| Box::pin(view.changed())).collect();
+        let views = dependencies.iter_mut().filter_map(|(_, view)| view.as_mut());
+        let changes: Vec<_> = views.map(|view| Box::pin(view.changed())).collect();
         // Without dependencies there is nothing to watch; with an ended one, only the end.
         if changes.is_empty() || futures_util::future::select_all(changes).await.0.is_err() {
             return;
@@ -221,14 +219,13 @@ async fn watch(
 }
 
 /// In one sentence; `None` when everything is there.
-fn missing(dependencies: &mut [(Dependency, watch::Receiver<View>)]) -> Option<String> {
+fn missing(dependencies: &mut Dependencies) -> Option<String> {
     let missing: Vec<String> = dependencies
         .iter_mut()
-        .filter_map(|(dependency, view)| {
-            let view = view.borrow_and_update();
+        .filter_map(|(Dependency { name, condition }, view)| {
+            let Some(view) = view else { return Some(format!("`{name}` to be {condition:?}")) };
             // No dependency's condition depends on the time.
-            let snapshot = view.lifecycle.snapshot(Timestamp::ZERO);
-            let Dependency { name, condition } = dependency;
+            let snapshot = view.borrow_and_update().lifecycle.snapshot(Timestamp::ZERO);
             (!report::meets(&snapshot, *condition))
                 .then(|| format!("`{name}` to be {condition:?} (it is {})", snapshot.state))
         })

@@ -77,9 +77,13 @@ impl Shutdown {
         self.finished.send_replace(true);
     }
 
-    /// Gives up the state dir's lock, as the last thing before the process ends.
-    pub(crate) fn unlock(&self) {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    pub(crate) fn keeps(&self) -> bool {
+        *self.asked.borrow() == Some(ShutdownMode::Keep)
+    }
+
+    /// Hands over the state dir's lock, as the last thing that the supervisor does.
+    pub(crate) fn take_lock(&self) -> Option<StateLock> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

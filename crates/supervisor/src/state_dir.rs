@@ -57,6 +57,24 @@ impl StateDir {
         self.0.join("locks").join(format!("{component}.lock"))
     }
 
+    /// `manifests.json`: the files and folders of the manifests that the last supervisor was given last, absolute.
+    /// Empty where none has told.
+    pub fn manifests(&self) -> Vec<String> {
+        let text = std::fs::read(self.0.join("manifests.json")).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Writes them down.
+    ///
+    /// # Errors
+    /// The file cannot be replaced.
+    pub(crate) fn write_manifests(&self, manifests: &[PathBuf]) -> std::io::Result<()> {
+        let manifests: Vec<_> = manifests.iter().map(|path| path.to_string_lossy()).collect();
+        let draft = self.0.join("manifests.json.new");
+        std::fs::write(&draft, serde_json::to_vec(&manifests)?)?;
+        std::fs::rename(&draft, self.0.join("manifests.json"))
+    }
+
     /// Creates the folders and takes the supervisor's lock, which is held until the guard is dropped.
     ///
     /// # Errors

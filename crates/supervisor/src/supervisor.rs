@@ -10,9 +10,11 @@ use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use vitald_core::lifecycle::{EventReason, Notice};
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{ProcessIdentity, Restarter};
 use vitald_core::spec::ComponentSpec;
+use vitald_core::status::EventType;
 use vitald_core::time::Timestamp;
 
 use crate::apply;
@@ -100,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     /// Held while manifests are applied.
     pub(crate) applying: tokio::sync::Mutex<()>,
+    /// The files and folders that the specs are from.
+    pub(crate) manifests: Mutex<Vec<PathBuf>>,
     /// In start order.
     members: Mutex<Vec<Arc<Member>>>,
 }
@@ -118,6 +122,16 @@ impl Shared {
         }
         *list = members.to_vec();
         Ok(())
+    }
+
+    /// From now on the specs are from these files and folders. They are written down for people only.
+    pub(crate) fn set_manifests(&self, manifests: Vec<PathBuf>) {
+        if let Err(err) = self.nursery.state_dir.write_manifests(&manifests) {
+            let message = format!("where the manifests are cannot be written down: {err}");
+            let (kind, reason) = (EventType::Warning, EventReason::FailedWrite);
+            self.nursery.events.add("", &Notice { kind, reason, message });
+        }
+        *self.manifests.lock().unwrap_or_else(PoisonError::into_inner) = manifests;
     }
 
     /// Makes a component, unless the supervisor is ending.
@@ -160,6 +174,7 @@ impl Supervisor {
             started: nursery.clock.now(),
             shutdown: Shutdown::new(config.lock),
             applying: tokio::sync::Mutex::new(()),
+            manifests: Mutex::default(),
             members: Mutex::default(),
             nursery,
         });
@@ -180,7 +195,7 @@ impl Supervisor {
         if let Wanted::Manifests(specs) = config.components {
             let (under_way, told) = oneshot::channel();
             let shared = Arc::clone(&shared);
-            tokio::spawn(async move { apply::apply(&shared, specs, Some(under_way)).await });
+            tokio::spawn(async move { apply::apply(&shared, specs, None, Some(under_way)).await });
             // Dropped where there is nothing to tell.
             let _ = told.await;
         }

@@ -1,6 +1,7 @@
 //! What a supervisor that died may have left running, as far as its files tell.
 
 use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,15 @@ pub struct StoredComponent {
     pub lock: PathBuf,
 }
 
+impl StoredComponent {
+    /// Whether something holds its lock right now: a run of it, or what one left.
+    pub fn is_locked(&self) -> bool {
+        // A shared lock for a moment, for which a start of the component has the patience.
+        let taken = File::open(&self.lock).map(|file| file.try_lock_shared());
+        matches!(taken, Ok(Err(TryLockError::WouldBlock)))
+    }
+}
+
 /// The part of a record that says what ran. Versions of which this is not true have another number.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,6 +53,14 @@ pub fn stored(
     _lock: &StateLock,
     clock: &dyn Clock,
 ) -> io::Result<Vec<StoredComponent>> {
+    look(state_dir, clock)
+}
+
+/// The same without the lock, for whoever only tells what is there: it may be another thing by now.
+///
+/// # Errors
+/// The state dir cannot be read.
+pub fn look(state_dir: &StateDir, clock: &dyn Clock) -> io::Result<Vec<StoredComponent>> {
     let mut names = names(&state_dir.path().join("components"), ".json")?;
     names.append(&mut self::names(&state_dir.path().join("locks"), ".lock")?);
     let boot_id = clock.boot_id();

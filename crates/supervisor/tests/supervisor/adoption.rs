@@ -80,6 +80,29 @@ async fn what_died_meanwhile_is_restarted_by_the_same_rules() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_adopted_waits_for_what_it_depends_on_before_its_next_run() {
+    let world = World::new();
+    let mut page = component("page");
+    depends_on(&mut page, "web", Condition::Ready);
+    let all = vec![web(), page];
+    let supervisor = world.start(all.clone()).await;
+    for _ in 0..3 {
+        world.pass(SECOND * 9).await;
+        world.exit("web", Exit::Code(1));
+    }
+    world.pass(SECOND).await; // Of the delay of 4 s.
+    world.crash(supervisor).await;
+    let supervisor = world.start(all).await;
+    world.exit("page", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    let status = world.component(&supervisor, "page");
+    assert_eq!((status.state, status.reason), (State::Stopped, Reason::WaitingForDependency));
+    world.pass(SECOND * 3).await;
+    assert_eq!(world.component(&supervisor, "page").state, State::Running);
+    assert_eq!(world.calls()[world.calls().len() - 2..], ["start web 4", "start page 2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delay_goes_on_where_it_was() {
     let world = World::new();
     let supervisor = world.start(vec![web()]).await;
