@@ -3,7 +3,6 @@
 //! Times are RFC 3339 in UTC with milliseconds, spans are seconds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +132,7 @@ pub struct SupervisorStatus {
     pub state_dir: String,
     /// The files and folders of the manifests that it was given last, absolute; `-` for standard input.
     #[serde(default)]
-    pub manifests: Vec<PathBuf>,
+    pub manifests: Vec<String>,
 }
 
 /// What becomes of components when other manifests are applied, by name, in start order.
