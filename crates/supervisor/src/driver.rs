@@ -1,5 +1,9 @@
 //! The one task that owns a component: select, tell the lifecycle, carry out what it answers, publish.
 
+mod record;
+mod run;
+mod takeover;
+
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -188,56 +192,6 @@ impl Driver {
         self.forget_environment();
     }
 
-    /// Takes over what an earlier supervisor left of its run, before anything else is done.
-    async fn adopt(&mut self) {
-        if !self.parts.lifecycle.awaits_adoption() {
-            return;
-        }
-        let run = self.parts.lifecycle.run();
-        let log_offset = self.parts.runs.iter().find(|log| log.run == run.0).map_or(0, |log| log.log_offset);
-        let clock = &self.parts.nursery.clock;
-        let began = self.parts.lifecycle.snapshot(clock.now()).started_at;
-        let began = began.map_or_else(|| clock.wall(), |at| clock.wall_at(at));
-        let mut tries = 0;
-        let found = loop {
-            tries += 1;
-            let process = self.parts.recorded.as_ref();
-            match self.parts.restarter.adopt(run, process, log_offset).await {
-                Ok(found) => break found,
-                // A start finds what there is, and fails as long as it cannot be ended.
-                Err(_) if tries >= ADOPT_TRIES => break Adoption::Nothing,
-                Err(err) if tries == 1 => {
-                    let message = format!(
-                        "whether it still runs cannot be told, and is asked again: {}",
-                        self.parts.restarter.redact(err.to_string())
-                    );
-                    self.notify(Notice {
-                        kind: EventType::Warning,
-                        reason: EventReason::FailedRead,
-                        message,
-                    });
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(ADOPT_AGAIN_AFTER).await;
-        };
-        let what = match found {
-            Adoption::Running(handle) => {
-                self.run = Some(self.watch(run, handle, began));
-                Observed::Adopted
-            }
-            Adoption::Ended(handle) => {
-                let exit = handle.exited().await;
-                let tree = Arc::clone(&handle);
-                let leftovers = tokio::task::spawn_blocking(move || tree.is_alive()).await.unwrap_or(true);
-                self.run = Some(self.watch(run, handle, began));
-                Observed::Exited { exit, leftovers }
-            }
-            Adoption::Nothing => Observed::NotFound,
-        };
-        self.apply(Event::Report(Report { run, what }), false);
-    }
-
     fn apply(&mut self, event: Event, durable: bool) {
         let actions = self.parts.lifecycle.on(self.parts.nursery.clock.now(), event);
         if !self.parts.lifecycle.has_run() {
@@ -333,199 +287,9 @@ impl Driver {
         self.apply(Event::Report(Report { run, what }), false);
     }
 
-    /// A fresh set of probes, and a task that tells of the end.
-    fn watch(&self, run: RunId, handle: Arc<dyn RunHandle>, began: WallTime) -> Run {
-        let mut tasks = JoinSet::new();
-        let (watched, mailbox) = (Arc::clone(&handle), self.mailbox.clone());
-        tasks.spawn(async move {
-            let exit = watched.exited().await;
-            let tree = Arc::clone(&watched);
-            // Reads /proc. Where that fails, the run is not said to be over.
-            let leftovers = tokio::task::spawn_blocking(move || tree.is_alive()).await.unwrap_or(true);
-            let _ = mailbox.send(Message::Report(Report { run, what: Observed::Exited { exit, leftovers } }));
-            if leftovers {
-                watched.gone().await;
-                let _ = mailbox.send(Message::Report(Report { run, what: Observed::Gone }));
-            }
-        });
-        let probes = ProbeRole::ALL
-            .into_iter()
-            .filter_map(|role| Some((role, self.build(self.parts.spec.probe(role)?))))
-            .collect();
-        Run { handle, began, probes, tasks }
-    }
-
-    fn build(&self, probe: &ProbeSpec) -> Arc<dyn HealthProbe> {
-        let Parts { context, .. } = &self.parts;
-        let Nursery { registry, clock, .. } = self.parts.nursery.as_ref();
-        let build = AssertUnwindSafe(|| probe_run::build(&probe.check, registry, context, clock));
-        match std::panic::catch_unwind(build) {
-            Ok(Ok(probe)) => Arc::from(probe),
-            // The manifest was checked by the same code; what is left is a bug, and no reason to restart.
-            Ok(Err(err)) => Arc::new(Broken(err.to_string())),
-            Err(_panic) => Arc::new(Broken("the probe panicked while it was built".into())),
-        }
-    }
-
-    fn probe(&mut self, id: RunId, role: ProbeRole) {
-        let (Some(run), Some(spec)) = (&mut self.run, self.parts.spec.probe(role)) else { return };
-        let Some(probe) = run.probes.get(&role).cloned() else { return };
-        let cx = CheckContext {
-            timeout: spec.timeout,
-            process: Some(run.handle.process()),
-            executor: self.parts.restarter.executor(),
-        };
-        let (clock, mailbox) = (Arc::clone(&self.parts.nursery.clock), self.mailbox.clone());
-        let restarter = Arc::clone(&self.parts.restarter);
-        run.tasks.spawn(async move {
-            let began = clock.now();
-            // Each handler's panics are caught where it is asked; there must be an answer in any case.
-            let check = AssertUnwindSafe(probe.check(&cx)).catch_unwind().await;
-            let result = check.unwrap_or_else(|_panic| ProbeResult::unknown("the probe panicked"));
-            let result = result.map_message(|message| restarter.redact(message));
-            let what = Observed::Probed { role, result, latency: clock.now() - began };
-            let _ = mailbox.send(Message::Report(Report { run: id, what }));
-        });
-        // Finished tasks leave their results behind.
-        while run.tasks.try_join_next().is_some() {}
-    }
-
-    fn hook(
-        &mut self,
-        id: RunId,
-        hook: Option<ExecAction>,
-        what: impl FnOnce(Result<(), String>) -> Observed + Send + 'static,
-    ) {
-        let (Some(run), Some(hook)) = (&mut self.run, hook) else { return };
-        let (executor, mailbox) = (self.parts.restarter.executor(), self.mailbox.clone());
-        let restarter = Arc::clone(&self.parts.restarter);
-        run.tasks.spawn(async move {
-            let hook = AssertUnwindSafe(run_hook(executor, hook)).catch_unwind().await;
-            let done = hook.unwrap_or_else(|_panic| Err("vitald has a bug".into()));
-            let what = what(done.map_err(|why| restarter.redact(why)));
-            let _ = mailbox.send(Message::Report(Report { run: id, what }));
-        });
-    }
-
-    /// Signals from a thread that may block: the process tree is read from /proc.
-    fn signal(&self, id: RunId, signal: fn(&dyn RunHandle) -> std::io::Result<()>, sent: Option<Observed>) {
-        let Some(run) = &self.run else { return };
-        let (handle, mailbox) = (Arc::clone(&run.handle), self.mailbox.clone());
-        let (events, name) = (Arc::clone(&self.parts.nursery.events), self.parts.spec.name.clone());
-        tokio::task::spawn_blocking(move || match (signal(handle.as_ref()), sent) {
-            (Ok(()), Some(what)) => {
-                let _ = mailbox.send(Message::Report(Report { run: id, what }));
-            }
-            (Ok(()), None) => {}
-            (Err(err), _) => {
-                let message = format!("cannot be signalled: {err}");
-                events.add(
-                    &name,
-                    &Notice { kind: EventType::Warning, reason: EventReason::FailedKill, message },
-                );
-            }
-        });
-    }
-
-    /// Where a run begins in the log: known before it is started, and better after that.
-    fn note_log(&mut self, run: RunId, log_offset: u64) {
-        let runs = &mut self.parts.runs;
-        runs.retain(|log| log.run != run.0);
-        runs.push(RunLog { run: run.0, log_offset });
-        let forgotten = runs.len().saturating_sub(REMEMBERED_RUNS);
-        runs.drain(..forgotten);
-    }
-
     fn tell_shortcomings(&self, handle: &dyn RunHandle) {
         for message in handle.shortcomings() {
             self.notify(Notice { kind: EventType::Warning, reason: EventReason::NotEnforced, message });
         }
-    }
-
-    /// Another spec, if nothing runs under the one before; whether it was taken.
-    fn respec(&mut self, spec: Arc<ComponentSpec>) -> bool {
-        let same_run = spec.runs_like(&self.parts.spec);
-        if !same_run && !self.parts.lifecycle.is_at_rest() {
-            return false;
-        }
-        if !same_run {
-            let kept_env = Some((self.parts.inherits_all, self.parts.inherited_env.clone()));
-            let parts = &mut self.parts;
-            (parts.restarter, parts.inherited_env) = parts.nursery.restarter(&spec, kept_env, None);
-            parts.inherits_all = inherits_all(&spec);
-            parts.context = spec.context(Some(parts.nursery.state_dir.log(&spec.name)));
-        }
-        self.digest = spec.digest();
-        self.parts.spec = Arc::clone(&spec);
-        self.apply(Event::Spec(spec), true);
-        true
-    }
-
-    fn write(&mut self, durable: bool) {
-        let lifecycle = self.parts.lifecycle.record();
-        self.write_record(lifecycle, durable, Some(self.parts.inherited_env.clone()));
-    }
-
-    /// After an orderly end the next start takes the environment of its own day.
-    fn forget_environment(&mut self) {
-        let lifecycle = self.parts.lifecycle.record();
-        self.write_record(lifecycle, true, None);
-    }
-
-    fn write_record(
-        &mut self,
-        lifecycle: LifecycleRecord,
-        durable: bool,
-        inherited_env: Option<BTreeMap<String, String>>,
-    ) {
-        let record = Record {
-            name: self.parts.spec.name.clone(),
-            spec: Arc::clone(&self.parts.spec),
-            spec_digest: self.digest.clone(),
-            version: RECORD_VERSION,
-            boot_id: self.boot_id.clone(),
-            process: self.run.as_ref().map(|run| run.handle.process()),
-            lock: self.lock,
-            runs: self.parts.runs.clone(),
-            inherits_all: self.parts.inherits_all,
-            lifecycle,
-            inherited_env,
-        };
-        // A stop on request stays on disk through all that follows, and what could not be written
-        // durably before is owed still.
-        let durable =
-            durable || record.lifecycle.is_stopped_on_request() || self.unwritten.unwrap_or_default();
-        match self.parts.store.write(&record, durable) {
-            Ok(()) => self.unwritten = None,
-            // Told once: a full disk must not stop components, nor fill the list of events.
-            Err(_) if self.unwritten.is_some() => self.unwritten = Some(durable),
-            Err(err) => {
-                self.unwritten = Some(durable);
-                let message = format!("its state cannot be written, and would be lost with vitald: {err}");
-                self.notify(Notice { kind: EventType::Warning, reason: EventReason::FailedWrite, message });
-            }
-        }
-    }
-}
-
-async fn run_hook(executor: Arc<dyn Executor>, hook: ExecAction) -> Result<(), String> {
-    let request = ExecRequest { command: hook.command, ..ExecRequest::default() };
-    match executor.exec(request).await {
-        Ok(done) if done.exit == Exit::Code(0) => Ok(()),
-        Ok(done) => match done.output.trim() {
-            "" => Err(done.exit.to_string()),
-            output => Err(format!("{}: {output}", done.exit)),
-        },
-        Err(err) => Err(err.to_string()),
-    }
-}
-
-/// Stands in for a probe that could not be built.
-struct Broken(String);
-
-#[vitald_core::async_trait]
-impl HealthProbe for Broken {
-    async fn check(&self, _cx: &CheckContext) -> ProbeResult {
-        ProbeResult::unknown(self.0.clone())
     }
 }

@@ -1,0 +1,74 @@
+//! What comes from outside a run: what an earlier supervisor left, and another spec.
+
+use super::*;
+
+impl Driver {
+    /// Takes over what an earlier supervisor left of its run, before anything else is done.
+    pub(super) async fn adopt(&mut self) {
+        if !self.parts.lifecycle.awaits_adoption() {
+            return;
+        }
+        let run = self.parts.lifecycle.run();
+        let log_offset = self.parts.runs.iter().find(|log| log.run == run.0).map_or(0, |log| log.log_offset);
+        let clock = &self.parts.nursery.clock;
+        let began = self.parts.lifecycle.snapshot(clock.now()).started_at;
+        let began = began.map_or_else(|| clock.wall(), |at| clock.wall_at(at));
+        let mut tries = 0;
+        let found = loop {
+            tries += 1;
+            let process = self.parts.recorded.as_ref();
+            match self.parts.restarter.adopt(run, process, log_offset).await {
+                Ok(found) => break found,
+                // A start finds what there is, and fails as long as it cannot be ended.
+                Err(_) if tries >= ADOPT_TRIES => break Adoption::Nothing,
+                Err(err) if tries == 1 => {
+                    let message = format!(
+                        "whether it still runs cannot be told, and is asked again: {}",
+                        self.parts.restarter.redact(err.to_string())
+                    );
+                    self.notify(Notice {
+                        kind: EventType::Warning,
+                        reason: EventReason::FailedRead,
+                        message,
+                    });
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(ADOPT_AGAIN_AFTER).await;
+        };
+        let what = match found {
+            Adoption::Running(handle) => {
+                self.run = Some(self.watch(run, handle, began));
+                Observed::Adopted
+            }
+            Adoption::Ended(handle) => {
+                let exit = handle.exited().await;
+                let tree = Arc::clone(&handle);
+                let leftovers = tokio::task::spawn_blocking(move || tree.is_alive()).await.unwrap_or(true);
+                self.run = Some(self.watch(run, handle, began));
+                Observed::Exited { exit, leftovers }
+            }
+            Adoption::Nothing => Observed::NotFound,
+        };
+        self.apply(Event::Report(Report { run, what }), false);
+    }
+
+    /// Another spec, if nothing runs under the one before; whether it was taken.
+    pub(super) fn respec(&mut self, spec: Arc<ComponentSpec>) -> bool {
+        let same_run = spec.runs_like(&self.parts.spec);
+        if !same_run && !self.parts.lifecycle.is_at_rest() {
+            return false;
+        }
+        if !same_run {
+            let kept_env = Some((self.parts.inherits_all, self.parts.inherited_env.clone()));
+            let parts = &mut self.parts;
+            (parts.restarter, parts.inherited_env) = parts.nursery.restarter(&spec, kept_env, None);
+            parts.inherits_all = inherits_all(&spec);
+            parts.context = spec.context(Some(parts.nursery.state_dir.log(&spec.name)));
+        }
+        self.digest = spec.digest();
+        self.parts.spec = Arc::clone(&spec);
+        self.apply(Event::Spec(spec), true);
+        true
+    }
+}
