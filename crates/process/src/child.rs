@@ -101,7 +101,7 @@ impl Child {
         let mut reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
             self.wait_now();
-            registered.remove(&self.identity.pid);
+            registered.remove(self.identity.pid);
             *reaped = true;
         }
         true
@@ -118,7 +118,7 @@ impl Drop for Child {
         let mut registered = reaper::registered();
         if !self.is_reaped() {
             self.wait_now();
-            registered.remove(&self.identity.pid);
+            registered.remove(self.identity.pid);
         }
     }
 }

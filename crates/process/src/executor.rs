@@ -117,6 +117,9 @@ fn launch(place: &Place, request: &ExecRequest, dying: Weak<()>) -> Result<(Uncl
     }
     let mark = format!("{}-{}", procfs::own_pid(), next_number());
     let entry = format!("{}={mark}", mark::EXEC);
+    if let Place::Component(component) = place {
+        environment.extend(component.mark_of_commands()?);
+    }
     environment.insert(mark::EXEC.to_owned(), mark);
     let dir = request.working_dir.as_ref().map_or_else(|| dir.to_owned(), |within| dir.join(within));
     let (read, write) = io::pipe().map_err(|err| system("making a pipe", err))?;

@@ -10,7 +10,7 @@ use vitald_core::spec::ProcessSpec;
 
 use crate::environment::{Environment, expand_with};
 use crate::spawn::{Newborn, Plan, Refusal, Step, c_path, spawn};
-use crate::{limits, program, user};
+use crate::{limits, mark, program, user};
 
 /// As whom, and with what limits, something runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,9 +74,13 @@ impl Launch<'_> {
             program: c_path(&program).ok_or_else(|| holds_nul("the program's path"))?,
             arguments: c_strings(command, "an argument")?,
             environment: c_strings(
-                self.environment.iter().map(|(name, value)| format!("{name}={value}")),
+                self.environment
+                    .iter()
+                    .filter(|(name, _)| *name != mark::MAIN_PID)
+                    .map(|(name, value)| format!("{name}={value}")),
                 "a variable",
             )?,
+            pid_variable: c_strings([format!("{}=", mark::MAIN_PID)], "a variable")?.remove(0),
             dir: c_path(self.dir).ok_or_else(|| holds_nul("the working directory"))?,
             output: self.output,
             lock: self.lock,

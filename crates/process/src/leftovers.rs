@@ -10,10 +10,11 @@ use vitald_core::restarter::{ProcessIdentity, StartError};
 
 use crate::launch::system;
 use crate::lock::{Attempt, LockFile};
-use crate::mark;
 use crate::procfs::{self, Stat};
 use crate::restarter::blocking;
-use crate::tree::{Root, Tree};
+use crate::root::Root;
+use crate::tree::Tree;
+use crate::{mark, occupant};
 
 /// How long the killed may take to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(5);
@@ -52,6 +53,9 @@ pub(crate) async fn end(
     ask_lock: bool,
     grace: Duration,
 ) -> Result<(), StartError> {
+    if let Some(holder) = previous.as_ref().and_then(|p| occupant::of_another(p, component, lock)) {
+        return Err(StartError::Occupied(holder));
+    }
     let tree = Arc::new(tree(component, previous, lock, ask_lock));
     if look(&tree).await?.is_empty() {
         return Ok(());

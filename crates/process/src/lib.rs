@@ -12,6 +12,8 @@
 //!
 //! Everything here is Linux (5.11 or later); nothing here decides when a component starts or stops.
 
+mod adopt;
+mod commands;
 mod environment;
 mod executor;
 mod launch;
@@ -20,14 +22,17 @@ mod limits;
 mod lock;
 mod log;
 mod mark;
+mod occupant;
 mod program;
 mod reaper;
 mod redact;
 mod restarter;
+mod root;
 mod run;
 mod tree;
 mod unclaimed;
 
+mod adopted;
 mod child;
 mod pidfd;
 mod spawn;
@@ -43,6 +48,7 @@ pub use executor::LocalExecutor;
 pub use launch::ProcessSettings;
 pub use leftovers::end_leftovers;
 pub use limits::raise_open_files;
+pub use occupant::holder_of;
 pub use procfs::{boot_id, identity, is_same};
 pub use reaper::{become_subreaper, spawn_reaper};
 pub use restarter::{Paths, ProcessRestarter};

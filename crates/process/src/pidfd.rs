@@ -1,13 +1,17 @@
 //! A process held by a descriptor, so that a signal reaches it or nobody: pidfd_open(2).
 //!
-//! Unsafe in one place, since tokio has no safe way to wait on a descriptor: [`watch`].
+//! Unsafe where there is no safe way: to let tokio wait on a descriptor ([`watch`]), and for what rustix has
+//! no function for ([`wait_status`], [`signal_group`]).
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -21,14 +25,24 @@ impl Pinned {
     /// Pins the process that was seen as `seen`. `None` if it is gone, or its pid has passed on; not being
     /// able to tell is an error.
     pub(crate) fn open(seen: &Stat) -> io::Result<Option<Self>> {
-        let fd = match open(seen.pid) {
+        Self::open_as(seen.pid, seen.start_time)
+    }
+
+    /// Pins the process of this pid that started then.
+    pub(crate) fn open_as(pid: i32, start_time: u64) -> io::Result<Option<Self>> {
+        let fd = match open(pid) {
             Ok(fd) => fd,
             Err(err) if is_gone(&err) => return Ok(None),
             Err(err) => return Err(err),
         };
         // The descriptor names whoever has the pid now; the start time says whether it is the one meant.
-        let now = procfs::read_stat(seen.pid)?;
-        Ok(now.is_some_and(|now| now.start_time == seen.start_time).then_some(Self(fd)))
+        let now = procfs::read_stat(pid)?;
+        Ok(now.is_some_and(|now| now.start_time == start_time).then_some(Self(fd)))
+    }
+
+    /// The descriptor.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.0
     }
 
     /// Sends a signal; to one that has ended, it is sent to nobody.
@@ -78,6 +92,56 @@ pub(crate) async fn wait_readable(fd: &AsyncFd<OwnedFd>) {
             Ok(mut guard) => guard.clear_ready(),
             Err(_) => tokio::time::sleep(RETRY).await,
         }
+    }
+}
+
+/// Whether the process has ended.
+pub(crate) fn has_ended(fd: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(fd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
+/// How a process ended, as wait(2) would tell, also to who is not its parent: PIDFD_GET_INFO, Linux 6.15 or
+/// later. `None` while it is alive, while its parent has not reaped it yet, and on older kernels.
+pub(crate) fn wait_status(fd: &impl AsFd) -> Option<i32> {
+    const GET_INFO: Opcode = opcode::read_write::<Info>(0xff, 11);
+    let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+    // SAFETY: the kernel reads and writes no more than the size that is part of the opcode, which is this
+    // struct's; all of its bit patterns are valid.
+    unsafe { ioctl(fd, Updater::<GET_INFO, Info>::new(&mut info)) }.ok()?;
+    (info.mask & INFO_EXIT != 0).then_some(info.exit_code)
+}
+
+/// `struct pidfd_info` as it was first, in `include/uapi/linux/pidfd.h`.
+#[derive(Default)]
+#[repr(C)]
+struct Info {
+    mask: u64,
+    cgroup: u64,
+    /// pid, thread group, parent, and eight user and group ids.
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const INFO_EXIT: u64 = 1 << 3;
+
+/// Sends a signal to the process group that the process leads. An error that is not
+/// [`io::ErrorKind::Unsupported`] is about the group.
+///
+/// The descriptor names the group, too, whoever has its number: Linux 6.9 or later.
+pub(crate) fn signal_group(fd: &impl AsFd, signal: Signal) -> io::Result<()> {
+    const PROCESS_GROUP: libc::c_uint = 1 << 2;
+    let fd = fd.as_fd().as_raw_fd();
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: takes numbers and a null pointer, which is allowed: pidfd_send_signal(2).
+    let sent = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as libc::c_int, no_info, PROCESS_GROUP)
+    };
+    match Errno::result(sent) {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(Errno::EINVAL) => Err(io::ErrorKind::Unsupported.into()),
+        Err(err) => Err(err.into()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
@@ -30,6 +30,9 @@ pub struct Stat {
     pub threads: i64,
     /// When it started, in clock ticks since boot.
     pub start_time: u64,
+    /// How it ended, as wait(2) would tell; of use only once it [is dead](Self::is_dead), and 0, too, where
+    /// we are not permitted to know.
+    pub(crate) wait_status: i32,
     /// Whether it is in the midst of execve(2), and has no environment for the moment. Not to be told where
     /// its environment may not be read.
     pub between_programs: bool,
@@ -88,10 +91,17 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
         session: field(6)?.parse().ok()?,
         threads: field(20)?.parse().ok()?,
         start_time: field(22)?.parse().ok()?,
+        wait_status: field(52).and_then(|status| status.parse().ok()).unwrap_or(0),
         between_programs: field(51) == Some("0")
             && field(9)?.parse::<u64>().ok()? & PF_KTHREAD == 0
             && field(3) != Some("Z"),
     })
+}
+
+/// Whether we are permitted to know how a process ended. ptrace(2) asks the same of who would read its I/O
+/// counters, which are there for a zombie, too.
+pub(crate) fn may_know_end(pid: i32) -> bool {
+    fs::read(format!("/proc/{pid}/io")).is_ok()
 }
 
 /// All processes that can be seen, those that end while this looks left out.
@@ -150,6 +160,20 @@ const EXEC_PAUSE: Duration = Duration::from_millis(1);
 /// Whether the environment that a process was started with has all of `entries` (`NAME=value`). False
 /// where it may not be read.
 pub fn environment_has(pid: i32, entries: &[String]) -> bool {
+    let environment = environment(pid);
+    entries.iter().all(|wanted| environment.split(|b| *b == 0).any(|entry| entry == wanted.as_bytes()))
+}
+
+/// What a variable is in the environment that a process was started with. `None` where it may not be read.
+pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
+    let environment = environment(pid);
+    let value = |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
+    String::from_utf8(environment.split(|b| *b == 0).find_map(value)?).ok()
+}
+
+/// The environment that a process was started with, each entry ended by a NUL. Empty where it may not be
+/// read.
+fn environment(pid: i32) -> Vec<u8> {
     let read = || fs::read(format!("/proc/{pid}/environ")).ok();
     let mut environment = read();
     for _ in 0..EXEC_TRIES {
@@ -160,8 +184,7 @@ pub fn environment_has(pid: i32, entries: &[String]) -> bool {
         thread::sleep(EXEC_PAUSE);
         environment = read();
     }
-    let environment = environment.unwrap_or_default();
-    entries.iter().all(|wanted| environment.split(|b| *b == 0).any(|entry| entry == wanted.as_bytes()))
+    environment.unwrap_or_default()
 }
 
 /// Whether a process holds the exclusive flock(2) of a file: a copy of the very description that was locked.
@@ -176,6 +199,14 @@ pub fn holds_lock(pid: i32, name: &OsStr, device: u64, inode: u64) -> bool {
             && link.file_name().is_some_and(|number| is_locked(pid, number))
             && fs::metadata(&link).is_ok_and(|file| file.dev() == device && file.ino() == inode)
     })
+}
+
+/// The files on which a process holds an exclusive flock(2), as it opened them.
+pub(crate) fn locked_files(pid: i32) -> Vec<PathBuf> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let links = descriptors.flatten().map(|entry| entry.path());
+    let locked = links.filter(|link| link.file_name().is_some_and(|number| is_locked(pid, number)));
+    locked.filter_map(|link| fs::read_link(link).ok()).collect()
 }
 
 /// Whether there is an exclusive flock on the description that a descriptor names. `/proc/PID/fdinfo/FD` tells

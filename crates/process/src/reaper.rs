@@ -5,7 +5,8 @@
 //! zombie child is reaped here only if both hold:
 //!
 //! - it is not registered. All that this crate starts is registered under the same lock that is held over
-//!   its fork, and stays so until its own [`Child`](crate::child::Child) has reaped it;
+//!   its fork, and stays so until its own [`Child`](crate::child::Child) has reaped it; so is what has been
+//!   [taken over](crate::adopted::Adopted) and may fall to us;
 //! - it is in another session than ours. What other code of this process starts (`tokio::process`,
 //!   `std::process`) is in ours, unless it was made to leave, and is left alone.
 //!
@@ -20,16 +21,56 @@ use std::time::Duration;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use vitald_core::restarter::ProcessIdentity;
 
-use crate::procfs;
+use crate::procfs::{self, Stat};
 
-static REGISTERED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+static REGISTERED: Mutex<Registered> =
+    Mutex::new(Registered { children: BTreeSet::new(), adopted: BTreeSet::new() });
+
+/// The processes that somebody waits for.
+#[derive(Clone)]
+pub(crate) struct Registered {
+    /// Started by us: their pids are their own until we have reaped them.
+    children: BTreeSet<i32>,
+    /// Taken over, with their start times: where they are not our children, their pids may pass on before
+    /// we hear of it.
+    adopted: BTreeSet<(i32, u64)>,
+}
+
+impl Registered {
+    pub(crate) fn insert(&mut self, child: i32) {
+        self.children.insert(child);
+    }
+
+    pub(crate) fn remove(&mut self, child: i32) {
+        self.children.remove(&child);
+    }
+
+    pub(crate) fn adopt(&mut self, process: &ProcessIdentity) {
+        self.adopted.insert((process.pid, process.start_time));
+    }
+
+    pub(crate) fn release(&mut self, process: &ProcessIdentity) {
+        self.adopted.remove(&(process.pid, process.start_time));
+    }
+
+    /// Takes one out, whichever it is.
+    pub(crate) fn forget(&mut self, pid: Option<i32>) {
+        self.children.retain(|child| Some(*child) != pid);
+        self.adopted.retain(|(adopted, _)| Some(*adopted) != pid);
+    }
+
+    pub(crate) fn has(&self, process: &Stat) -> bool {
+        self.children.contains(&process.pid) || self.adopted.contains(&(process.pid, process.start_time))
+    }
+}
 
 /// Zombies gather for this long before they are looked for; each look costs a little.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// The children that somebody waits for. While it is held, none is forked, and none is reaped.
-pub(crate) fn registered() -> MutexGuard<'static, BTreeSet<i32>> {
+/// Those that somebody waits for. While it is held, no child is forked, and none is reaped.
+pub(crate) fn registered() -> MutexGuard<'static, Registered> {
     REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -64,12 +105,10 @@ fn reap_orphans() -> io::Result<()> {
     let session = procfs::stat(procfs::own_pid()).map(|own| own.session);
     for pid in procfs::own_children()? {
         let registered = registered();
-        if registered.contains(&pid) {
-            continue;
-        }
         // Nobody but us can reap it, so that what is read here stays true until it is reaped.
         let Some(child) = procfs::stat(pid) else { continue };
-        if child.is_dead()
+        if !registered.has(&child)
+            && child.is_dead()
             && child.ppid == procfs::own_pid()
             && Some(child.session) != session
             && let Some(pid) = Pid::from_raw(pid)

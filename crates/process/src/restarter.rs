@@ -11,14 +11,16 @@ use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Adoption, Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
 use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 
+use crate::adopt::{Found, Wanted};
 use crate::environment::{self, Environment};
 use crate::executor::{Dying, LocalExecutor};
 use crate::launch::{Launch, ProcessSettings, system};
 use crate::lock::{Attempt, LockFile};
+use crate::root::Main;
 use crate::run::Run;
 use crate::spawn::Newborn;
 use crate::unclaimed::Unclaimed;
-use crate::{leftovers, log, mark, redact};
+use crate::{commands, leftovers, log, mark, redact};
 
 /// Where the files of one component lie. Folders that are missing are made (0700).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +36,6 @@ pub struct Paths {
 pub struct ProcessRestarter {
     component: Arc<Component>,
     grace: Duration,
-    lock: PathBuf,
     /// What an earlier supervisor recorded; until that has been dealt with.
     previous: Mutex<Option<ProcessIdentity>>,
     /// Held over a start, so that there is one at a time.
@@ -47,8 +48,11 @@ pub(crate) struct Component {
     spec: ProcessSpec,
     inherited: Environment,
     log: PathBuf,
-    /// The environment of the last run.
+    lock: PathBuf,
+    /// The environment of the last run that we started.
     latest: Mutex<Option<Arc<Environment>>>,
+    /// The mark of the last run, where an earlier supervisor started it.
+    adopted: Mutex<Vec<(String, String)>>,
     /// What its secrets were when they were read last, be it for a start that failed.
     read: Mutex<Vec<String>>,
     dying: Arc<Dying>,
@@ -74,14 +78,15 @@ impl ProcessRestarter {
             spec: spec.clone(),
             inherited,
             log: paths.log,
+            lock: paths.lock,
             latest: Mutex::default(),
+            adopted: Mutex::default(),
             read: Mutex::default(),
             dying: Arc::default(),
         };
         Self {
             component: Arc::new(component),
             grace,
-            lock: paths.lock,
             previous: Mutex::new(previous),
             current: tokio::sync::Mutex::default(),
         }
@@ -117,11 +122,8 @@ impl Restarter for ProcessRestarter {
                 earlier.survivors().join(", ")
             )));
         }
-        let path = self.lock.clone();
-        let lock = blocking(move || {
-            LockFile::open(&path).map_err(|err| system(&format!("opening {}", path.display()), err))
-        })
-        .await?;
+        let component = Arc::clone(&self.component);
+        let lock = blocking(move || component.open_lock()).await?;
         let held = self.occupy(&lock).await?;
         let component = Arc::clone(&self.component);
         let mark = mark::of_run(&component.name, &lock.instance(), run);
@@ -132,18 +134,37 @@ impl Restarter for ProcessRestarter {
         })
         .await?;
         let (child, tree) = started.claim();
-        let run = Arc::new(Run::new(child, tree, log_offset));
+        let run = Arc::new(Run::new(Main::Child(child), tree, log_offset));
         *current = Arc::downgrade(&run);
         Ok(run)
     }
 
     async fn adopt(
         &self,
-        _run: RunId,
-        _process: Option<&ProcessIdentity>,
-        _log_offset: u64,
+        run: RunId,
+        process: Option<&ProcessIdentity>,
+        log_offset: u64,
     ) -> Result<Adoption, StartError> {
-        Ok(Adoption::Nothing)
+        let mut current = self.current.lock().await;
+        let (component, process) = (Arc::clone(&self.component), process.cloned());
+        let found = blocking(move || {
+            let lock = component.open_lock()?;
+            commands::end(&component.name, &lock.instance())
+                .map_err(|err| system("ending commands that an earlier supervisor left running", err))?;
+            let mark = mark::of_run(&component.name, &lock.instance(), run);
+            let wanted = Wanted { component: component.name.clone(), run, process, lock };
+            let found = wanted.look()?;
+            if matches!(found, Found::Run(..)) {
+                component.take_over(mark);
+            }
+            Ok(found)
+        })
+        .await?;
+        let Found::Run(main, tree) = found else { return Ok(Adoption::Nothing) };
+        let ended = main.has_exited();
+        let run = Arc::new(Run::new(main, tree, log_offset));
+        *current = Arc::downgrade(&run);
+        Ok(if ended { Adoption::Ended(run) } else { Adoption::Running(run) })
     }
 
     fn log_end(&self) -> u64 {
@@ -208,13 +229,34 @@ impl Component {
         &self.spec.working_dir
     }
 
+    /// Opens its lock file.
+    fn open_lock(&self) -> Result<LockFile, StartError> {
+        let doing = |err| system(&format!("opening {}", self.lock.display()), err);
+        LockFile::open(&self.lock).map_err(doing)
+    }
+
+    /// From now on, its run is one that an earlier supervisor started with this mark.
+    fn take_over(&self, mark: Vec<(String, String)>) {
+        // What cannot be read now is tried again for each command. The secrets are known from now on.
+        let user = self.settings().identity();
+        let environment = user.and_then(|user| self.environment(user.as_ref(), &mark)).ok().map(Arc::new);
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = environment;
+        *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+    }
+
+    /// What tells its commands.
+    pub(crate) fn mark_of_commands(&self) -> Result<Vec<(String, String)>, StartError> {
+        Ok(mark::of_commands(&self.name, &self.open_lock()?.instance()))
+    }
+
     /// The environment for probes and hooks: the last run's, without what makes a process a part of it.
     pub(crate) fn environment_of_commands(&self) -> Result<Environment, StartError> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut environment = match latest {
             Some(environment) => (*environment).clone(),
             None => {
-                let mark = [(mark::COMPONENT.to_owned(), self.name.clone())];
+                let mut mark = self.adopted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                mark.push((mark::COMPONENT.to_owned(), self.name.clone()));
                 self.environment(self.settings().identity()?.as_ref(), &mark)?
             }
         };

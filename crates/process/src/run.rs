@@ -7,20 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use vitald_core::restarter::{Exit, ProcessIdentity, RunHandle};
 
-use crate::child::Child;
+use crate::root::Main;
 use crate::tree::Tree;
 
-/// A run whose main process is a child of ours.
+/// A run, begun by us or taken over.
 pub(crate) struct Run {
-    child: Arc<Child>,
+    main: Main,
     tree: Arc<Tree>,
     log_offset: u64,
     gone: AtomicBool,
 }
 
 impl Run {
-    pub(crate) fn new(child: Arc<Child>, tree: Arc<Tree>, log_offset: u64) -> Self {
-        Self { child, tree, log_offset, gone: AtomicBool::new(false) }
+    pub(crate) fn new(main: Main, tree: Arc<Tree>, log_offset: u64) -> Self {
+        Self { main, tree, log_offset, gone: AtomicBool::new(false) }
     }
 
     fn is_gone(&self) -> bool {
@@ -31,7 +31,7 @@ impl Run {
 #[async_trait]
 impl RunHandle for Run {
     fn process(&self) -> ProcessIdentity {
-        self.child.identity().clone()
+        self.main.identity().clone()
     }
 
     fn log_offset(&self) -> u64 {
@@ -39,7 +39,7 @@ impl RunHandle for Run {
     }
 
     async fn exited(&self) -> Exit {
-        self.child.exited().await
+        self.main.exited().await
     }
 
     fn is_alive(&self) -> bool {
@@ -47,17 +47,17 @@ impl RunHandle for Run {
             return false;
         }
         // Where nothing can be found out, nothing is said to be gone.
-        !self.child.has_exited() || self.tree.members().map_or(true, |left| !left.is_empty())
+        !self.main.has_exited() || self.tree.members().map_or(true, |left| !left.is_empty())
     }
 
     async fn gone(&self) {
         if self.is_gone() {
             return;
         }
-        self.child.exited().await;
+        self.main.exited().await;
         self.tree.empty().await;
         self.gone.store(true, Ordering::Release);
-        self.child.reap();
+        self.main.reap();
     }
 
     fn terminate(&self) -> io::Result<()> {

@@ -27,6 +27,17 @@ pub(crate) fn exit_of(status: &WaitIdStatus) -> Exit {
     }
 }
 
+/// What a status of wait(2) tells of an end.
+pub(crate) fn exit_of_wait(status: i32) -> Exit {
+    if libc::WIFEXITED(status) {
+        Exit::Code(libc::WEXITSTATUS(status))
+    } else if libc::WIFSIGNALED(status) {
+        Exit::Signal(name(libc::WTERMSIG(status)))
+    } else {
+        Exit::Unknown
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +49,13 @@ mod tests {
         assert_eq!(name(libc::SIGRTMIN() + 3), "SIGRTMIN+3");
         assert_eq!(name(libc::SIGRTMAX()), "SIGRTMAX");
         assert_eq!(name(99), "signal 99");
+    }
+
+    #[test]
+    fn a_wait_status_tells_the_end() {
+        assert_eq!(exit_of_wait(42 << 8), Exit::Code(42));
+        assert_eq!(exit_of_wait(libc::SIGTERM), Exit::Signal("SIGTERM".into()));
+        assert_eq!(exit_of_wait(libc::SIGSEGV | 0x80), Exit::Signal("SIGSEGV".into()), "it dumped core");
+        assert_eq!(exit_of_wait(0x7f), Exit::Unknown, "it is only stopped");
     }
 }

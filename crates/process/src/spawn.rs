@@ -39,6 +39,9 @@ const MANY_DESCRIPTORS: RawFd = 65_536;
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: libc::c_long = 10_000_000;
 
+/// Digits of the largest number that a pid can be.
+const PID_DIGITS: usize = 10;
+
 /// All that the child will be.
 pub(crate) struct Plan {
     /// Path of the program.
@@ -47,6 +50,8 @@ pub(crate) struct Plan {
     pub arguments: Vec<CString>,
     /// `NAME=value`.
     pub environment: Vec<CString>,
+    /// `NAME=`: a further variable, set to the pid that the child turns out to have.
+    pub pid_variable: CString,
     /// Working directory.
     pub dir: CString,
     /// Becomes stdout and stderr.
@@ -140,7 +145,7 @@ impl Drop for Newborn {
             // Its pid may be another child's as soon as it is reaped, and that one registers under this lock.
             let mut registered = reaper::registered();
             let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
-            registered.remove(&self.pid.as_raw());
+            registered.remove(self.pid.as_raw());
         }
     }
 }
@@ -152,15 +157,19 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
         |err: io::Error| Step::Fork.refused(Errno::from_raw(err.raw_os_error().unwrap_or(libc::EIO)));
     children_stay_until_waited_for();
     let null = above_stdio(File::open("/dev/null").map_err(system)?.into()).map_err(system)?;
-    let Plan { program, arguments, environment, dir, output, lock, open_files, user, no_new_privileges } =
-        plan;
-    let output = above_stdio(output).map_err(system)?;
-    let arguments = pointers(&arguments);
-    let environment = pointers(&environment);
+    let output = above_stdio(plan.output).map_err(system)?;
+    let Plan { program, dir, lock, open_files, user, no_new_privileges, .. } = plan;
+    let arguments = pointers(&plan.arguments);
+    let mut pid_variable = plan.pid_variable.into_bytes();
+    let pid_place = pid_variable.len();
+    pid_variable.resize(pid_place + PID_DIGITS + 1, 0);
+    let mut environment = pointers(&plan.environment);
+    environment.insert(0, pid_variable.as_ptr().cast());
     let child = ChildSide {
         program: &program,
         arguments: &arguments,
         environment: &environment,
+        pid_place: pid_variable[pid_place..].as_mut_ptr(),
         dir: &dir,
         null: null.as_raw_fd(),
         output: output.as_raw_fd(),
@@ -205,6 +214,8 @@ struct ChildSide<'a> {
     program: &'a CString,
     arguments: &'a [*const c_char],
     environment: &'a [*const c_char],
+    /// Room for the digits of the child's pid, and a NUL.
+    pid_place: *mut u8,
     dir: &'a CString,
     null: RawFd,
     output: RawFd,
@@ -217,7 +228,8 @@ struct ChildSide<'a> {
 impl ChildSide<'_> {
     /// Only async-signal-safe calls from here on.
     fn become_program(&self) -> Result<Infallible, Refusal> {
-        step(Step::Session, setsid())?;
+        let pid = step(Step::Session, setsid())?;
+        self.put_pid(pid.as_raw());
         for (from, to) in [(self.null, 0), (self.output, 1), (self.output, 2)] {
             // SAFETY: both are numbers; whatever `to` was is ours to replace in this process.
             step(Step::Output, Errno::result(unsafe { libc::dup2(from, to) }))?;
@@ -253,6 +265,22 @@ impl ChildSide<'_> {
             }
         }
         Err(Step::Exec.refused(Errno::last()))
+    }
+
+    /// Completes the environment, in this process's own copy of it.
+    fn put_pid(&self, pid: i32) {
+        let (mut digits, mut count, mut rest) = ([0_u8; PID_DIGITS], 0, pid.unsigned_abs());
+        while count < PID_DIGITS {
+            digits[count] = b'0' + (rest % 10) as u8;
+            (count, rest) = (count + 1, rest / 10);
+            if rest == 0 {
+                break;
+            }
+        }
+        for (place, digit) in digits[..count].iter().rev().enumerate() {
+            // SAFETY: there is room for so many digits and a NUL, and nobody else has this copy.
+            unsafe { self.pid_place.add(place).write(*digit) };
+        }
     }
 
     /// Everything above stderr is closed by the exec, but for the lock.

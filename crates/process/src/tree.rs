@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
-use vitald_core::restarter::ProcessIdentity;
 
-use crate::child::Child;
 use crate::lock::LockFile;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
 use crate::reaper;
+use crate::root::Root;
 
 /// While something is left, a look this often finds what it has forked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -32,15 +31,6 @@ const UNSEEN_PAUSE: Duration = Duration::from_millis(10);
 const MOST_WAITED_FOR: usize = 256;
 /// Rounds of stopping, and of killing, after which what forks on is left to the next look.
 const ROUNDS: u32 = 20;
-
-/// What a tree grows from.
-pub(crate) enum Root {
-    /// A child of ours: its group and session are its own until it is reaped.
-    Child(Arc<Child>),
-    /// A process that is not our child, if one is known: its group and session are trusted while it is
-    /// there.
-    Stranger(Option<ProcessIdentity>),
-}
 
 /// The processes of one run, of a probe's command, or what an earlier supervisor left.
 pub(crate) struct Tree {
@@ -70,8 +60,8 @@ impl Tree {
 
     /// Everything of the tree that is alive.
     pub(crate) fn members(&self) -> io::Result<Vec<Stat>> {
-        let look = Look::new(self.oldest())?;
-        let leader = self.leader();
+        let look = Look::new(self.root.oldest())?;
+        let leader = self.leader(&look);
         let mut found: BTreeSet<i32> = look
             .all
             .iter()
@@ -119,11 +109,11 @@ impl Tree {
             Ok(members) => (members, Ok(())),
             Err(err) => (Vec::new(), Err(err)),
         };
-        let elsewhere: Vec<Stat> = members.into_iter().filter(|p| !self.is_in_group(p)).collect();
+        let elsewhere: Vec<Stat> = members.into_iter().filter(|p| !self.root.has_in_group(p)).collect();
         let mut result = looked;
         for signal in [Signal::SIGTERM, Signal::SIGCONT] {
             // The group in one go: nothing of it can escape by forking meanwhile.
-            result = result.and(self.signal_group(signal));
+            result = result.and(self.root.signal_group(signal));
             for process in &elsewhere {
                 result = result.and(signal_one(process, signal));
             }
@@ -140,7 +130,7 @@ impl Tree {
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
         let (mut members, looked) = self.stop();
-        let mut result = looked.and(self.signal_group(Signal::SIGKILL));
+        let mut result = looked.and(self.root.signal_group(Signal::SIGKILL));
         let mut tried = BTreeSet::new();
         for _ in 0..ROUNDS {
             members.retain(|p| !guard(&self.killed).contains(&key(p)) && tried.insert(key(p)));
@@ -171,7 +161,7 @@ impl Tree {
         let mut stopped = BTreeSet::new();
         for _ in 0..ROUNDS {
             let new: Vec<&Stat> = members.iter().filter(|p| stopped.insert(key(p))).collect();
-            if new.iter().all(|p| self.is_in_group(p)) {
+            if new.iter().all(|p| self.root.has_in_group(p)) {
                 break;
             }
             for process in new {
@@ -226,12 +216,17 @@ impl Tree {
         self.members().unwrap_or_default().iter().map(Stat::describe).collect()
     }
 
-    /// The root's pid, if nobody else can have it.
-    fn leader(&self) -> Option<i32> {
-        match &self.root {
-            Root::Child(child) => (!child.is_reaped()).then_some(child.identity().pid),
-            Root::Stranger(identity) => procfs::stat_of(identity.as_ref()?).map(|stat| stat.pid),
-        }
+    /// The root's pid, if nobody else can have it: while it is there, and while one that is known is in
+    /// its group or session, which keeps the number from passing on.
+    fn leader(&self, look: &Look) -> Option<i32> {
+        let kept = || {
+            let known = guard(&self.known);
+            self.root.pid().filter(|pid| {
+                let keeps = |p: &&Stat| known.get(&p.pid) == Some(&p.start_time) && !p.is_dead();
+                look.all.iter().filter(keeps).any(|p| p.group == *pid || p.session == *pid)
+            })
+        };
+        self.root.leader().or_else(kept)
     }
 
     fn is_member(&self, process: &Stat, leader: Option<i32>) -> bool {
@@ -246,26 +241,6 @@ impl Tree {
     fn is_marked(&self, process: &Stat) -> bool {
         !self.mark.is_empty() && procfs::environment_has(process.pid, &self.mark)
     }
-
-    fn oldest(&self) -> (u64, Option<i32>) {
-        match &self.root {
-            Root::Child(child) => (child.identity().start_time, Some(child.identity().pid)),
-            // What carries its mark may be of a run before the one that is known.
-            Root::Stranger(_) => (0, None),
-        }
-    }
-
-    fn is_in_group(&self, process: &Stat) -> bool {
-        matches!(&self.root, Root::Child(child) if child.identity().pid == process.group && !child.is_reaped())
-    }
-
-    fn signal_group(&self, signal: Signal) -> io::Result<()> {
-        match &self.root {
-            Root::Child(child) => child.signal_group(signal),
-            // Its group may pass to another any time: one by one, then.
-            Root::Stranger(_) => Ok(()),
-        }
-    }
 }
 
 /// One look at all processes.
@@ -273,7 +248,7 @@ struct Look {
     all: Vec<Stat>,
     own: i32,
     own_session: Option<i32>,
-    waited_for: BTreeSet<i32>,
+    waited_for: reaper::Registered,
     oldest: u64,
 }
 
@@ -282,7 +257,7 @@ impl Look {
         let all = procfs::processes()?;
         let own = procfs::own_pid();
         let mut waited_for = reaper::registered().clone();
-        waited_for.retain(|pid| Some(*pid) != root);
+        waited_for.forget(root);
         let own_session = all.iter().find(|p| p.pid == own).map(|p| p.session);
         Ok(Self { all, own, own_session, waited_for, oldest })
     }
@@ -293,7 +268,7 @@ impl Look {
         process.pid != self.own
             && process.pid != 1
             && process.start_time >= self.oldest
-            && !self.waited_for.contains(&process.pid)
+            && !self.waited_for.has(process)
             && Some(process.session) != self.own_session
     }
 

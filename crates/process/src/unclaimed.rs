@@ -8,8 +8,9 @@ use tokio::task::spawn_blocking;
 
 use crate::child::Child;
 use crate::lock::LockFile;
+use crate::root::{Main, Root};
 use crate::spawn::Newborn;
-use crate::tree::{Root, Tree};
+use crate::tree::Tree;
 
 /// A new process with its tree. Dropped before it is [claimed](Self::claim), it is killed as a whole, and
 /// reaped in the background: whoever wanted it has gone away.
@@ -30,7 +31,7 @@ impl Unclaimed {
         dying: Weak<()>,
     ) -> io::Result<Self> {
         let child = Arc::new(Child::new(newborn)?);
-        let tree = Arc::new(Tree::new(Root::Child(Arc::clone(&child)), mark, lock));
+        let tree = Arc::new(Tree::new(Root::Main(Main::Child(Arc::clone(&child))), mark, lock));
         Ok(Self { child, tree, claimed: false, dying })
     }
 

@@ -70,9 +70,12 @@ impl Bed {
 
     /// As a supervisor would build it; a second one is the next supervisor's.
     pub(crate) fn restarter(&self) -> ProcessRestarter {
-        let paths = Paths { log: self.log_file(), lock: self.path("locks/it.lock") };
         let (inherited, previous) = (self.inherited.clone(), self.previous.clone());
-        ProcessRestarter::new("it", &self.spec, self.grace, paths, inherited, previous)
+        ProcessRestarter::new("it", &self.spec, self.grace, self.paths(), inherited, previous)
+    }
+
+    pub(crate) fn paths(&self) -> Paths {
+        Paths { log: self.log_file(), lock: self.path("locks/it.lock") }
     }
 
     pub(crate) async fn try_start(&self) -> Result<Arc<dyn RunHandle>, StartError> {
@@ -153,6 +156,13 @@ pub(crate) fn is_alive(pid: i32) -> bool {
 /// What a shell is to see as it stands: `$$` would stand for `$`.
 pub(crate) fn verbatim(script: &str) -> String {
     script.replace("$$", "$$$$")
+}
+
+/// Says why a test cannot be made here. Where everything must be tested, that is a failure.
+#[allow(clippy::print_stdout, reason = "the test harness shows it with the test")]
+pub(crate) fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "skipped: {why}");
+    println!("skipped: {why}");
 }
 
 /// Ends a run, whatever it takes.

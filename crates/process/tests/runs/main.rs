@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 mod bed;
+mod earlier;
 
+mod adopt;
 mod environment;
 mod exec;
 mod isolation;
