@@ -31,13 +31,13 @@ mod error;
 mod events;
 mod transport;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::Method;
 use serde::Serialize;
-use vitald_core::spec::ProbeRole;
-use vitald_core::status::{ComponentDetail, ComponentStatus, EventRecord, ProbeAnswer, Status};
+use vitald_core::spec::{ComponentSpec, ProbeRole};
+use vitald_core::status::{ComponentDetail, ComponentStatus, EventRecord, Plan, ProbeAnswer, Status};
 
 pub use component::Component;
 pub use error::Error;
@@ -55,6 +55,8 @@ pub enum ShutdownMode {
     Graceful,
     /// SIGKILL everything at once.
     Now,
+    /// Leave everything as it is to the next supervisor.
+    Keep,
 }
 
 /// Talks to the supervisor of one state dir.
@@ -163,6 +165,40 @@ impl Client {
         self.transport.ask(Method::POST, &path, None::<&()>, None).await
     }
 
+    /// The components as their manifests had them, in start order.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn specs(&self) -> Result<Vec<ComponentSpec>, Error> {
+        self.transport.ask(Method::GET, "/v1/specs", None::<&()>, QUESTION).await
+    }
+
+    /// What [`Client::apply`] would do.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn plan(&self, components: &[ComponentSpec]) -> Result<Plan, Error> {
+        let request = Wanted { components, manifests: None };
+        self.transport.ask(Method::POST, "/v1/plan", Some(&request), QUESTION).await
+    }
+
+    /// Makes the components what these specs say, each of which comes after what it depends on: new ones are
+    /// started, changed ones restarted, those that are not there any more stopped; the others are left alone.
+    /// Returns once it has taken effect, however long that takes; it does so even if nobody waits for it.
+    ///
+    /// `manifests`: the files and folders that they are from, absolute paths. They are read again on SIGHUP.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the specs do not go together or the supervisor is ending.
+    pub async fn apply(
+        &self,
+        components: &[ComponentSpec],
+        manifests: Option<&[PathBuf]>,
+    ) -> Result<Plan, Error> {
+        let request = Wanted { components, manifests };
+        self.transport.ask(Method::POST, "/v1/apply", Some(&request), None).await
+    }
+
     /// Tells the supervisor to end, and does not wait for it: it is gone when its lock is free.
     ///
     /// # Errors
@@ -183,6 +219,14 @@ impl Client {
         let request = Request { names: names.iter().map(AsRef::as_ref).collect() };
         self.transport.ask(Method::POST, &format!("/v1/components/{verb}"), Some(&request), None).await
     }
+}
+
+/// What the components are to be.
+#[derive(Serialize)]
+struct Wanted<'a> {
+    components: &'a [ComponentSpec],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifests: Option<&'a [PathBuf]>,
 }
 
 fn events_path(component: Option<&str>, follow: bool) -> String {

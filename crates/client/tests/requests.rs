@@ -98,6 +98,26 @@ async fn commands_carry_names_and_refusals_carry_reasons() {
 }
 
 #[tokio::test]
+async fn specs_carry_where_they_are_from() {
+    let apply = async |Json(body): Json<Value>| {
+        assert_eq!(body, json!({"components": [], "manifests": ["/srv/manifests"]}));
+        Json(json!({"created": [], "changed": [], "relabelled": [], "removed": ["web"], "unchanged": []}))
+    };
+    let plan = async |Json(body): Json<Value>| {
+        assert_eq!(body, json!({"components": []}));
+        Json(json!({"created": [], "changed": [], "relabelled": [], "removed": [], "unchanged": []}))
+    };
+    let routes = Router::new()
+        .route("/v1/specs", get(async || Json(json!([]))))
+        .route("/v1/plan", post(plan))
+        .route("/v1/apply", post(apply));
+    let (_dir, client) = supervisor(routes).await;
+    assert_eq!(client.specs().await.unwrap(), []);
+    assert!(client.plan(&[]).await.unwrap().is_empty());
+    assert_eq!(client.apply(&[], Some(&["/srv/manifests".into()])).await.unwrap().removed, ["web"]);
+}
+
+#[tokio::test]
 async fn probes_and_shutdown() {
     let answer = json!({"type": "liveness", "state": "Unknown", "message": "cannot ask", "latencyMs": 1.5});
     let routes =

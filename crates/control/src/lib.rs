@@ -15,7 +15,10 @@
 //! | `POST /v1/components/restart` | the same | the same |
 //! | `POST /v1/components/reset` | the same | the same |
 //! | `POST /v1/components/NAME/probes/ROLE` | | [`ProbeAnswer`](vitald_core::status::ProbeAnswer); ROLE is `startup`, `liveness` or `readiness` |
-//! | `POST /v1/shutdown` | `{"mode": "graceful"}` or `"now"`; none is graceful | 202 at once; all is over when the lock is free |
+//! | `GET /v1/specs` | | the [`ComponentSpec`](vitald_core::spec::ComponentSpec)s that there are, in start order |
+//! | `POST /v1/plan` | `{"components": [SPEC, …]}`, each after what it depends on | the [`Plan`](vitald_core::status::Plan): what becomes of the components when these are applied |
+//! | `POST /v1/apply` | the same, and `"manifests": ["…"]`: where they are from, absolute paths that SIGHUP is to read again | once it has taken effect: what became of them |
+//! | `POST /v1/shutdown` | `{"mode": "graceful"}`, `"now"`, or `"keep"` for leaving the components to the next supervisor; none is graceful | 202 at once; all is over when the lock is free |
 //!
 //! What cannot be done is answered with an [`ApiError`](vitald_core::status::ApiError): 400 for a request
 //! that makes no sense, 404 for a component, probe or route that does not exist, 409 for a component in the

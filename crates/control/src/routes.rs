@@ -1,21 +1,28 @@
 //! The routes, each a few lines over [`SupervisorHandle`].
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use vitald_core::spec::ProbeRole;
-use vitald_core::status::{ComponentDetail, ComponentStatus, ProbeAnswer, Status};
+use vitald_core::spec::{ComponentSpec, ProbeRole};
+use vitald_core::status::{ComponentDetail, ComponentStatus, Plan, ProbeAnswer, Status};
 use vitald_supervisor::handle::Command;
-use vitald_supervisor::{ShutdownMode, SupervisorHandle};
+use vitald_supervisor::{CommandError, ShutdownMode, SupervisorHandle};
 
 use crate::error::Refusal;
 use crate::events;
+
+/// No request is longer. A component takes a few kilobytes, so that there is room for thousands.
+const MOST_BYTES: usize = 64 << 20;
 
 /// What every route may use.
 #[derive(Clone)]
@@ -33,11 +40,15 @@ pub(crate) fn router(supervisor: SupervisorHandle, stop: CancellationToken) -> R
         .route("/v1/components/{what}", get(describe).post(command))
         .route("/v1/components/{name}/probes/{role}", post(run_probe))
         .route("/v1/events", get(events))
+        .route("/v1/specs", get(specs))
+        .route("/v1/plan", post(plan))
+        .route("/v1/apply", post(apply))
         .route("/v1/shutdown", post(shutdown))
         .fallback(async |uri: Uri| Refusal::not_found(format!("there is no {}", uri.path())))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             Refusal::wrong_method(format!("{} does not take {method}", uri.path()))
         })
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(Api { supervisor, stop })
 }
 
@@ -78,12 +89,9 @@ async fn command(
     if names.is_empty() {
         return Err(Refusal::bad_request("no component is named"));
     }
-    // Carried out to its end even if the client goes away meanwhile.
     let supervisor = api.supervisor.clone();
     let asked = names.clone();
-    tokio::spawn(async move { supervisor.command(command, &asked).await })
-        .await
-        .map_err(|err| Refusal::bad_request(format!("the command was not carried out: {err}")))??;
+    to_its_end(async move { supervisor.command(command, &asked).await }).await?;
     let mut components = api.supervisor.status().components;
     components.retain(|component| names.contains(&component.name));
     Ok(Json(components))
@@ -120,6 +128,72 @@ async fn events(
     Ok(events::ndjson(recent, stop, component))
 }
 
+async fn specs(State(api): State<Api>) -> Json<Vec<Arc<ComponentSpec>>> {
+    Json(api.supervisor.specs())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    components: Vec<ComponentSpec>,
+    /// Where they are from; as before, if nothing is said.
+    manifests: Option<Vec<PathBuf>>,
+}
+
+async fn plan(
+    State(api): State<Api>,
+    body: Result<Json<Wanted>, JsonRejection>,
+) -> Result<Json<Plan>, Refusal> {
+    Ok(Json(api.supervisor.plan(&body?.0.components)))
+}
+
+async fn apply(
+    State(api): State<Api>,
+    body: Result<Json<Wanted>, JsonRejection>,
+) -> Result<Json<Plan>, Refusal> {
+    let Json(Wanted { components, manifests }) = body?;
+    check_together(&components)?;
+    let plan = to_its_end(async move {
+        match manifests {
+            Some(manifests) => api.supervisor.apply_from(manifests, components).await,
+            None => api.supervisor.apply(components).await,
+        }
+    });
+    Ok(Json(plan.await?))
+}
+
+/// Whether these can be components of one supervisor. Whoever sends them has read them from manifests, where
+/// everything else is checked.
+fn check_together(components: &[ComponentSpec]) -> Result<(), Refusal> {
+    let mut before = BTreeSet::new();
+    for component in components {
+        // It becomes the name of files.
+        let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if component.name.is_empty() || !component.name.chars().all(label) {
+            return Err(Refusal::bad_request(format!("no component can be named `{}`", component.name)));
+        }
+        let missing = component.depends_on.iter().find(|on| !before.contains(on.name.as_str()));
+        if let Some(missing) = missing {
+            return Err(Refusal::bad_request(format!(
+                "component `{}` does not come after `{}`, which it depends on",
+                component.name, missing.name
+            )));
+        }
+        if !before.insert(component.name.as_str()) {
+            return Err(Refusal::bad_request(format!("two components are named `{}`", component.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Carries something out to its end, even if the client goes away meanwhile.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, CommandError>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::spawn(work).await;
+    Ok(done.map_err(|err| Refusal::bad_request(format!("the command was not carried out: {err}")))??)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shutdown {
@@ -133,6 +207,7 @@ enum Mode {
     #[default]
     Graceful,
     Now,
+    Keep,
 }
 
 async fn shutdown(State(api): State<Api>, body: Bytes) -> Result<StatusCode, Refusal> {
@@ -144,6 +219,7 @@ async fn shutdown(State(api): State<Api>, body: Bytes) -> Result<StatusCode, Ref
     api.supervisor.shutdown(match mode {
         Mode::Graceful => ShutdownMode::Graceful,
         Mode::Now => ShutdownMode::Now,
+        Mode::Keep => ShutdownMode::Keep,
     });
     Ok(StatusCode::ACCEPTED)
 }
