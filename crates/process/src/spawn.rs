@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::ffi::{CString, c_char, c_int};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Once;
 
@@ -20,9 +20,10 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, chdir, fork, setgid, setgroups, setsid, setuid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, chdir, fork, setsid};
 use rustix::io::fcntl_dupfd_cloexec;
 
+use crate::cgroup::Entrance;
 use crate::{pidfd, reaper};
 
 /// The child's file mode creation mask: what services usually get, whatever the supervisor's is.
@@ -64,6 +65,8 @@ pub(crate) struct Plan {
     pub user: Option<(Uid, Gid, Vec<Gid>)>,
     /// Whether set-user-ID programs give no privileges.
     pub no_new_privileges: bool,
+    /// The cgroups to live in.
+    pub cage: Entrance,
 }
 
 /// What the child did when it failed. Goes through a pipe as a number.
@@ -158,7 +161,8 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
     children_stay_until_waited_for();
     let null = above_stdio(File::open("/dev/null").map_err(system)?.into()).map_err(system)?;
     let output = above_stdio(plan.output).map_err(system)?;
-    let Plan { program, dir, lock, open_files, user, no_new_privileges, .. } = plan;
+    let Plan { program, dir, lock, open_files, user, no_new_privileges, cage, .. } = plan;
+    let limits: Vec<RawFd> = cage.limits.iter().map(AsRawFd::as_raw_fd).collect();
     let arguments = pointers(&plan.arguments);
     let mut pid_variable = plan.pid_variable.into_bytes();
     let pid_place = pid_variable.len();
@@ -177,6 +181,8 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
         open_files,
         user: user.as_ref().map(|(uid, gid, groups)| (*uid, *gid, groups.as_slice())),
         no_new_privileges,
+        limits: &limits,
+        tree: cage.tree.as_ref().map(AsRawFd::as_raw_fd),
     };
 
     let (mut newborn, outcome) = {
@@ -188,26 +194,93 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
         // lost. It waits until they are.
         let mask =
             SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|e| Step::Fork.refused(e))?;
-        // SAFETY: the child's side calls only async-signal-safe functions and never returns.
-        let forked = unsafe { fork() };
-        if let Ok(ForkResult::Child) = forked {
-            let Err(refusal) = child.become_program();
+        let forked = fork_into(cage.birthplace.as_ref());
+        if let Ok(Forked::Child { in_tree }) = forked {
+            let Err(refusal) = child.become_program(in_tree);
             report(&write, refusal);
         }
         let _ = mask.thread_set_mask();
-        let Ok(ForkResult::Parent { child: pid }) = forked else {
-            return Err(Step::Fork.refused(forked.err().unwrap_or(Errno::UnknownErrno)));
+        let Forked::Parent { pid, pidfd } = forked.map_err(|errno| Step::Fork.refused(errno))? else {
+            return Err(Step::Fork.refused(Errno::UnknownErrno));
         };
         registered.insert(pid.as_raw());
         drop(lock);
-        (Newborn { pid, pidfd: None, kept: false }, outcome)
+        (Newborn { pid, pidfd, kept: false }, outcome)
     };
-    newborn.pidfd = Some(pidfd::open(newborn.pid()).map_err(system)?);
+    if newborn.pidfd.is_none() {
+        newborn.pidfd = Some(pidfd::open(newborn.pid()).map_err(system)?);
+    }
     match refusal_from(outcome).map_err(system)? {
         None => Ok(newborn),
         Some(refusal) => Err(refusal),
     }
 }
+
+/// What a fork has come to, on either side of it.
+enum Forked {
+    Parent { pid: Pid, pidfd: Option<OwnedFd> },
+    Child { in_tree: bool },
+}
+
+/// Forks, the child being born in a cgroup where that can be had.
+fn fork_into(cgroup: Option<&OwnedFd>) -> nix::Result<Forked> {
+    if let Some(cgroup) = cgroup {
+        match clone_into(cgroup) {
+            // An older kernel, a container's filter, or a cgroup that takes no processes.
+            Err(_) => {}
+            done => return done,
+        }
+    }
+    // SAFETY: the child's side calls only async-signal-safe functions and never returns.
+    Ok(match unsafe { fork() }? {
+        ForkResult::Parent { child } => Forked::Parent { pid: child, pidfd: None },
+        ForkResult::Child => Forked::Child { in_tree: false },
+    })
+}
+
+/// As fork(2) does, with clone3(2), which the C library has no function for: the child is in the cgroup before
+/// it runs, and comes with a pidfd.
+fn clone_into(cgroup: &OwnedFd) -> nix::Result<Forked> {
+    let mut pidfd: c_int = -1;
+    let arguments = CloneArguments {
+        flags: libc::CLONE_PIDFD as u64 | CLONE_INTO_CGROUP,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: cgroup.as_raw_fd() as u64,
+        ..CloneArguments::default()
+    };
+    // SAFETY: the memory is copied, as with fork(2), and the child goes on here with a copy of this stack. It
+    // calls only async-signal-safe functions, none of which asks the C library which thread it is, and
+    // never returns.
+    let done = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of_val(&arguments)) };
+    Ok(match Errno::result(done)? {
+        0 => Forked::Child { in_tree: true },
+        // SAFETY: the kernel has just made this descriptor, for us alone.
+        pid => Forked::Parent {
+            pid: Pid::from_raw(pid as i32),
+            pidfd: Some(unsafe { OwnedFd::from_raw_fd(pidfd) }),
+        },
+    })
+}
+
+/// `struct clone_args` of `include/uapi/linux/sched.h`.
+#[derive(Default)]
+#[repr(C, align(8))]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The child's half of the plan, in a shape that needs no memory any more.
 struct ChildSide<'a> {
@@ -223,11 +296,19 @@ struct ChildSide<'a> {
     open_files: Option<(u64, u64)>,
     user: Option<(Uid, Gid, &'a [Gid])>,
     no_new_privileges: bool,
+    limits: &'a [RawFd],
+    tree: Option<RawFd>,
 }
 
 impl ChildSide<'_> {
-    /// Only async-signal-safe calls from here on.
-    fn become_program(&self) -> Result<Infallible, Refusal> {
+    /// Only async-signal-safe calls from here on. None of them may be one that the C library makes in all of
+    /// its threads at once, as it does to change users: it may believe that the parent's are here, too.
+    fn become_program(&self, in_tree: bool) -> Result<Infallible, Refusal> {
+        for place in self.limits.iter().copied().chain(self.tree.filter(|_| !in_tree)) {
+            // What is refused is missed by the parent, or by nobody: the rest works without.
+            // SAFETY: reads one byte of what outlives the call.
+            unsafe { libc::write(place, c"0".as_ptr().cast(), 1) };
+        }
         let pid = step(Step::Session, setsid())?;
         self.put_pid(pid.as_raw());
         for (from, to) in [(self.null, 0), (self.output, 1), (self.output, 2)] {
@@ -241,9 +322,7 @@ impl ChildSide<'_> {
             step(Step::OpenFiles, setrlimit(Resource::RLIMIT_NOFILE, soft, hard))?;
         }
         if let Some((uid, gid, groups)) = self.user {
-            step(Step::Groups, setgroups(groups))?;
-            step(Step::Group, setgid(gid))?;
-            step(Step::User, setuid(uid))?;
+            become_user(uid, gid, groups)?;
         }
         if self.no_new_privileges {
             step(Step::NoNewPrivileges, nix::sys::prctl::set_no_new_privs())?;
@@ -285,10 +364,10 @@ impl ChildSide<'_> {
 
     /// Everything above stderr is closed by the exec, but for the lock.
     fn leave_no_descriptor(&self) {
+        let all_in_one_go = close_on_exec(3);
         // SAFETY: changes flags of descriptors of this process, and touches no memory.
         unsafe {
-            let (first, last) = (3_u32, u32::MAX);
-            if libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) != 0 {
+            if !all_in_one_go {
                 // An older kernel, or a container's filter.
                 for fd in 3..MANY_DESCRIPTORS {
                     libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
@@ -301,8 +380,38 @@ impl ChildSide<'_> {
     }
 }
 
+/// Lets the exec close all descriptors from this one on. False where the kernel refuses.
+fn close_on_exec(first: libc::c_uint) -> bool {
+    let last = libc::c_uint::MAX;
+    // SAFETY: changes flags of descriptors of this process, and touches no memory.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) == 0 }
+}
+
+/// Whether descriptors can be closed in one go: close_range(2).
+pub(crate) fn has_close_range() -> bool {
+    // There is none of this number.
+    close_on_exec(libc::c_uint::MAX)
+}
+
 fn step<T>(step: Step, result: nix::Result<T>) -> Result<T, Refusal> {
     result.map_err(|errno| step.refused(errno))
+}
+
+/// Changes groups, group and user of this one thread, past the C library.
+fn become_user(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<(), Refusal> {
+    #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+    use libc::{SYS_setgid, SYS_setgroups, SYS_setuid};
+    // The calls without the number take ids of 16 bits there.
+    #[cfg(any(target_arch = "x86", target_arch = "arm"))]
+    use libc::{SYS_setgid32 as SYS_setgid, SYS_setgroups32 as SYS_setgroups, SYS_setuid32 as SYS_setuid};
+    // SAFETY: a `Gid` is laid out as a gid_t; the kernel reads as many as there are.
+    let done = unsafe { libc::syscall(SYS_setgroups, groups.len(), groups.as_ptr()) };
+    step(Step::Groups, Errno::result(done))?;
+    // SAFETY: takes a number.
+    step(Step::Group, Errno::result(unsafe { libc::syscall(SYS_setgid, gid.as_raw()) }))?;
+    // SAFETY: takes a number.
+    step(Step::User, Errno::result(unsafe { libc::syscall(SYS_setuid, uid.as_raw()) }))?;
+    Ok(())
 }
 
 /// Ignored signals stay ignored over an exec, SIGPIPE in every Rust program among them: signal(7). Past

@@ -1,0 +1,250 @@
+//! Limits of memory and processor time, on cgroups of version 2 or 1.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use vitald_core::spec::ProcessSpec;
+
+use super::places::{self, Hierarchy, SUPERVISOR, V2};
+use crate::procfs;
+
+/// The usual period of the processor's quota, and a longer one for a share so small that the kernel would
+/// refuse it in the usual one; in microseconds.
+const PERIOD: u64 = 100_000;
+const LONG_PERIOD: u64 = 1_000_000;
+const SMALLEST_QUOTA: u64 = 1_000;
+
+/// What the processes of a run may use together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Thousandths of a processor.
+    pub cpu_millis: Option<u32>,
+}
+
+impl From<&ProcessSpec> for Limits {
+    fn from(spec: &ProcessSpec) -> Self {
+        Self { memory: spec.memory_limit, cpu_millis: spec.cpu_limit_millis }
+    }
+}
+
+impl Limits {
+    pub(super) fn each(self) -> impl Iterator<Item = Resource> {
+        self.memory.map(Resource::Memory).into_iter().chain(self.cpu_millis.map(Resource::Cpu))
+    }
+}
+
+/// One limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resource {
+    /// Bytes.
+    Memory(u64),
+    /// Thousandths of a processor.
+    Cpu(u32),
+}
+
+/// Where a limit has been set.
+pub(super) enum Set {
+    /// On the run's own cgroup.
+    OnTree,
+    /// On another, of version 1, which the run has to enter.
+    OnVersion1(PathBuf),
+}
+
+impl Resource {
+    pub(crate) fn controller(self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Cpu(_) => "cpu",
+        }
+    }
+
+    /// For people, as a manifest has it: `memory limit of 512Mi`.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Memory(bytes) => {
+                let units = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
+                let whole = units.into_iter().find(|(_, size)| bytes != 0 && bytes % size == 0);
+                let (unit, size) = whole.unwrap_or(("", 1));
+                format!("memory limit of {}{unit}", bytes / size)
+            }
+            Self::Cpu(millis) if millis % 1000 == 0 => format!("cpu limit of {}", millis / 1000),
+            Self::Cpu(millis) => format!("cpu limit of {millis}m"),
+        }
+    }
+
+    /// Sets it for a run in `tree`, of version 2; where that cannot be, on a cgroup of version 1. The error is
+    /// for people.
+    pub(super) fn set(self, tree: Option<&Path>, name: &str) -> Result<Set, String> {
+        let controller = self.controller();
+        let v2 = places::hierarchy(V2).filter(|v2| has_word(&v2.base.join("cgroup.controllers"), controller));
+        if let (Some(v2), Some(tree)) = (&v2, tree) {
+            let set = enable(v2, controller).and_then(|()| self.set_v2(tree));
+            return set.map(|()| Set::OnTree);
+        }
+        match places::hierarchy(controller) {
+            Some(v1) => self.set_v1(&v1.of_component(name)).map(Set::OnVersion1),
+            None if !places::is_wanted() => Err("VITALD_CGROUPS is off".to_owned()),
+            None => Err(format!("this machine offers no cgroup with the {controller} controller")),
+        }
+    }
+
+    fn set_v2(self, dir: &Path) -> Result<(), String> {
+        match self {
+            Self::Memory(bytes) => {
+                write(&dir.join("memory.max"), bytes)?;
+                // Not everywhere there. Without them it swaps, or loses single processes.
+                let _ = write(&dir.join("memory.swap.max"), 0);
+                let _ = write(&dir.join("memory.oom.group"), 1);
+                Ok(())
+            }
+            Self::Cpu(millis) => {
+                let (quota, period) = quota(millis);
+                write(&dir.join("cpu.max"), format!("{quota} {period}"))
+            }
+        }
+    }
+
+    fn set_v1(self, dir: &Path) -> Result<PathBuf, String> {
+        fs::create_dir_all(dir).map_err(|err| format!("{} cannot be made: {err}", dir.display()))?;
+        let result = match self {
+            Self::Memory(bytes) => write(&dir.join("memory.limit_in_bytes"), bytes).map(|()| {
+                // With swap; only where the kernel counts it.
+                let _ = write(&dir.join("memory.memsw.limit_in_bytes"), bytes);
+            }),
+            Self::Cpu(millis) => {
+                let (quota, period) = quota(millis);
+                write(&dir.join("cpu.cfs_period_us"), period)
+                    .and_then(|()| write(&dir.join("cpu.cfs_quota_us"), quota))
+            }
+        };
+        if result.is_err() {
+            let _ = super::remove(dir);
+        }
+        result.map(|()| dir.to_owned())
+    }
+
+    /// Whether it is what the files of a cgroup say.
+    pub(super) fn is_set_on(self, dir: &Path) -> bool {
+        let read = |file| fs::read_to_string(dir.join(file)).ok().map(|text| text.trim().to_owned());
+        match self {
+            // The kernel counts in pages.
+            Self::Memory(bytes) => ["memory.max", "memory.limit_in_bytes"]
+                .into_iter()
+                .filter_map(|file| read(file)?.parse().ok())
+                .any(|set: u64| set <= bytes && bytes - set < 1 << 16),
+            Self::Cpu(millis) => {
+                let (quota, period) = quota(millis);
+                read("cpu.max").is_some_and(|set| set == format!("{quota} {period}"))
+                    || read("cpu.cfs_quota_us").is_some_and(|set| set == quota.to_string())
+            }
+        }
+    }
+}
+
+/// Where limits of a controller can be set, for people: tried on a cgroup that is made and removed.
+pub(crate) fn available(resource: Resource) -> Result<String, String> {
+    let name = places::name_of("vitald-doctor", &procfs::own_pid().to_string());
+    let tree = places::hierarchy(V2).map(|v2| v2.of_component(&name));
+    let made = tree.filter(|dir| fs::create_dir_all(dir).is_ok());
+    let set = resource.set(made.as_deref(), &name);
+    let found = set.map(|set| match set {
+        Set::OnTree => "cgroup v2".to_owned(),
+        Set::OnVersion1(dir) => {
+            let found = format!("cgroup v1 at {}", dir.parent().unwrap_or(&dir).display());
+            let _ = super::remove(&dir);
+            found
+        }
+    });
+    if let Some(dir) = made {
+        let _ = super::remove(&dir);
+    }
+    found
+}
+
+/// Quota and period that give so much of a processor.
+fn quota(millis: u32) -> (u64, u64) {
+    let share = |period: u64| u64::from(millis) * period / 1000;
+    match share(PERIOD) {
+        small if small < SMALLEST_QUOTA => (share(LONG_PERIOD).max(SMALLEST_QUOTA), LONG_PERIOD),
+        usual => (usual, PERIOD),
+    }
+}
+
+/// Lets the cgroups in our folder have a controller.
+fn enable(v2: &Hierarchy, controller: &str) -> Result<(), String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = v2.folder();
+    for dir in [&v2.base, &folder] {
+        let control = dir.join("cgroup.subtree_control");
+        if has_word(&control, controller) {
+            continue;
+        }
+        let enabled = match fs::write(&control, format!("+{controller}")) {
+            // A cgroup with processes of its own hands on no controllers.
+            Err(err) if err.kind() == io::ErrorKind::ResourceBusy && dir == &v2.base => {
+                make_room(v2).and_then(|()| fs::write(&control, format!("+{controller}")))
+            }
+            result => result,
+        };
+        enabled.map_err(|err| {
+            format!("the {controller} controller cannot be enabled in {}: {err}", dir.display())
+        })?;
+    }
+    Ok(())
+}
+
+/// Moves us into a leaf of our own, if nobody else is where we are.
+fn make_room(v2: &Hierarchy) -> io::Result<()> {
+    if !super::members_of(&v2.base)?.is_empty() {
+        return Err(io::Error::other("other processes are in that cgroup"));
+    }
+    let leaf = v2.folder().join(SUPERVISOR);
+    fs::create_dir_all(&leaf)?;
+    fs::write(leaf.join("cgroup.procs"), "0")
+}
+
+fn has_word(file: &Path, word: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text.split_ascii_whitespace().any(|w| w == word))
+}
+
+fn write(file: &Path, value: impl ToString) -> Result<(), String> {
+    fs::write(file, value.to_string()).map_err(|err| format!("{} cannot be set: {err}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_told_as_a_manifest_has_them() {
+        let told = [
+            Resource::Memory(512 << 20),
+            Resource::Memory(3 << 30),
+            Resource::Memory(1000),
+            Resource::Cpu(500),
+            Resource::Cpu(2000),
+        ]
+        .map(Resource::describe);
+        let expected = [
+            "memory limit of 512Mi",
+            "memory limit of 3Gi",
+            "memory limit of 1000",
+            "cpu limit of 500m",
+            "cpu limit of 2",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_share_becomes_a_quota_that_the_kernel_takes() {
+        assert_eq!(quota(500), (50_000, PERIOD));
+        assert_eq!(quota(2000), (200_000, PERIOD));
+        assert_eq!(quota(5), (5_000, LONG_PERIOD));
+        assert_eq!(quota(0), (1_000, LONG_PERIOD));
+    }
+}
