@@ -1,6 +1,5 @@
 //! What this machine offers, tried out: for `vitald doctor`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -118,15 +117,11 @@ fn cgroups() -> Result<String, String> {
     };
     let name = cgroup::name_of("vitald-doctor", &format!("{}-tree", procfs::own_pid()));
     let dir = v2.of_component(&name);
+    cgroup::make(&dir).map_err(|err| format!("no cgroup can be made in {}: {err}", v2.base.display()))?;
     let cage = Cage::make(&name, Limits::default());
-    let result = if dir.is_dir() {
-        try_cage(&cage, &dir).map(|how| format!("at {}, {how}", v2.base.display()))
-    } else {
-        let why = fs::create_dir(&dir).map_or_else(|err| err.to_string(), |()| "it vanished".to_owned());
-        Err(format!("no cgroup can be made in {}: {why}", v2.base.display()))
-    };
+    let result = try_cage(&cage, &dir).map(|how| format!("at {}, {how}", v2.base.display()));
     let _ = cage.kill();
-    cage.remove();
+    cgroup::unmake(&dir);
     result
 }
 

@@ -28,6 +28,7 @@ pub(crate) use cage::{Cage, Entrance};
 pub(crate) use limits::{Limits, Resource, available};
 pub(crate) use places::{V2, hierarchy, instance_of, is_wanted, name_of};
 
+const MAKE_TRIES: u32 = 10;
 /// How long the killed may take until their cgroup can be removed.
 const REMOVE_TRIES: u32 = 50;
 const REMOVE_PAUSE: Duration = Duration::from_millis(10);
@@ -114,6 +115,25 @@ fn with_those_below(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Makes a cgroup, of whichever version, and the folder it is in.
+pub(crate) fn make(dir: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fs::create_dir_all(dir) {
+            // Somebody has just found the folder empty, and removed it.
+            Err(err) if is_gone(&err) && tries < MAKE_TRIES => {}
+            result => return result,
+        }
+    }
+}
+
+/// Removes what was made for a try only: the folder, too, if nobody else has anything there.
+pub(crate) fn unmake(dir: &Path) {
+    let _ = remove(dir);
+    let _ = dir.parent().map(fs::remove_dir);
+}
+
 /// Removes a cgroup, of whichever version, with those below it.
 fn remove(dir: &Path) -> io::Result<()> {
     let mut tries = 0;
@@ -149,4 +169,37 @@ fn members_of(dir: &Path) -> io::Result<Vec<i32>> {
 /// Whether this says that there is no such cgroup any more.
 fn is_gone(err: &io::Error) -> bool {
     err.kind() == io::ErrorKind::NotFound || err.raw_os_error() == Some(libc::ENODEV)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What stands in for cgroup.kill on Linux before 5.14.
+    #[test]
+    fn what_is_frozen_can_be_killed() {
+        let name = name_of("vitald-tests", &procfs::own_pid().to_string());
+        let Some(dir) = hierarchy(V2).map(|v2| v2.of_component(&name)) else { return };
+        let inner = dir.join("inner");
+        if make(&inner).is_err() {
+            return;
+        }
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let entered = fs::write(inner.join("cgroup.procs"), child.id().to_string());
+        let cgroup = Cgroup::at(dir.clone());
+        if entered.is_ok() {
+            assert_eq!(cgroup.members().unwrap(), [child.id().cast_signed()]);
+            assert!(cgroup.is_populated());
+            cgroup.kill_frozen().unwrap();
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        assert_eq!(cgroup.members().unwrap(), Vec::<i32>::new());
+        cgroup.remove().unwrap();
+        assert!(!dir.exists());
+        assert_eq!(cgroup.members().unwrap(), Vec::<i32>::new(), "gone is empty");
+        cgroup.kill().unwrap();
+    }
 }

@@ -25,8 +25,11 @@ pub fn holder_of(process: &ProcessIdentity) -> Option<String> {
 pub(crate) fn of_another(process: &ProcessIdentity, component: &str, lock: &LockFile) -> Option<String> {
     let holder = holder_of(process)?;
     let variable = |name| procfs::variable(process.pid, name);
-    let instance = cgroup::instance_of(process.pid, component).or_else(|| {
-        variable(mark::INSTANCE).filter(|_| variable(mark::COMPONENT).as_deref() == Some(component))
-    })?;
-    (instance != lock.instance()).then_some(holder)
+    // By its cgroup only where it has cleared its environment: it may live in that of a component whose
+    // supervisor runs others of that name in turn.
+    let instance = match variable(mark::COMPONENT) {
+        Some(name) => variable(mark::INSTANCE).filter(|_| name == component),
+        None => cgroup::instance_of(process.pid, component),
+    };
+    (instance? != lock.instance()).then_some(holder)
 }

@@ -152,9 +152,10 @@ impl Tree {
     /// not fork on. A group dies in one go, and needs none of this.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
-        let caged = self.whole.cage.kill();
+        // What it cannot end is found below like all the rest.
+        let _ = self.whole.cage.kill();
         let (mut members, looked) = self.stop();
-        let mut result = caged.and(looked).and(self.root.signal_group(Signal::SIGKILL));
+        let mut result = looked.and(self.root.signal_group(Signal::SIGKILL));
         let mut tried = BTreeSet::new();
         for _ in 0..ROUNDS {
             members.retain(|p| !guard(&self.killed).contains(&key(p)) && tried.insert(key(p)));

@@ -48,7 +48,7 @@ impl Cage {
         let mut cage = Self::default();
         if let Some(v2) = places::hierarchy(V2) {
             let dir = v2.of_component(name);
-            if fs::create_dir_all(&dir).is_ok() {
+            if super::make(&dir).is_ok() {
                 cage.trees.push(Cgroup::at(dir));
             }
         }

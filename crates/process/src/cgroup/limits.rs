@@ -16,6 +16,9 @@ const PERIOD: u64 = 100_000;
 const LONG_PERIOD: u64 = 1_000_000;
 const SMALLEST_QUOTA: u64 = 1_000;
 
+/// Says which controllers a cgroup hands on to those below it.
+const CONTROL: &str = "cgroup.subtree_control";
+
 /// What the processes of a run may use together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -80,9 +83,12 @@ impl Resource {
     /// for people.
     pub(super) fn set(self, tree: Option<&Path>, name: &str) -> Result<Set, String> {
         let controller = self.controller();
-        let v2 = places::hierarchy(V2).filter(|v2| has_word(&v2.base.join("cgroup.controllers"), controller));
-        if let (Some(v2), Some(tree)) = (&v2, tree) {
-            let set = enable(v2, controller).and_then(|()| self.set_v2(tree));
+        let v2 = places::hierarchy(V2);
+        if let Some(v2) = v2.filter(|v2| has_word(&v2.base.join("cgroup.controllers"), controller)) {
+            let Some(tree) = tree else {
+                return Err(format!("no cgroup can be made in {}", v2.base.display()));
+            };
+            let set = enable(&v2, controller).and_then(|()| self.set_v2(tree));
             return set.map(|()| Set::OnTree);
         }
         match places::hierarchy(controller) {
@@ -109,7 +115,7 @@ impl Resource {
     }
 
     fn set_v1(self, dir: &Path) -> Result<PathBuf, String> {
-        fs::create_dir_all(dir).map_err(|err| format!("{} cannot be made: {err}", dir.display()))?;
+        super::make(dir).map_err(|err| format!("{} cannot be made: {err}", dir.display()))?;
         let result = match self {
             Self::Memory(bytes) => write(&dir.join("memory.limit_in_bytes"), bytes).map(|()| {
                 // With swap; only where the kernel counts it.
@@ -145,24 +151,61 @@ impl Resource {
     }
 }
 
-/// Where limits of a controller can be set, for people: tried on a cgroup that is made and removed.
+/// Where limits of a controller can be set, for people: tried on a cgroup, and undone.
 pub(crate) fn available(resource: Resource) -> Result<String, String> {
-    let name = places::name_of("vitald-doctor", &procfs::own_pid().to_string());
-    let tree = places::hierarchy(V2).map(|v2| v2.of_component(&name));
-    let made = tree.filter(|dir| fs::create_dir_all(dir).is_ok());
-    let set = resource.set(made.as_deref(), &name);
-    let found = set.map(|set| match set {
+    let controller = resource.controller();
+    let name = places::name_of("vitald-doctor", &format!("{}-{controller}", procfs::own_pid()));
+    let v2 = places::hierarchy(V2);
+    let enabled = v2.as_ref().map(|v2| Enabled::before(v2, controller));
+    let tree = v2.as_ref().map(|v2| v2.of_component(&name)).filter(|dir| super::make(dir).is_ok());
+    let found = resource.set(tree.as_deref(), &name).map(|set| match set {
         Set::OnTree => "cgroup v2".to_owned(),
         Set::OnVersion1(dir) => {
-            let found = format!("cgroup v1 at {}", dir.parent().unwrap_or(&dir).display());
-            let _ = super::remove(&dir);
-            found
+            super::unmake(&dir);
+            let base = dir.ancestors().nth(2).unwrap_or(&dir);
+            format!("cgroup v1 at {}", base.display())
         }
     });
-    if let Some(dir) = made {
-        let _ = super::remove(&dir);
+    if let Some(enabled) = enabled {
+        enabled.again();
+    }
+    if let Some(dir) = tree {
+        super::unmake(&dir);
     }
     found
+}
+
+/// What had been enabled before a try.
+struct Enabled<'a> {
+    v2: &'a Hierarchy,
+    controller: &'a str,
+    in_base: bool,
+    in_folder: bool,
+    had_leaf: bool,
+}
+
+impl<'a> Enabled<'a> {
+    fn before(v2: &'a Hierarchy, controller: &'a str) -> Self {
+        let has = |dir: &Path| has_word(&dir.join(CONTROL), controller);
+        let had_leaf = v2.folder().join(SUPERVISOR).exists();
+        Self { v2, controller, in_base: has(&v2.base), in_folder: has(&v2.folder()), had_leaf }
+    }
+
+    /// Makes it so again, as far as nobody has come to need it.
+    fn again(self) {
+        let disable = |dir: &Path| fs::write(dir.join(CONTROL), format!("-{}", self.controller));
+        if !self.in_folder {
+            let _ = disable(&self.v2.folder());
+        }
+        if !self.in_base {
+            let _ = disable(&self.v2.base);
+        }
+        let leaf = self.v2.folder().join(SUPERVISOR);
+        if !self.had_leaf && leaf.exists() {
+            let _ = fs::write(self.v2.base.join("cgroup.procs"), "0");
+            let _ = fs::remove_dir(leaf);
+        }
+    }
 }
 
 /// Quota and period that give so much of a processor.
@@ -180,7 +223,7 @@ fn enable(v2: &Hierarchy, controller: &str) -> Result<(), String> {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = v2.folder();
     for dir in [&v2.base, &folder] {
-        let control = dir.join("cgroup.subtree_control");
+        let control = dir.join(CONTROL);
         if has_word(&control, controller) {
             continue;
         }
