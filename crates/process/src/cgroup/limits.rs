@@ -290,4 +290,74 @@ mod tests {
         assert_eq!(quota(5), (5_000, LONG_PERIOD));
         assert_eq!(quota(0), (1_000, LONG_PERIOD));
     }
+
+    #[test]
+    fn limits_are_read_back_as_they_were_set() {
+        let dir = tempfile::tempdir().unwrap();
+        for limit in [Resource::Memory(64 << 20), Resource::Cpu(250)] {
+            assert!(!limit.is_set_on(dir.path()));
+            limit.set_v2(dir.path()).unwrap();
+            assert!(limit.is_set_on(dir.path()));
+        }
+        let read = |file| fs::read_to_string(dir.path().join(file)).unwrap();
+        assert_eq!((read("memory.swap.max"), read("memory.oom.group")), ("0".into(), "1".into()));
+        assert_eq!((read("memory.max"), read("cpu.max")), ("67108864".into(), "25000 100000".into()));
+        assert!(!Resource::Memory(128 << 20).is_set_on(dir.path()));
+        assert!(!Resource::Cpu(500).is_set_on(dir.path()));
+    }
+
+    /// A cgroup that hands on a controller may hold no processes, and this process is in one. So: in a process
+    /// of its own, in a cgroup of its own.
+    #[test]
+    fn room_is_made_for_a_controller_and_given_back() {
+        if std::env::var_os(ALONE).is_some() {
+            return alone();
+        }
+        let Some(v2) = places::hierarchy(V2) else { return };
+        let own = v2.base.join(format!("vitald-limits-{}", procfs::own_pid()));
+        let controllers = fs::read_to_string(v2.base.join("cgroup.controllers")).unwrap_or_default();
+        let Some(controller) = controllers.split_ascii_whitespace().next() else { return };
+        let control = v2.base.join(CONTROL);
+        let had = has_word(&control, controller);
+        if fs::create_dir(&own).is_err() || fs::write(&control, format!("+{controller}")).is_err() {
+            let _ = fs::remove_dir(own);
+            return;
+        }
+        let output = std::process::Command::new("sh")
+            .args(["-c", "echo $$ >$0/cgroup.procs && exec \"$@\""])
+            .arg(&own)
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "cgroup::limits::tests::room_is_made_for_a_controller_and_given_back"])
+            .env(ALONE, controller)
+            .output()
+            .unwrap();
+        let _ = crate::cgroup::remove(&own);
+        if !had {
+            let _ = fs::write(&control, format!("-{controller}"));
+        }
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    }
+
+    const ALONE: &str = "VITALD_TEST_ALONE_WITH";
+
+    fn alone() {
+        let controller = std::env::var(ALONE).unwrap();
+        let v2 = places::hierarchy(V2).unwrap();
+        let mut other = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let before = Enabled::before(&v2, &controller);
+        super::super::make(&v2.folder()).unwrap();
+        let refused = enable(&v2, &controller).unwrap_err();
+        assert!(refused.contains("other processes are in that cgroup"), "{refused}");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        enable(&v2, &controller).unwrap();
+        assert!(has_word(&v2.folder().join(CONTROL), &controller));
+        assert_eq!(places::dir_of(procfs::own_pid(), V2), Some(v2.folder().join(SUPERVISOR)));
+        assert_eq!(places::hierarchy(V2).as_ref(), Some(&v2), "it is the same place that is meant");
+        before.again();
+        assert_eq!(places::dir_of(procfs::own_pid(), V2), Some(v2.base.clone()));
+        assert!(!has_word(&v2.base.join(CONTROL), &controller));
+        assert!(!v2.folder().join(SUPERVISOR).exists());
+    }
 }

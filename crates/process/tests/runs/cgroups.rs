@@ -1,8 +1,10 @@
 //! Cgroups: nothing escapes a stop, limits hold, and what was too greedy is told.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -175,6 +177,53 @@ async fn as_one_that_lives_elsewhere() {
     let run = bed.start().await;
     assert!(!is_alive(fugitive));
     clear(&run).await;
+}
+
+/// As in a scope that systemd has handed to a user.
+#[tokio::test]
+async fn an_ordinary_user_has_cgroups_where_one_is_delegated() {
+    if is_off() || !nix::unistd::geteuid().is_root() || !have("cgroup v2") {
+        return;
+    }
+    let own = cgroups_of(procfs::own_pid());
+    let base = own.iter().find(|dir| dir.join("cgroup.subtree_control").exists()).unwrap();
+    let delegated = base.join(format!("vitald-delegated-{}", procfs::own_pid()));
+    fs::create_dir(&delegated).unwrap();
+    let nobody = 65_534;
+    let to_nobody = |path: &Path| std::os::unix::fs::chown(path, Some(nobody), Some(nobody)).unwrap();
+    to_nobody(&delegated);
+    to_nobody(&delegated.join("cgroup.procs"));
+    // Where it lies, it may be closed to others.
+    let folder = tempfile::tempdir().unwrap();
+    to_nobody(folder.path());
+    let program = folder.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let tests = [
+        "cgroups::a_run_lives_in_a_cgroup_of_its_own_that_goes_with_it",
+        "cgroups::nothing_escapes_a_stop",
+        "cgroups::nothing_escapes_the_next_supervisor",
+        "adopt::its_exit_is_told_with_its_status",
+    ];
+    let mut user = Command::new("sh")
+        .args(["-c", "read moved; exec \"$@\"", "sh"])
+        .arg(&program)
+        .args(["--exact", "--show-output"])
+        .args(tests)
+        .current_dir(&folder)
+        .env("TMPDIR", folder.path())
+        .uid(nobody)
+        .gid(nobody)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fs::write(delegated.join("cgroup.procs"), user.id().to_string()).unwrap();
+    user.stdin.take().unwrap().write_all(b"moved\n").unwrap();
+    let output = user.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let _ = fs::remove_dir(delegated.join("vitald"));
+    fs::remove_dir(delegated).unwrap();
+    assert!(told.contains("4 passed") && !told.contains("skipped:"), "{told}");
 }
 
 #[tokio::test]
