@@ -108,6 +108,11 @@ impl Places {
         StateDir::new(dir)
     }
 
+    /// Where state is kept: the state dir that was chosen, else the folder of all.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.chosen.clone().unwrap_or_else(|| self.base.clone())
+    }
+
     /// The running supervisor that a command means: the one chosen, that of the manifests named, that of the
     /// current folder, or, in a folder that has never had one, the only one that runs.
     ///

@@ -58,7 +58,7 @@ async fn stop(
     // Whoever cannot ask waits for the lock.
     let control = vitald_control::serve(supervisor.clone(), state_dir).await.ok();
     let mut stopped = 0;
-    for component in supervisor.status().components {
+    for component in supervisor.status().components.into_iter().rev() {
         if let Some(pid) = component.pid {
             stopped += 1;
             // Whether anybody reads it or not, it is to be stopped.

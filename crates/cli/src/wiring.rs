@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vitald_core::registry::Registry;
-use vitald_core::restarter::{ProcessIdentity, Restarter};
+use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
 use vitald_process::{Paths, ProcessRestarter};
 use vitald_supervisor::clock::SystemClock;
@@ -49,17 +49,11 @@ pub(crate) async fn supervise(
         registry,
         restarters: Box::new(restarter),
         inherited_env: vitald_process::inherited_environment,
-        holder_of,
+        holder_of: vitald_process::holder_of,
         clock: Arc::new(SystemClock),
         version: VERSION.to_owned(),
     })
     .await
-}
-
-/// Who a process is, for people: `4242 (sleep)`; `None` if it is not alive.
-fn holder_of(process: &ProcessIdentity) -> Option<String> {
-    let stat = vitald_process::procfs::stat_of(process).filter(|stat| !stat.is_dead())?;
-    Some(format!("{} ({})", stat.pid, stat.comm))
 }
 
 /// What starts and stops one component.
