@@ -334,6 +334,19 @@ mod tests {
     }
 
     #[test]
+    fn of_a_dead_supervisor_one_is_told_what_it_left() {
+        let temp = tempfile::tempdir().unwrap();
+        let places = places(temp.path());
+        let own = StateDir::new(places.base.join(folder_key(temp.path())));
+        drop(own.lock().unwrap());
+        let left = std::fs::File::create(own.component_lock("web")).unwrap();
+        left.lock().unwrap();
+        let failure = places.running(&[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::NoSupervisor);
+        assert!(failure.text.contains("has died and left 1 component running"), "{}", failure.text);
+    }
+
+    #[test]
     fn what_does_not_exist_names_no_supervisor() {
         let temp = tempfile::tempdir().unwrap();
         let missing = ["no/such".into()];
