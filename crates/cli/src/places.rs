@@ -209,9 +209,13 @@ impl Places {
         })
     }
 
-    /// All state dirs of this user, in name order.
+    /// All state dirs of this user, in name order, and the one that was chosen.
     pub(crate) fn all(&self) -> Vec<StateDir> {
-        known::all(&self.base)
+        let mut all = known::all(&self.base);
+        if let Some(chosen) = self.chosen.clone().map(StateDir::new).filter(|dir| !all.contains(dir)) {
+            all.push(chosen);
+        }
+        all
     }
 
     /// Makes a state dir known to [`all`](Self::all), if somebody chose it. Whoever has no place for that can do
@@ -331,6 +335,19 @@ mod tests {
         drop(own.lock().unwrap());
         assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
         assert_eq!(places.readable(&[]).unwrap(), own);
+    }
+
+    #[test]
+    fn of_a_dead_supervisor_one_is_told_what_it_left() {
+        let temp = tempfile::tempdir().unwrap();
+        let places = places(temp.path());
+        let own = StateDir::new(places.base.join(folder_key(temp.path())));
+        drop(own.lock().unwrap());
+        let left = std::fs::File::create(own.component_lock("web")).unwrap();
+        left.lock().unwrap();
+        let failure = places.running(&[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::NoSupervisor);
+        assert!(failure.text.contains("has died and left 1 component running"), "{}", failure.text);
     }
 
     #[test]

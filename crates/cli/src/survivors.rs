@@ -65,17 +65,14 @@ async fn stop(
             let _ = output::say(format!("{}: stopping (pid {pid})", component.name));
         }
     }
-    let (_, mut news) = supervisor.events();
     supervisor.shutdown(ShutdownMode::Graceful);
     tokio::select! {
         () = supervisor.finished() => {}
         _ = interrupt.recv() => return Err(interrupted()),
         _ = terminate.recv() => return Err(interrupted()),
     }
-    while let Ok(event) = news.try_recv() {
-        if event.kind == EventType::Warning {
-            output::note(&format!("warning: {}: {}", event.component, plain(&event.message)));
-        }
+    for event in supervisor.events().0.iter().filter(|event| event.kind == EventType::Warning) {
+        output::note(&format!("warning: {}: {}", event.component, plain(&event.message)));
     }
     if let Some(control) = control {
         control.stop().await;

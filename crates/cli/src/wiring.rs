@@ -129,6 +129,20 @@ spec:
             assert!(matches!(refused, Err(Error::Refused { status, .. }) if status == code), "{refused:?}");
         }
 
+        let mut specs = client.specs().await.unwrap();
+        assert_eq!(client.plan(&specs).await.unwrap().unchanged, ["sleeper"]);
+        specs[0].labels.insert("tier".into(), "a".into());
+        let plan = client.apply(&specs, Some(&["/manifests".into()])).await.unwrap();
+        assert_eq!(plan.relabelled, ["sleeper"]);
+        assert_eq!(client.status().await.unwrap().supervisor.manifests, ["/manifests"]);
+        assert_eq!(state_dir.manifests(), ["/manifests"]);
+        let renamed = |name: &str| ComponentSpec { name: name.into(), ..specs[0].clone() };
+        for refused in [vec![renamed("../up")], vec![renamed("a"), renamed("a")]] {
+            let answer = client.apply(&refused, None).await;
+            assert!(matches!(answer, Err(Error::Refused { status: 400, .. })), "{answer:?}");
+        }
+        assert_eq!(client.apply(&[], None).await.unwrap().removed, ["sleeper"]);
+
         client.shutdown(vitald_client::ShutdownMode::Graceful).await.unwrap();
         supervisor.finished().await;
         control.stop().await;
