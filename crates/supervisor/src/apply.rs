@@ -123,9 +123,20 @@ async fn give(shared: &Shared, member: &Member, spec: Arc<ComponentSpec>) -> Res
 fn forget(shared: &Shared, members: &[Arc<Member>]) {
     let names: BTreeSet<_> = members.iter().map(|member| member.name.as_str()).collect();
     let folder = shared.nursery.state_dir.path().join("components");
-    if let Err(err) = store::forget_all_but(&folder, |name| names.contains(name)) {
-        let message = format!("records of components that are gone cannot be removed: {err}");
-        let (kind, reason) = (EventType::Warning, EventReason::FailedWrite);
-        shared.nursery.events.add("", &Notice { kind, reason, message });
+    let warn = |name: &str, reason, message| {
+        shared.nursery.events.add(name, &Notice { kind: EventType::Warning, reason, message });
+    };
+    match store::forget_all_but(&folder, |name| names.contains(name)) {
+        Ok(put_aside) => {
+            for name in put_aside {
+                let message = "it is not in the manifests, and what an earlier vitald knew of it cannot be read: \
+                               what may run of it is left alone";
+                warn(&name, EventReason::FailedRead, message.into());
+            }
+        }
+        Err(err) => {
+            let message = format!("records of components that are gone cannot be removed: {err}");
+            warn("", EventReason::FailedWrite, message);
+        }
     }
 }

@@ -325,14 +325,17 @@ async fn nothing_is_started_on_what_may_not_run() {
     world.exit("page", Exit::Code(1));
     world.exit("db", Exit::Code(1));
     world.undecided("db", 25);
-    // Within the 10 s that it takes to give up, which is also as long as the start waits.
-    let (world, supervisor) = (&world, world.start(all));
-    let watch = async {
-        world.pass(SECOND * 9).await;
-        assert_eq!(starts(world, "page"), ["start page 1"]);
-    };
-    let supervisor = tokio::join!(supervisor, watch).0;
-    world.pass(SECOND * 4).await;
+    world.adopts_slowly("db", SECOND / 10);
+    // That takes 11.5 s, longer than the start waits.
+    let supervisor = world.start(all).await;
+    let db = world.component(&supervisor, "db");
+    assert_eq!((db.ready, db.message.as_str()), (false, "whether it still runs is not known yet"));
+    world.pass(SECOND / 2).await;
+    let page = world.component(&supervisor, "page");
+    assert_eq!(page.reason, Reason::WaitingForDependency);
+    assert_eq!(page.message, "waits for `db` to be Ready (whether it still runs is not known yet)");
+    assert_eq!(starts(&world, "page"), ["start page 1"]);
+    world.pass(SECOND * 5).await;
     let told = events(&supervisor, "FailedRead");
     assert!(told[0].ends_with("is asked again: environment: too many open files"), "{told:?}");
     assert!(told[1].ends_with("is taken for ended: environment: too many open files"), "{told:?}");

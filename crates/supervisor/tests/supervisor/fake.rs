@@ -59,6 +59,8 @@ struct Script {
     lives: u32,
     /// Whom it cannot be told of whether they run, and how often still.
     undecided: BTreeMap<String, u32>,
+    /// How long it takes to look for each.
+    adopts_slowly: BTreeMap<String, Duration>,
     /// Whose restarter panics where nothing of the sort may.
     broken: BTreeSet<String>,
     /// Whose making is the moment in which the supervisor is told to end.
@@ -321,6 +323,11 @@ impl World {
             .send_replace(Some(Exit::Unknown));
     }
 
+    /// It takes this long to look for it.
+    pub(crate) fn adopts_slowly(&self, name: &str, span: Duration) {
+        self.script.lock().unwrap().adopts_slowly.insert(name.into(), span);
+    }
+
     /// Its restarter panics.
     pub(crate) fn breaks(&self, name: &str) {
         self.script.lock().unwrap().broken.insert(name.into());
@@ -478,6 +485,10 @@ impl Restarter for FakeRestarter {
         process: Option<&ProcessIdentity>,
         _log_offset: u64,
     ) -> Result<Adoption, StartError> {
+        let slow = self.script.lock().unwrap().adopts_slowly.get(&self.name).copied();
+        if let Some(span) = slow {
+            tokio::time::sleep(span).await;
+        }
         let mut script = self.script.lock().unwrap();
         if let Some(left) = script.undecided.get_mut(&self.name).filter(|left| **left > 0) {
             *left -= 1;
