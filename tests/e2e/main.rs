@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod adoption;
 mod commands;
 mod demo;
 mod dependencies;

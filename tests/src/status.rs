@@ -39,6 +39,8 @@ pub struct Component {
     pub ready: bool,
     /// Its main process.
     pub pid: Option<i32>,
+    /// When its run began.
+    pub started_at: Option<String>,
     /// Automatic restarts ever.
     pub restart_count: u64,
     /// Automatic restarts in the window.

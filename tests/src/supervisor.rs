@@ -1,5 +1,6 @@
 //! A `vitald` in a folder of its own.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::program::{Output, program};
+use crate::program::{Output, Running, program};
 use crate::status::{Component, Event, Status};
-use crate::{Pid, eventually, seconds};
+use crate::{Pid, Traces, eventually, seconds};
 
 /// A folder with manifests and state, and the vitald that works there, if one does.
 ///
@@ -21,6 +22,7 @@ pub struct Supervisor {
     state_dir: PathBuf,
     foreground: Option<Child>,
     env: Vec<(String, String)>,
+    prefix: Vec<String>,
 }
 
 impl Supervisor {
@@ -29,7 +31,13 @@ impl Supervisor {
     pub fn prepare(manifests: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("v").tempdir().expect("a temporary folder");
         fs::create_dir(dir.path().join("tmp")).expect("a folder for the test's own temporary files");
-        let prepared = Self { state_dir: dir.path().join("state"), dir, foreground: None, env: Vec::new() };
+        let prepared = Self {
+            state_dir: dir.path().join("state"),
+            dir,
+            foreground: None,
+            env: Vec::new(),
+            prefix: Vec::new(),
+        };
         prepared.write_manifests(manifests);
         prepared
     }
@@ -41,9 +49,10 @@ impl Supervisor {
         supervisor
     }
 
-    /// Writes other manifests over the first ones.
+    /// Writes other manifests over the first ones. `TRACES` in them is the folder of [`Self::traces`].
     pub fn write_manifests(&self, manifests: &str) {
-        self.write("manifests/test.yaml", &complete(manifests));
+        let traces = self.traces().dir().display().to_string();
+        self.write("manifests/test.yaml", &complete(manifests).replace("TRACES", &traces));
     }
 
     /// Writes a file into the folder, where vitald and the components also work.
@@ -74,6 +83,17 @@ impl Supervisor {
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Puts words before every command, such as those that lead into a namespace.
+    pub fn with_prefix(mut self, prefix: Vec<String>) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// Where the components of this test keep their traces. The path marks whoever has it as an argument.
+    pub fn traces(&self) -> Traces {
+        Traces::new(self.path("tmp/traces"))
     }
 
     /// `vitald run` in the foreground; returns once it answers.
@@ -122,6 +142,11 @@ impl Supervisor {
         Output::of(self.command(args).stdin(Stdio::null()))
     }
 
+    /// Any command, going on beside the test.
+    pub fn background(&self, args: &[&str]) -> Running {
+        Running::of(self.command(args).stdin(Stdio::null()))
+    }
+
     /// Any command, ready to be started.
     pub fn command(&self, args: &[&str]) -> Command {
         let vitald = program("vitald");
@@ -129,8 +154,11 @@ impl Supervisor {
         let path = [fixtures.parent(), vitald.parent()].map(|dir| dir.expect("a folder").to_owned());
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(path.into_iter().chain(std::env::split_paths(&inherited)));
-        let mut command = Command::new(vitald);
+        let mut words: Vec<OsString> = self.prefix.iter().map(OsString::from).collect();
+        words.push(vitald.into());
+        let mut command = Command::new(&words[0]);
         command
+            .args(&words[1..])
             .args(args)
             .current_dir(self.dir.path())
             .env_clear()
@@ -148,7 +176,8 @@ impl Supervisor {
         self.try_status().unwrap_or_else(|output| panic!("no status: {output:?}\n{}", self.said()))
     }
 
-    fn try_status(&self) -> Result<Status, Output> {
+    /// The same; what the command said if it was in vain.
+    pub fn try_status(&self) -> Result<Status, Output> {
         let output = self.cli(&["status", "-o", "json"]);
         if output.code != 0 {
             return Err(output);
@@ -261,6 +290,28 @@ impl Supervisor {
             let _ = child.wait();
         }
         pid.wait_gone(seconds(5));
+    }
+
+    /// Kills every supervisor that works here, however it was started and whether it answers already; gives
+    /// them.
+    pub fn kill_supervisors(&mut self) -> Vec<Pid> {
+        let found = self.supervisors();
+        found.iter().for_each(|pid| pid.kill());
+        if let Some(mut child) = self.foreground.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        found.iter().for_each(|pid| pid.wait_gone(seconds(5)));
+        found
+    }
+
+    /// The processes that supervise, or are about to.
+    pub fn supervisors(&self) -> Vec<Pid> {
+        let vitald = fs::canonicalize(program("vitald")).expect("a program");
+        let supervises = |pid: &Pid| {
+    XX pid.command().split(' ').nth(1) == Some("run")
+        };
+        self.processes().into_iter().filter(supervises).collect()
     }
 
     /// Waits for the end of `vitald run`; gives its exit status, or minus the signal that ended it.
