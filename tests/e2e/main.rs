@@ -11,6 +11,7 @@ mod dependencies;
 mod files;
 mod logs;
 mod manifests;
+mod midway;
 mod probes;
 mod process;
 mod restarts;

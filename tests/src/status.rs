@@ -63,6 +63,14 @@ impl Component {
         Pid(self.pid.unwrap_or_else(|| panic!("{} has no process: {self:?}", self.name)))
     }
 
+    /// When its run began, in seconds of that day.
+    pub fn began(&self) -> f64 {
+        let at =
+            self.started_at.as_deref().unwrap_or_else(|| panic!("{} has not begun: {self:?}", self.name));
+        let of_day = at.split_once('T').map_or("", |(_, of_day)| of_day.trim_end_matches('Z'));
+        of_day.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(0.0))
+    }
+
     /// In a state, for a reason.
     pub fn is(&self, state: &str, reason: &str) -> bool {
         self.state == state && self.reason == reason

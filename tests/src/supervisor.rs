@@ -309,7 +309,8 @@ impl Supervisor {
     pub fn supervisors(&self) -> Vec<Pid> {
         let vitald = fs::canonicalize(program("vitald")).expect("a program");
         let supervises = |pid: &Pid| {
-    XX pid.command().split(' ').nth(1) == Some("run")
+            let exe = fs::read_link(format!("/proc/{}/exe", pid.0)).unwrap_or_default();
+            exe == vitald && pid.command().split(' ').nth(1) == Some("run")
         };
         self.processes().into_iter().filter(supervises).collect()
     }

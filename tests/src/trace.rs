@@ -74,9 +74,9 @@ impl Traces {
     /// All accounts.
     pub fn everything(&self) -> BTreeMap<String, Vec<Mark>> {
         let entries = fs::read_dir(&self.dir).map(|dir| dir.flatten().collect()).unwrap_or(Vec::new());
-        let names = entries.iter().filter_map(|entry| {
-            entry.file_name().to_str()?.strip_suffix(".trace").map(str::to_owned)
-        });
+        let names = entries
+            .iter()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".trace").map(str::to_owned));
         names.map(|name| (name.clone(), self.of(&name))).collect()
     }
 
