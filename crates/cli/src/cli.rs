@@ -38,10 +38,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Supervise in the foreground; Ctrl-C stops everything in reverse order, a second one at once
     Run(Run),
-    /// Supervise in the background; return when all is ready
+    /// Supervise in the background; return when all is ready. What is up already gets the manifests
     Up(Up),
-    /// Stop all components and the supervisor
-    Down(Selector),
+    /// Stop all components and the supervisor, or what is left of a dead one
+    Down(Down),
+    /// List your supervisors, and dead ones whose components still run
+    Ls(Listing),
     /// Show how the components are
     Status(Status),
     /// Show all about one component
@@ -58,6 +60,13 @@ pub(crate) enum Command {
     Restart(Names),
     /// Clear the restart counters and start
     Reset(Names),
+    /// Make the components what the manifests say: only what has changed is touched
+    #[command(
+        after_help = "What the manifests do not have any more is stopped; `vitald diff` shows it before."
+    )]
+    Apply(Selector),
+    /// Show what apply would do: exit status 1 if anything
+    Diff(Selector),
     /// Check manifests, and start nothing
     Validate(Validate),
     /// Print the JSON Schema of manifests, for editors
@@ -102,6 +111,22 @@ pub(crate) struct Up {
     /// How long to wait until all is ready
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+    /// Leave the components running; the next `vitald up` takes them over
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
 }
 
 #[derive(Debug, Args)]
@@ -204,16 +229,9 @@ pub(crate) struct Check {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Probe {
     /// What probes there are, and their settings
-    List(ProbeList),
+    List(Listing),
     /// Run a component's probe now, beside its schedule: 0 healthy, 1 not, 4 unknown
     Run(ProbeRun),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProbeList {
-    /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(crate) output: Format,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use vitald_supervisor::StateDir;
 
 use crate::exit::Failure;
-use crate::log_file;
+use crate::{log_file, scope};
 
 /// How many lines of its log tell why a supervisor died at once.
 const LAST_WORDS: usize = 20;
@@ -39,8 +39,20 @@ pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detac
         let start = file.metadata()?.len();
         // Still there under this name when the file has been replaced by a newer build.
         let program = env::current_exe().ok().filter(|path| path.exists());
-        let mut command = Command::new(program.unwrap_or_else(|| "/proc/self/exe".into()));
-        command.arg0("vitald").args(["run", "--detached", "--state-dir"]).arg(state_dir.path());
+        let program = program.unwrap_or_else(|| "/proc/self/exe".into());
+        let mut command = match scope::prefix().split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => {
+                let mut command = Command::new(program);
+                command.arg0("vitald");
+                command
+            }
+        };
+        command.args(["run", "--detached", "--state-dir"]).arg(state_dir.path());
         for path in manifests {
             command.arg("-f").arg(path);
         }

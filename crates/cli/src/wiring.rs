@@ -12,8 +12,25 @@ use vitald_supervisor::{
     Config, Refused, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle, Wanted,
 };
 
+use crate::exit::Failure;
+use crate::output;
+
 /// The version that status and `--version` tell.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Makes this process fit to be a supervisor.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn prepare() -> Result<(), Failure> {
+    vitald_process::become_subreaper()
+        .and_then(|()| vitald_process::spawn_reaper())
+        .map_err(|err| Failure::not(format!("orphans of components cannot be adopted: {err}")))?;
+    if let Err(err) = vitald_process::raise_open_files() {
+        output::note(&format!("warning: the limit of open files cannot be raised: {err}"));
+    }
+    Ok(())
+}
 
 /// Starts a supervisor of `components` on the state dir whose lock is held.
 ///

@@ -2,39 +2,42 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::sleep;
 use vitald_client::ShutdownMode;
-use vitald_core::restarter::StartError;
-use vitald_supervisor::clock::SystemClock;
-use vitald_supervisor::survivors::{self, StoredComponent};
-use vitald_supervisor::{StateDir, StateDirError, StateLock};
+use vitald_supervisor::StateDir;
 
-use crate::cli::Selector;
+use crate::cli::Down;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::Places;
-use crate::{output, reach};
-
-/// How long what a dead supervisor left may take to end when asked to. Its manifests, which may say something
-/// else, may be gone or changed by now: this is their default.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::{known, output, reach, survivors};
 
 /// Ends a supervisor and all its components, and waits until it is gone; or what is left of a dead one.
-pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
+pub(crate) async fn run(args: &Down, places: &Places) -> Outcome {
+    let named = &args.selector.filename;
     loop {
-        if let Some(found) = places.find_running(&args.filename)? {
-            return end(&found.into_changed()).await;
+        if let Some(found) = places.find_running(named)? {
+            return end(&found.into_changed(), args.keep).await;
+        }
+        let own = places.own(named);
+        let mut own = own.iter().filter(|dir| dir.path().join("locks").is_dir());
+        if args.keep {
+            let left: usize = own.map(known::left_running).sum();
+            output::say(match left {
+                0 => "no supervisor is running; nothing to keep".to_owned(),
+                _ => format!("no supervisor is running; {}", keeps_on(left)),
+            })?;
+            return Ok(Exit::Done);
         }
         let mut ended = 0;
-        let mut begun_meanwhile = false;
-        for state_dir in places.own(&args.filename).iter().filter(|dir| dir.path().join("locks").is_dir()) {
-            match state_dir.lock() {
-                Ok(lock) => ended += end_survivors(state_dir, &lock).await?,
-                Err(StateDirError::Held { .. }) => begun_meanwhile = true,
-                Err(err @ StateDirError::Io { .. }) => return Err(Failure::not(err.to_string())),
+        let begun_meanwhile = loop {
+            let Some(state_dir) = own.next() else { break false };
+            match survivors::end(state_dir).await? {
+                Some(number) => ended += number,
+                None => break true,
             }
-        }
+            places.forget(state_dir);
+        };
         if !begun_meanwhile {
             output::say(match ended {
                 0 => "no supervisor is running; nothing to stop",
@@ -46,67 +49,43 @@ pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
 }
 
 /// Ends a supervisor that runs.
-async fn end(state_dir: &StateDir) -> Outcome {
+async fn end(state_dir: &StateDir, keep: bool) -> Outcome {
     let holder = state_dir.holder();
-    match stop(state_dir).await {
-        Ok(running) => output::say(format!("stopping {} …", count(running, "component")))?,
+    let running = match ask(state_dir, keep).await {
+        Ok(running) => running,
         // It went away by itself while it was being asked.
-        Err(_) if state_dir.holder().is_none() => {}
+        Err(_) if state_dir.holder().is_none() => 0,
         Err(failure) => return Err(failure),
+    };
+    if !keep && running > 0 {
+        output::say(format!("stopping {} …", count(running, "component")))?;
     }
     // Not one that somebody starts meanwhile.
     while holder.is_some() && state_dir.holder() == holder {
         sleep(Duration::from_millis(50)).await;
     }
-    output::say("stopped; the supervisor is gone")?;
+    if !keep {
+        output::say("stopped; the supervisor is gone")?;
+        return Ok(Exit::Done);
+    }
+    // It may have been stopping everything already, as somebody else wanted.
+    output::say(match known::left_running(state_dir) {
+        0 => "the supervisor is gone; nothing of its components runs".to_owned(),
+        left => format!("the supervisor is gone; {}", keeps_on(left)),
+    })?;
     Ok(Exit::Done)
 }
 
-async fn stop(state_dir: &StateDir) -> Result<usize, Failure> {
+/// Asks for the end; gives how many components run.
+async fn ask(state_dir: &StateDir, keep: bool) -> Result<usize, Failure> {
     let client = reach::connect(state_dir).await?;
     let running = client.status().await?.components.iter().filter(|c| c.pid.is_some()).count();
-    client.shutdown(ShutdownMode::Graceful).await?;
+    client.shutdown(if keep { ShutdownMode::Keep } else { ShutdownMode::Graceful }).await?;
     Ok(running)
 }
 
-/// Ends what a supervisor that has died left running; gives of how many components there was something.
-async fn end_survivors(state_dir: &StateDir, lock: &StateLock) -> Result<usize, Failure> {
-    let cannot =
-        |doing: &str, err| Failure::not(format!("cannot {doing} {}: {err}", state_dir.path().display()));
-    let stored = survivors::stored(state_dir, lock, &SystemClock).map_err(|err| cannot("read", err))?;
-    let results = join_all(stored.iter().map(|component| end_one(state_dir, lock, component))).await;
-    let mut ended = 0;
-    let mut failed = String::new();
-    for result in results {
-        match result {
-            Ok(had_something) => ended += usize::from(had_something),
-            Err(why) => failed += &format!("\n  {why}"),
-        }
-    }
-    match failed.is_empty() {
-        true => Ok(ended),
-        false => {
-            Err(Failure::not(format!("not all that a supervisor left running could be stopped:{failed}")))
-        }
-    }
-}
-
-async fn end_one(
-    state_dir: &StateDir,
-    lock: &StateLock,
-    component: &StoredComponent,
-) -> Result<bool, String> {
-    let StoredComponent { name, process, lock: component_lock } = component;
-    let left = vitald_process::end_leftovers(name, process.clone(), component_lock, GRACE).await;
-    let left = left.map_err(|err| match err {
-        StartError::Occupied(why) => format!("{name}: {why}"),
-        other => format!("{name}: {other}"),
-    })?;
-    if !left.is_empty() {
-        // Whether anybody reads it or not, the rest is to be ended, too.
-        output::say(format!("{name}: ended {}", left.join(", "))).map_err(|failure| failure.text)?;
-    }
-    survivors::forget(state_dir, lock, name)
-        .map_err(|err| format!("{name}: has been ended, but {}: {err}", state_dir.record(name).display()))?;
-    Ok(!left.is_empty())
+fn keeps_on(number: usize) -> String {
+    let verb = if number == 1 { "goes" } else { "go" };
+    let components = count(number, "component");
+    format!("{components} {verb} on: `vitald up` takes over, `vitald down` ends what is left")
 }

@@ -1,0 +1,129 @@
+//! The end of what a supervisor that has died left running.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::signal::unix::{SignalKind, signal};
+use vitald_core::restarter::StartError;
+use vitald_core::status::EventType;
+use vitald_supervisor::clock::SystemClock;
+use vitald_supervisor::survivors::{self, StoredComponent};
+use vitald_supervisor::{ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle, Wanted};
+
+use crate::exit::Failure;
+use crate::format::plain;
+use crate::{builtin, output, wiring};
+
+/// How long something may take to end of which nothing but its lock tells.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Ends what is left in a state dir as its supervisor would: in reverse order, each with its preStop hook and its
+/// own grace period. Gives of how many components there was something; `None` if a supervisor has begun there.
+///
+/// # Errors
+/// Something could not be ended, or somebody has had enough of waiting.
+pub(crate) async fn end(state_dir: &StateDir) -> Result<Option<usize>, Failure> {
+    let lock = match state_dir.lock() {
+        Ok(lock) => lock,
+        Err(StateDirError::Held { .. }) => return Ok(None),
+        Err(err @ StateDirError::Io { .. }) => return Err(Failure::not(err.to_string())),
+    };
+    wiring::prepare()?;
+    let wanted = Wanted::Survivors;
+    let registry = builtin::registry().into();
+    let (lock, stopped) = match wiring::supervise(state_dir.clone(), lock, wanted, registry).await {
+        Ok(supervisor) => stop(&supervisor, state_dir).await?,
+        Err(refused) => {
+            output::note(&format!("{refused}\nThese are left alone; name the other state dir to end them."));
+            (None, 0)
+        }
+    };
+    let lock = match lock.map_or_else(|| state_dir.lock(), Ok) {
+        Ok(lock) => lock,
+        // What is left is that one's business now.
+        Err(StateDirError::Held { .. }) => return Ok(Some(stopped)),
+        Err(err @ StateDirError::Io { .. }) => return Err(Failure::not(err.to_string())),
+    };
+    Ok(Some(stopped + sweep(state_dir, &lock).await?))
+}
+
+/// Stops all components of a supervisor that was made for that. It can be asked meanwhile, as every other.
+async fn stop(
+    supervisor: &SupervisorHandle,
+    state_dir: &StateDir,
+) -> Result<(Option<StateLock>, usize), Failure> {
+    let listen = |kind| signal(kind).map_err(|err| Failure::not(format!("no signal can be heard: {err}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    // Whoever cannot ask waits for the lock.
+    let control = vitald_control::serve(supervisor.clone(), state_dir).await.ok();
+    let mut stopped = 0;
+    for component in supervisor.status().components {
+        if let Some(pid) = component.pid {
+            stopped += 1;
+            // Whether anybody reads it or not, it is to be stopped.
+            let _ = output::say(format!("{}: stopping (pid {pid})", component.name));
+        }
+    }
+    let (_, mut news) = supervisor.events();
+    supervisor.shutdown(ShutdownMode::Graceful);
+    tokio::select! {
+        () = supervisor.finished() => {}
+        _ = interrupt.recv() => return Err(interrupted()),
+        _ = terminate.recv() => return Err(interrupted()),
+    }
+    while let Ok(event) = news.try_recv() {
+        if event.kind == EventType::Warning {
+            output::note(&format!("warning: {}: {}", event.component, plain(&event.message)));
+        }
+    }
+    if let Some(control) = control {
+        control.stop().await;
+    }
+    Ok((supervisor.take_lock(), stopped))
+}
+
+fn interrupted() -> Failure {
+    Failure::not("interrupted; what still runs is left as it is, and the next `vitald down` goes on with it")
+}
+
+/// Ends what holds a component's lock, whether there is a record of it or not.
+async fn sweep(state_dir: &StateDir, lock: &StateLock) -> Result<usize, Failure> {
+    let cannot =
+        |doing: &str, err| Failure::not(format!("cannot {doing} {}: {err}", state_dir.path().display()));
+    let stored = survivors::stored(state_dir, lock, &SystemClock).map_err(|err| cannot("read", err))?;
+    let results = join_all(stored.iter().map(|component| end_one(state_dir, lock, component))).await;
+    let mut ended = 0;
+    let mut failed = String::new();
+    for result in results {
+        match result {
+            Ok(had_something) => ended += usize::from(had_something),
+            Err(why) => failed += &format!("\n  {why}"),
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(ended),
+        false => {
+            Err(Failure::not(format!("not all that a supervisor left running could be stopped:{failed}")))
+        }
+    }
+}
+
+async fn end_one(
+    state_dir: &StateDir,
+    lock: &StateLock,
+    component: &StoredComponent,
+) -> Result<bool, String> {
+    let StoredComponent { name, process, lock: component_lock } = component;
+    let left = vitald_process::end_leftovers(name, process.clone(), component_lock, GRACE).await;
+    let left = left.map_err(|err| match err {
+        StartError::Occupied(why) => format!("{name}: {why}"),
+        other => format!("{name}: {other}"),
+    })?;
+    if !left.is_empty() {
+        // Whether anybody reads it or not, the rest is to be ended, too.
+        output::say(format!("{name}: ended {}", left.join(", "))).map_err(|failure| failure.text)?;
+    }
+    survivors::forget(state_dir, lock, name)
+        .map_err(|err| format!("{name}: has been ended, but {}: {err}", state_dir.record(name).display()))?;
+    Ok(!left.is_empty())
+}
