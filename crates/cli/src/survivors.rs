@@ -31,20 +31,21 @@ pub(crate) async fn end(state_dir: &StateDir) -> Result<Option<usize>, Failure> 
     wiring::prepare()?;
     let wanted = Wanted::Survivors;
     let registry = builtin::registry().into();
-    let (lock, stopped) = match wiring::supervise(state_dir.clone(), lock, wanted, registry).await {
-        Ok(supervisor) => stop(&supervisor, state_dir).await?,
-        Err(refused) => {
-            output::note(&format!("{refused}\nThese are left alone; name the other state dir to end them."));
-            (None, 0)
+    match wiring::supervise(state_dir.clone(), lock, wanted, registry).await {
+        Ok(supervisor) => {
+            let (lock, stopped) = stop(&supervisor, state_dir).await?;
+            let swept = match lock {
+                Some(lock) => sweep(state_dir, &lock).await?,
+                None => 0,
+            };
+            Ok(Some(stopped + swept))
         }
-    };
-    let lock = match lock.map_or_else(|| state_dir.lock(), Ok) {
-        Ok(lock) => lock,
-        // What is left is that one's business now.
-        Err(StateDirError::Held { .. }) => return Ok(Some(stopped)),
-        Err(err @ StateDirError::Io { .. }) => return Err(Failure::not(err.to_string())),
-    };
-    Ok(Some(stopped + sweep(state_dir, &lock).await?))
+        Err(refused) => {
+            // Their records are what keeps a supervisor from starting them here a second time: they stay.
+            output::note(&format!("{refused}\nThese are left alone; name the other state dir to end them."));
+            Ok(Some(0))
+        }
+    }
 }
 
 /// Stops all components of a supervisor that was made for that. It can be asked meanwhile, as every other.

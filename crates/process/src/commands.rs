@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
 use crate::root::Root;
-use crate::tree::Tree;
+use crate::tree::{Tree, Whole};
 use crate::{mark, reaper};
 
 /// Looks after which what forks on is left to the next supervisor.
@@ -29,7 +29,8 @@ pub(crate) fn end(component: &str, instance: &str) -> io::Result<()> {
                     new |= done.insert((running.pid, running.start_time));
                     let mut of_it = mark.clone();
                     of_it.push(mark::main_pid(main));
-                    Tree::new(Root::Stranger(Some(procfs::identity_of(running))), of_it, None).kill()?;
+                    let root = Root::Stranger(Some(procfs::identity_of(running)));
+                    Tree::new(root, Whole::marked(of_it)).kill()?;
                 }
                 None => {
                     for process in processes.iter().filter(|process| process.group == main) {

@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 use vitald_core::restarter::{ProcessIdentity, StartError};
 
+use crate::cgroup::Cage;
 use crate::launch::system;
 use crate::lock::{Attempt, LockFile};
 use crate::procfs::{self, Stat};
 use crate::restarter::blocking;
 use crate::root::Root;
-use crate::tree::Tree;
-use crate::{mark, occupant};
+use crate::tree::{Tree, Whole};
+use crate::{cgroup, mark, occupant};
 
 /// How long the killed may take to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ pub async fn end_leftovers(
 /// Ends what is left of a component's earlier runs: SIGTERM and SIGCONT, SIGKILL after `grace`.
 ///
 /// These are the main process that an earlier supervisor recorded, if it is still the same, what descends
-/// from it, what carries the component's mark, and, with `ask_lock`, what holds its lock. A lock that is our
+/// from it, what lives in the component's cgroup, what carries its mark, and, with `ask_lock`, what holds its lock. A lock that is our
 /// own already tells nothing of others.
 pub(crate) async fn end(
     component: &str,
@@ -57,22 +58,31 @@ pub(crate) async fn end(
         return Err(StartError::Occupied(holder));
     }
     let tree = Arc::new(tree(component, previous, lock, ask_lock));
-    if look(&tree).await?.is_empty() {
+    end_tree(&tree, grace).await?;
+    blocking(move || {
+        tree.remove_cage();
+        Ok(())
+    })
+    .await
+}
+
+async fn end_tree(tree: &Arc<Tree>, grace: Duration) -> Result<(), StartError> {
+    if look(tree).await?.is_empty() {
         return Ok(());
     }
-    if let Err(err) = on_its_own(&tree, Tree::terminate).await? {
-        refused(&look(&tree).await?, &err)?;
+    if let Err(err) = on_its_own(tree, Tree::terminate).await? {
+        refused(&look(tree).await?, &err)?;
     }
     if timeout(grace, tree.empty()).await.is_ok() {
         return Ok(());
     }
-    if let Err(err) = on_its_own(&tree, Tree::kill).await? {
-        refused(&look(&tree).await?, &err)?;
+    if let Err(err) = on_its_own(tree, Tree::kill).await? {
+        refused(&look(tree).await?, &err)?;
     }
     if timeout(AFTER_KILL, tree.empty()).await.is_ok() {
         return Ok(());
     }
-    let left = look(&tree).await?;
+    let left = look(tree).await?;
     if left.is_empty() {
         return Ok(());
     }
@@ -108,7 +118,8 @@ async fn on_its_own<T: Send + 'static>(
 
 fn tree(component: &str, previous: Option<ProcessIdentity>, lock: &LockFile, ask_lock: bool) -> Tree {
     let mark = mark::entries(&mark::of_component(component, &lock.instance()));
-    Tree::new(Root::Stranger(previous), mark, ask_lock.then(|| lock.clone()))
+    let cage = Arc::new(Cage::find(&cgroup::name_of(component, &lock.instance())));
+    Tree::new(Root::Stranger(previous), Whole { mark, lock: ask_lock.then(|| lock.clone()), cage })
 }
 
 /// Takes the lock, which is free or about to be.

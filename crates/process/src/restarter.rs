@@ -12,6 +12,7 @@ use vitald_core::restarter::{Adoption, Executor, ProcessIdentity, Restarter, Run
 use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 
 use crate::adopt::{Found, Wanted};
+use crate::cgroup::{Cage, Entrance, Limits};
 use crate::environment::{self, Environment};
 use crate::executor::{Dying, LocalExecutor};
 use crate::launch::{Launch, ProcessSettings, system};
@@ -19,8 +20,9 @@ use crate::lock::{Attempt, LockFile};
 use crate::root::Main;
 use crate::run::Run;
 use crate::spawn::Newborn;
+use crate::tree::Whole;
 use crate::unclaimed::Unclaimed;
-use crate::{commands, leftovers, log, mark, redact};
+use crate::{cgroup, commands, leftovers, log, mark, redact};
 
 /// Where the files of one component lie. Folders that are missing are made (0700).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +99,9 @@ impl ProcessRestarter {
         let previous = self.previous.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let attempt = lock.try_lock().map_err(|err| system("taking the component's lock", err))?;
         let free = match attempt {
-            Attempt::Locked(fd) if previous.is_none() => return Ok(fd),
+            Attempt::Locked(fd) if previous.is_none() && !self.component.cage(lock).is_populated() => {
+                return Ok(fd);
+            }
             Attempt::Locked(fd) => Some(fd),
             Attempt::Held => None,
         };
@@ -127,14 +131,20 @@ impl Restarter for ProcessRestarter {
         let held = self.occupy(&lock).await?;
         let component = Arc::clone(&self.component);
         let mark = mark::of_run(&component.name, &lock.instance(), run);
-        let (started, log_offset) = blocking(move || {
-            let (newborn, log_offset) = component.launch(&mark, held)?;
-            let started = Unclaimed::new(newborn, mark::entries(&mark), Some(lock), Weak::new());
-            Ok((started.map_err(|err| system("watching the new process", err))?, log_offset))
+        let (started, cage, log_offset) = blocking(move || {
+            let limits = Limits::from(&component.spec);
+            let mut cage = Cage::make(&cgroup::name_of(&component.name, &lock.instance()), limits);
+            let launched = component.launch(&mark, held, cage.entrance());
+            let (newborn, log_offset) = launched.inspect_err(|_| cage.remove())?;
+            cage.check(newborn.pid(), limits);
+            let cage = Arc::new(cage);
+            let whole = Whole { mark: mark::entries(&mark), lock: Some(lock), cage: Arc::clone(&cage) };
+            let started = Unclaimed::new(newborn, whole, Weak::new());
+            Ok((started.map_err(|err| system("watching the new process", err))?, cage, log_offset))
         })
         .await?;
         let (child, tree) = started.claim();
-        let run = Arc::new(Run::new(Main::Child(child), tree, log_offset));
+        let run = Arc::new(Run::new(Main::Child(child), tree, cage, log_offset));
         *current = Arc::downgrade(&run);
         Ok(run)
     }
@@ -152,17 +162,26 @@ impl Restarter for ProcessRestarter {
             commands::end(&component.name, &lock.instance())
                 .map_err(|err| system("ending commands that an earlier supervisor left running", err))?;
             let mark = mark::of_run(&component.name, &lock.instance(), run);
-            let wanted = Wanted { component: component.name.clone(), run, process, lock };
+            let cage = Cage::of_adopted(
+                &cgroup::name_of(&component.name, &lock.instance()),
+                Limits::from(&component.spec),
+                process.as_ref().map(|process| process.pid),
+            );
+            let cage = Arc::new(cage);
+            let name = component.name.clone();
+            let wanted = Wanted { component: name, run, process, lock, cage: Arc::clone(&cage) };
             let found = wanted.look()?;
-            if matches!(found, Found::Run(..)) {
-                component.take_over(mark);
+            match found {
+                Found::Run(..) => component.take_over(mark),
+                Found::Nothing if cage.is_populated() => {}
+                Found::Nothing => cage.remove(),
             }
             Ok(found)
         })
         .await?;
-        let Found::Run(main, tree) = found else { return Ok(Adoption::Nothing) };
+        let Found::Run(main, tree, cage) = found else { return Ok(Adoption::Nothing) };
         let ended = main.has_exited();
-        let run = Arc::new(Run::new(main, tree, log_offset));
+        let run = Arc::new(Run::new(main, tree, cage, log_offset));
         *current = Arc::downgrade(&run);
         Ok(if ended { Adoption::Ended(run) } else { Adoption::Running(run) })
     }
@@ -182,7 +201,12 @@ impl Restarter for ProcessRestarter {
 
 impl Component {
     /// Starts a run; gives the process and where its output begins.
-    fn launch(&self, mark: &[(String, String)], lock: OwnedFd) -> Result<(Newborn, u64), StartError> {
+    fn launch(
+        &self,
+        mark: &[(String, String)],
+        lock: OwnedFd,
+        cage: Entrance,
+    ) -> Result<(Newborn, u64), StartError> {
         let settings = self.settings();
         let user = settings.identity()?;
         let environment = Arc::new(self.environment(user.as_ref(), mark)?);
@@ -201,6 +225,7 @@ impl Component {
             user,
             output: output.into(),
             lock: Some(lock),
+            cage,
         }
         .start()?;
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(environment);
@@ -227,6 +252,11 @@ impl Component {
 
     pub(crate) fn working_dir(&self) -> &std::path::Path {
         &self.spec.working_dir
+    }
+
+    /// The cgroups of its earlier runs.
+    fn cage(&self, lock: &LockFile) -> Cage {
+        Cage::find(&cgroup::name_of(&self.name, &lock.instance()))
     }
 
     /// Opens its lock file.

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Exit, ProcessIdentity, RunHandle};
 
+use crate::cgroup::Cage;
 use crate::root::Main;
 use crate::tree::Tree;
 
@@ -14,13 +17,15 @@ use crate::tree::Tree;
 pub(crate) struct Run {
     main: Main,
     tree: Arc<Tree>,
+    cage: Arc<Cage>,
     log_offset: u64,
+    exit: OnceCell<Exit>,
     gone: AtomicBool,
 }
 
 impl Run {
-    pub(crate) fn new(main: Main, tree: Arc<Tree>, log_offset: u64) -> Self {
-        Self { main, tree, log_offset, gone: AtomicBool::new(false) }
+    pub(crate) fn new(main: Main, tree: Arc<Tree>, cage: Arc<Cage>, log_offset: u64) -> Self {
+        Self { main, tree, cage, log_offset, exit: OnceCell::new(), gone: AtomicBool::new(false) }
     }
 
     fn is_gone(&self) -> bool {
@@ -39,7 +44,15 @@ impl RunHandle for Run {
     }
 
     async fn exited(&self) -> Exit {
-        self.main.exited().await
+        let told = async {
+            match self.main.exited().await {
+                Exit::Signal(signal) if signal == "SIGKILL" && self.cage.has_killed_for_memory() => {
+                    Exit::OomKilled
+                }
+                exit => exit,
+            }
+        };
+        self.exit.get_or_init(|| told).await.clone()
     }
 
     fn is_alive(&self) -> bool {
@@ -54,10 +67,13 @@ impl RunHandle for Run {
         if self.is_gone() {
             return;
         }
-        self.main.exited().await;
+        self.exited().await;
         self.tree.empty().await;
         self.gone.store(true, Ordering::Release);
         self.main.reap();
+        let cage = Arc::clone(&self.cage);
+        // What cannot be removed now is removed by the next start.
+        let _ = spawn_blocking(move || cage.remove()).await;
     }
 
     fn terminate(&self) -> io::Result<()> {
@@ -65,10 +81,21 @@ impl RunHandle for Run {
     }
 
     fn kill(&self) -> io::Result<()> {
-        if self.is_gone() { Ok(()) } else { self.tree.kill() }
+        if self.is_gone() {
+            return Ok(());
+        }
+        if !self.main.has_exited() {
+            // From now on it is us.
+            self.cage.forgive();
+        }
+        self.tree.kill()
     }
 
     fn survivors(&self) -> Vec<String> {
         if self.is_gone() { Vec::new() } else { self.tree.survivors() }
+    }
+
+    fn shortcomings(&self) -> Vec<String> {
+        self.cage.shortcomings().to_vec()
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
 
+use crate::cgroup::Cage;
 use crate::lock::LockFile;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
@@ -32,13 +33,31 @@ const MOST_WAITED_FOR: usize = 256;
 /// Rounds of stopping, and of killing, after which what forks on is left to the next look.
 const ROUNDS: u32 = 20;
 
+/// Beyond so many processes in its cgroup, a tree is looked for nowhere else: a fork bomb is ended there first.
+const CROWD: usize = 500;
+
+/// What tells who belongs to a tree, beside its root.
+#[derive(Default)]
+pub(crate) struct Whole {
+    /// `NAME=value` entries; who has all of them in its environment belongs to the tree.
+    pub mark: Vec<String>,
+    /// Looked at when nothing else is found: who holds it belongs to the tree.
+    pub lock: Option<LockFile>,
+    /// Who lives in it belongs to the tree.
+    pub cage: Arc<Cage>,
+}
+
+impl Whole {
+    /// By a mark alone.
+    pub(crate) fn marked(mark: Vec<String>) -> Self {
+        Self { mark, ..Self::default() }
+    }
+}
+
 /// The processes of one run, of a probe's command, or what an earlier supervisor left.
 pub(crate) struct Tree {
     root: Root,
-    /// `NAME=value` entries; who has all of them in its environment belongs to the tree.
-    mark: Vec<String>,
-    /// Looked at when nothing else is found: who holds it belongs to the tree.
-    lock: Option<LockFile>,
+    whole: Whole,
     /// Members seen so far, by pid and start time.
     known: Mutex<BTreeMap<i32, u64>>,
     /// Who has been sent SIGKILL.
@@ -47,11 +66,10 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new(root: Root, mark: Vec<String>, lock: Option<LockFile>) -> Self {
+    pub(crate) fn new(root: Root, whole: Whole) -> Self {
         Self {
             root,
-            mark,
-            lock,
+            whole,
             known: Mutex::default(),
             killed: Mutex::default(),
             killing: AtomicBool::new(false),
@@ -60,7 +78,11 @@ impl Tree {
 
     /// Everything of the tree that is alive.
     pub(crate) fn members(&self) -> io::Result<Vec<Stat>> {
-        let look = Look::new(self.root.oldest())?;
+        let mut look = Look::new(self.root.oldest())?;
+        let caged = look.include(self.whole.cage.members()?)?;
+        if caged.len() > CROWD {
+            return Ok(look.alive(&caged));
+        }
         let leader = self.leader(&look);
         let mut found: BTreeSet<i32> = look
             .all
@@ -68,6 +90,7 @@ impl Tree {
             .filter(|p| look.may_belong(p) && self.is_member(p, leader))
             .map(|p| p.pid)
             .collect();
+        found.extend(caged);
         look.add_descendants(&mut found);
         for process in look.all.iter().filter(|p| look.may_belong(p) && !p.is_dead()) {
             if !found.contains(&process.pid) && self.is_marked(process) {
@@ -77,7 +100,7 @@ impl Tree {
         look.add_descendants(&mut found);
         let mut alive = look.alive(&found);
         if alive.is_empty()
-            && let Some(lock) = self.lock.as_ref().filter(|lock| lock.is_held())
+            && let Some(lock) = self.whole.lock.as_ref().filter(|lock| lock.is_held())
         {
             found.extend(look.all.iter().filter(|p| look.may_belong(p) && lock.is_held_by(p)).map(|p| p.pid));
             look.add_descendants(&mut found);
@@ -124,11 +147,13 @@ impl Tree {
     /// Ends all by SIGKILL, and goes on doing so in [`empty`](Self::empty). The group and what has been found
     /// are killed even where a look at the rest fails. May block for a moment.
     ///
-    /// What has left the group is stopped first, with all the rest. A parent that is killed before its child
+    /// A cgroup ends what is in it by itself. Of the rest, what has left the group is stopped first, with all the rest. A parent that is killed before its child
     /// has been found would leave the child without a trace of where it belongs, and what is stopped does
     /// not fork on. A group dies in one go, and needs none of this.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
+        // What it cannot end is found below like all the rest.
+        let _ = self.whole.cage.kill();
         let (mut members, looked) = self.stop();
         let mut result = looked.and(self.root.signal_group(Signal::SIGKILL));
         let mut tried = BTreeSet::new();
@@ -211,6 +236,11 @@ impl Tree {
         Ok(left)
     }
 
+    /// Removes its cgroups, which nothing is left in. May block for a moment.
+    pub(crate) fn remove_cage(&self) {
+        self.whole.cage.remove();
+    }
+
     /// What is alive, for people.
     pub(crate) fn survivors(&self) -> Vec<String> {
         self.members().unwrap_or_default().iter().map(Stat::describe).collect()
@@ -235,11 +265,11 @@ impl Tree {
     }
 
     fn lock_is_held(&self) -> bool {
-        self.lock.as_ref().is_some_and(LockFile::is_held)
+        self.whole.lock.as_ref().is_some_and(LockFile::is_held)
     }
 
     fn is_marked(&self, process: &Stat) -> bool {
-        !self.mark.is_empty() && procfs::environment_has(process.pid, &self.mark)
+        !self.whole.mark.is_empty() && procfs::environment_has(process.pid, &self.whole.mark)
     }
 }
 
@@ -260,6 +290,20 @@ impl Look {
         waited_for.forget(root);
         let own_session = all.iter().find(|p| p.pid == own).map(|p| p.session);
         Ok(Self { all, own, own_session, waited_for, oldest })
+    }
+
+    /// Adds processes that may not have been there at the look; gives those that are there.
+    fn include(&mut self, pids: Vec<i32>) -> io::Result<BTreeSet<i32>> {
+        let seen: BTreeSet<i32> = self.all.iter().map(|p| p.pid).collect();
+        let mut included = BTreeSet::new();
+        for pid in pids {
+            if !seen.contains(&pid) {
+                let Some(stat) = procfs::read_stat(pid)? else { continue };
+                self.all.push(stat);
+            }
+            included.insert(pid);
+        }
+        Ok(included)
     }
 
     /// Neither we, nor init, nor a child of ours that is something else, nor one that is just being forked

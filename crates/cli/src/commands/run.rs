@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     let wanted = Wanted::Manifests(components);
     let supervisor = wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry))
         .await
-        .map_err(|refused| refused_copy(&refused))?;
+        .map_err(|refused| refused_copy(&refused, args.detached))?;
     supervisor.set_manifests(places.all_absolute(&paths));
     places.remember(&state_dir);
     let account = Account::begin();
@@ -74,11 +74,13 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn refused_copy(refused: &Refused) -> Failure {
-    Failure::no_supervisor(format!(
+fn refused_copy(refused: &Refused, detached: bool) -> Failure {
+    let exit = if detached { Exit::NeverSupervisor } else { Exit::NoSupervisor };
+    let text = format!(
         "{refused}\nNothing was started. `vitald down --state-dir DIR` with the other state dir ends them; to let \
          them be, and begin anew here, remove the folder `components` of the copy"
-    ))
+    );
+    Failure::new(exit, text)
 }
 
 fn lock(state_dir: &StateDir) -> Result<StateLock, Failure> {

@@ -13,7 +13,7 @@ use vitald_supervisor::StateDir;
 use crate::cli::Up;
 use crate::commands::apply;
 use crate::detach::{self, Detached};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, NEVER, Outcome};
 use crate::format::count;
 use crate::places::{Places, STDIN};
 use crate::progress::{self, Progress};
@@ -196,10 +196,14 @@ fn all_ready(status: &Status) -> String {
 fn died(child: &Detached, code: i32) -> Failure {
     let exit = match code {
         2 => Exit::Usage,
-        3 => Exit::NoSupervisor,
+        3 | NEVER => Exit::NoSupervisor,
         _ => Exit::Not,
     };
-    let how = if code < 0 { "was killed".into() } else { format!("ended with exit status {code}") };
+    let how = match code {
+        NEVER => "was refused".to_owned(),
+        _ if code < 0 => "was killed".to_owned(),
+        _ => format!("ended with exit status {code}"),
+    };
     Failure::new(
         exit,
         format!("the supervisor {how}; the end of {}:{}", child.log().display(), child.last_words()),

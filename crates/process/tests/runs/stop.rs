@@ -46,6 +46,7 @@ async fn what_is_stopped_hears_sigterm() {
     assert!(run.is_alive());
     run.terminate().unwrap();
     assert_eq!(within("its end", run.exited()).await, Exit::Signal("SIGTERM".into()));
+    within("the end of its tree", run.gone()).await;
 }
 
 #[tokio::test]
