@@ -9,6 +9,7 @@ mod commands;
 mod demo;
 mod dependencies;
 mod files;
+mod kills;
 mod logs;
 mod manifests;
 mod midway;

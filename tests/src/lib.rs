@@ -19,6 +19,7 @@
 
 mod namespace;
 mod net;
+mod place;
 mod process;
 mod program;
 mod status;
@@ -27,6 +28,7 @@ mod trace;
 
 pub use namespace::{Namespace, skip};
 pub use net::{Counter, Stub, counting_proxy, free_port, http};
+pub use place::Place;
 pub use process::Pid;
 pub use program::{Output, Running, program};
 pub use status::{Component, Event, LastExit, Probe, Status};
