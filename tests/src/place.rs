@@ -213,7 +213,10 @@ impl Place {
             let exe = fs::read_link(format!("/proc/{}/exe", pid.0)).unwrap_or_default();
             exe == vitald && pid.command().split(' ').nth(1) == Some("run")
         };
-        self.processes().into_iter().filter(supervises).collect()
+        let found: Vec<Pid> = self.processes().into_iter().filter(supervises).collect();
+        // A child that has not become its program yet looks like its parent.
+        let is_child = |pid: &Pid| pid.parent().is_some_and(|parent| found.contains(&parent));
+        found.iter().copied().filter(|pid| !is_child(pid)).collect()
     }
 
     /// Every live process that vitald or one of its components has started, and vitald itself.

@@ -47,6 +47,11 @@ impl Pid {
         self.stat().map_or('-', |stat| stat.state)
     }
 
+    /// Who started it, or took it over.
+    pub fn parent(self) -> Option<Pid> {
+        self.stat().map(|stat| Pid(stat.parent))
+    }
+
     /// Seconds of processor time so far.
     pub fn cpu_seconds(self) -> f64 {
         self.stat().map_or(0.0, |stat| stat.ticks as f64 / 100.0)

@@ -114,7 +114,7 @@ impl Supervisor {
     /// them.
     pub fn kill_supervisors(&mut self) -> Vec<Pid> {
         let mut found = self.supervisors();
-        if self.foreground.is_some() {
+        if self.foreground.is_some() && !found.contains(&self.pid()) {
             found.push(self.pid());
         }
         found.iter().for_each(|pid| pid.kill());

@@ -99,8 +99,13 @@ pub(crate) fn kill(storm: &Storm, s: &mut Supervisor, dice: &mut Dice, times: us
     while killed < times {
         let wait = match dice.below(3) {
             0 => dice.ms(0, 150),
-            1 => dice.ms(150, 800),
-            _ => dice.ms(800, 2000),
+            1 => dice.ms(150, 1500),
+            _ => {
+                // When it has taken over, and commands reach it.
+                let answers = || (s.cli(&["status"]).code == 0).then_some(());
+                eventually("a supervisor to answer", seconds(30), answers, || s.said());
+                dice.ms(0, 2000)
+            }
         };
         sleep(wait);
         let found = eventually(
