@@ -74,6 +74,8 @@ pub(crate) enum Command {
     /// Run one probe once: exit status 0 healthy, 1 not, 4 unknown
     #[command(after_help = "Example: vitald check grpc port=50051")]
     Check(Check),
+    /// Show what this machine offers, and what is degraded without it
+    Doctor(Listing),
     /// What probes there are, and running a component's probe now
     #[command(subcommand)]
     Probe(Probe),

@@ -108,6 +108,11 @@ impl Places {
         StateDir::new(dir)
     }
 
+    /// Where state is kept: the state dir that was chosen, else the folder of all.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.chosen.clone().unwrap_or_else(|| self.base.clone())
+    }
+
     /// The running supervisor that a command means: the one chosen, that of the manifests named, that of the
     /// current folder, or, in a folder that has never had one, the only one that runs.
     ///
@@ -326,6 +331,19 @@ mod tests {
         drop(own.lock().unwrap());
         assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
         assert_eq!(places.readable(&[]).unwrap(), own);
+    }
+
+    #[test]
+    fn of_a_dead_supervisor_one_is_told_what_it_left() {
+        let temp = tempfile::tempdir().unwrap();
+        let places = places(temp.path());
+        let own = StateDir::new(places.base.join(folder_key(temp.path())));
+        drop(own.lock().unwrap());
+        let left = std::fs::File::create(own.component_lock("web")).unwrap();
+        left.lock().unwrap();
+        let failure = places.running(&[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::NoSupervisor);
+        assert!(failure.text.contains("has died and left 1 component running"), "{}", failure.text);
     }
 
     #[test]

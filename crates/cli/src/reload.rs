@@ -53,6 +53,44 @@ fn told(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wiring;
+    use vitald_supervisor::{ShutdownMode, StateDir, Wanted};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_bad_edit_changes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let write = |spec: &str| {
+            let text =
+                format!("apiVersion: vitald/v1\nkind: Component\nmetadata: {{name: web}}\nspec: {spec}\n");
+            std::fs::write(temp.path().join("web.yaml"), text).unwrap();
+        };
+        let registry = Arc::new(crate::builtin::registry());
+        let state_dir = StateDir::new(temp.path().join("state"));
+        let lock = state_dir.lock().unwrap();
+        let wanted = Wanted::Manifests(Vec::new());
+        let supervisor =
+            wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry)).await.unwrap();
+        supervisor.set_manifests(vec![temp.path().join("web.yaml")]);
+        let last = || supervisor.events().0.pop().unwrap();
+
+        write("{command: [sleep, '1000']}");
+        assert_eq!(reload(&supervisor, Arc::clone(&registry)).await, None);
+        let specs = supervisor.specs();
+        assert_eq!(specs.len(), 1);
+
+        write("{comand: [sleep, '1000']}");
+        let mistakes = reload(&supervisor, Arc::clone(&registry)).await.unwrap();
+        assert!(mistakes.contains("command"), "{mistakes}");
+        assert_eq!(supervisor.specs(), specs);
+        assert_eq!((last().kind, last().reason.as_str()), (EventType::Warning, "Reloaded"));
+        assert!(last().message.ends_with("nothing was changed"), "{}", last().message);
+
+        supervisor.set_manifests(vec![STDIN.into()]);
+        assert_eq!(reload(&supervisor, registry).await, None);
+        assert!(last().message.contains("standard input"), "{}", last().message);
+        supervisor.shutdown(ShutdownMode::Now);
+        supervisor.finished().await;
+    }
 
     #[test]
     fn what_has_changed_is_told() {

@@ -19,10 +19,15 @@ const LOOK: Duration = Duration::from_millis(10);
 /// systemd that makes one, and where systemd has started us itself as a service: its cgroup is to be kept.
 pub(crate) fn prefix() -> Vec<OsString> {
     let is_service = env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid == std::process::id().to_string());
-    match Path::new(BOOTED).is_dir() && !is_service {
+    match is_booted() && !is_service {
         true => found(env::var_os("PATH").as_deref().unwrap_or_default()),
         false => Vec::new(),
     }
+}
+
+/// Whether systemd runs this machine.
+pub(crate) fn is_booted() -> bool {
+    Path::new(BOOTED).is_dir()
 }
 
 fn found(path: &OsStr) -> Vec<OsString> {

@@ -58,24 +58,21 @@ async fn stop(
     // Whoever cannot ask waits for the lock.
     let control = vitald_control::serve(supervisor.clone(), state_dir).await.ok();
     let mut stopped = 0;
-    for component in supervisor.status().components {
+    for component in supervisor.status().components.into_iter().rev() {
         if let Some(pid) = component.pid {
             stopped += 1;
             // Whether anybody reads it or not, it is to be stopped.
             let _ = output::say(format!("{}: stopping (pid {pid})", component.name));
         }
     }
-    let (_, mut news) = supervisor.events();
     supervisor.shutdown(ShutdownMode::Graceful);
     tokio::select! {
         () = supervisor.finished() => {}
         _ = interrupt.recv() => return Err(interrupted()),
         _ = terminate.recv() => return Err(interrupted()),
     }
-    while let Ok(event) = news.try_recv() {
-        if event.kind == EventType::Warning {
-            output::note(&format!("warning: {}: {}", event.component, plain(&event.message)));
-        }
+    for event in supervisor.events().0.iter().filter(|event| event.kind == EventType::Warning) {
+        output::note(&format!("warning: {}: {}", event.component, plain(&event.message)));
     }
     if let Some(control) = control {
         control.stop().await;

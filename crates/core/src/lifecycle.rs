@@ -353,6 +353,16 @@ enum Step {
     Killing { tell_at: Option<Timestamp> },
 }
 
+impl Step {
+    /// Whether the component is known to have been signalled.
+    fn is_heard(self) -> bool {
+        match self {
+            Self::PreStop { .. } | Self::Terminating { sent: false, .. } => false,
+            Self::Terminating { sent: true, .. } | Self::Killing { .. } => true,
+        }
+    }
+}
+
 /// What a preStop hook that used up the grace period leaves for SIGTERM, as Kubernetes grants it
 /// (Kubernetes documentation, "Container Lifecycle Hooks").
 const GRACE_AFTER_PRE_STOP: Duration = Duration::from_secs(2);

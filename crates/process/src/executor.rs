@@ -12,9 +12,10 @@ use tokio::net::unix::pipe::Receiver;
 use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, MAX_EXEC_OUTPUT, StartError};
 
 use crate::cgroup::Entrance;
+use crate::component::Component;
 use crate::environment::{Environment, expand_with};
 use crate::launch::{Launch, ProcessSettings, system};
-use crate::restarter::{Component, blocking};
+use crate::restarter::blocking;
 use crate::tree::Whole;
 use crate::unclaimed::Unclaimed;
 use crate::{mark, procfs};

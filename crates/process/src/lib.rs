@@ -19,6 +19,7 @@
 mod adopt;
 mod capabilities;
 mod commands;
+mod component;
 mod environment;
 mod executor;
 mod launch;
@@ -26,6 +27,7 @@ mod leftovers;
 mod limits;
 mod lock;
 mod log;
+mod look;
 mod mark;
 mod occupant;
 mod program;

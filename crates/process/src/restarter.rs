@@ -9,20 +9,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Adoption, Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
-use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
+use vitald_core::spec::ProcessSpec;
 
 use crate::adopt::{Found, Wanted};
-use crate::cgroup::{Cage, Entrance, Limits};
-use crate::environment::{self, Environment};
-use crate::executor::{Dying, LocalExecutor};
-use crate::launch::{Launch, ProcessSettings, system};
+use crate::cgroup::{Cage, Limits};
+use crate::component::Component;
+use crate::executor::LocalExecutor;
+use crate::launch::system;
 use crate::lock::{Attempt, LockFile};
 use crate::root::Main;
 use crate::run::Run;
-use crate::spawn::Newborn;
 use crate::tree::Whole;
 use crate::unclaimed::Unclaimed;
-use crate::{cgroup, commands, leftovers, log, mark, redact};
+use crate::{cgroup, commands, leftovers, mark};
 
 /// Where the files of one component lie. Folders that are missing are made (0700).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,22 +43,6 @@ pub struct ProcessRestarter {
     current: tokio::sync::Mutex<Weak<Run>>,
 }
 
-/// What starts, probes and hooks of a component share.
-pub(crate) struct Component {
-    name: String,
-    spec: ProcessSpec,
-    inherited: Environment,
-    log: PathBuf,
-    lock: PathBuf,
-    /// The environment of the last run that we started.
-    latest: Mutex<Option<Arc<Environment>>>,
-    /// The mark of the last run, where an earlier supervisor started it.
-    adopted: Mutex<Vec<(String, String)>>,
-    /// What its secrets were when they were read last, be it for a start that failed.
-    read: Mutex<Vec<String>>,
-    dying: Arc<Dying>,
-}
-
 impl ProcessRestarter {
     /// A restarter for `spec`.
     ///
@@ -75,19 +58,8 @@ impl ProcessRestarter {
         inherited: BTreeMap<String, String>,
         previous: Option<ProcessIdentity>,
     ) -> Self {
-        let component = Component {
-            name: name.to_owned(),
-            spec: spec.clone(),
-            inherited,
-            log: paths.log,
-            lock: paths.lock,
-            latest: Mutex::default(),
-            adopted: Mutex::default(),
-            read: Mutex::default(),
-            dying: Arc::default(),
-        };
         Self {
-            component: Arc::new(component),
+            component: Arc::new(Component::new(name, spec, paths, inherited)),
             grace,
             previous: Mutex::new(previous),
             current: tokio::sync::Mutex::default(),
@@ -136,7 +108,7 @@ impl Restarter for ProcessRestarter {
             let mut cage = Cage::make(&cgroup::name_of(&component.name, &lock.instance()), limits);
             let launched = component.launch(&mark, held, cage.entrance());
             let (newborn, log_offset) = launched.inspect_err(|_| cage.remove())?;
-            cage.check(newborn.pid(), limits);
+            cage.check(newborn.pid());
             let cage = Arc::new(cage);
             let whole = Whole { mark: mark::entries(&mark), lock: Some(lock), cage: Arc::clone(&cage) };
             let started = Unclaimed::new(newborn, whole, Weak::new());
@@ -187,7 +159,7 @@ impl Restarter for ProcessRestarter {
     }
 
     fn log_end(&self) -> u64 {
-        std::fs::metadata(&self.component.log).map_or(0, |log| log.len())
+        self.component.log_end()
     }
 
     fn executor(&self) -> Arc<dyn Executor> {
@@ -196,117 +168,6 @@ impl Restarter for ProcessRestarter {
 
     fn redact(&self, text: String) -> String {
         self.component.redact(text)
-    }
-}
-
-impl Component {
-    /// Starts a run; gives the process and where its output begins.
-    fn launch(
-        &self,
-        mark: &[(String, String)],
-        lock: OwnedFd,
-        cage: Entrance,
-    ) -> Result<(Newborn, u64), StartError> {
-        let settings = self.settings();
-        let user = settings.identity()?;
-        let environment = Arc::new(self.environment(user.as_ref(), mark)?);
-        let opening = |err| system(&format!("opening the log {}", self.log.display()), err);
-        let (output, offset) = log::open(&self.log).map_err(opening)?;
-        if let Some(user) = &user {
-            // Programs that open /dev/stdout go through the file's permissions.
-            // Where that cannot be, the user cannot be switched to either, or the filesystem has none.
-            let _ = nix::unistd::fchown(&output, Some(user.uid), Some(user.gid));
-        }
-        let newborn = Launch {
-            command: &self.spec.command,
-            environment: &environment,
-            dir: &self.spec.working_dir,
-            settings: &settings,
-            user,
-            output: output.into(),
-            lock: Some(lock),
-            cage,
-        }
-        .start()?;
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(environment);
-        Ok((newborn, offset))
-    }
-
-    fn environment(
-        &self,
-        user: Option<&crate::user::Identity>,
-        mark: &[(String, String)],
-    ) -> Result<Environment, StartError> {
-        let built = environment::build(&self.inherited, user, &self.spec.env_from, &self.spec.env, mark)?;
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = self.secrets_of(&built);
-        Ok(built)
-    }
-
-    pub(crate) fn settings(&self) -> ProcessSettings {
-        ProcessSettings::from(&self.spec)
-    }
-
-    pub(crate) fn dying(&self) -> Arc<Dying> {
-        Arc::clone(&self.dying)
-    }
-
-    pub(crate) fn working_dir(&self) -> &std::path::Path {
-        &self.spec.working_dir
-    }
-
-    /// The cgroups of its earlier runs.
-    fn cage(&self, lock: &LockFile) -> Cage {
-        Cage::find(&cgroup::name_of(&self.name, &lock.instance()))
-    }
-
-    /// Opens its lock file.
-    fn open_lock(&self) -> Result<LockFile, StartError> {
-        let doing = |err| system(&format!("opening {}", self.lock.display()), err);
-        LockFile::open(&self.lock).map_err(doing)
-    }
-
-    /// From now on, its run is one that an earlier supervisor started with this mark.
-    fn take_over(&self, mark: Vec<(String, String)>) {
-        // What cannot be read now is tried again for each command. The secrets are known from now on.
-        let user = self.settings().identity();
-        let environment = user.and_then(|user| self.environment(user.as_ref(), &mark)).ok().map(Arc::new);
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = environment;
-        *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = mark;
-    }
-
-    /// What tells its commands.
-    pub(crate) fn mark_of_commands(&self) -> Result<Vec<(String, String)>, StartError> {
-        Ok(mark::of_commands(&self.name, &self.open_lock()?.instance()))
-    }
-
-    /// The environment for probes and hooks: the last run's, without what makes a process a part of it.
-    pub(crate) fn environment_of_commands(&self) -> Result<Environment, StartError> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut environment = match latest {
-            Some(environment) => (*environment).clone(),
-            None => {
-                let mut mark = self.adopted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                mark.push((mark::COMPONENT.to_owned(), self.name.clone()));
-                self.environment(self.settings().identity()?.as_ref(), &mark)?
-            }
-        };
-        environment.remove(mark::INSTANCE);
-        Ok(environment)
-    }
-
-    /// The text without the values of secrets: those of the last run, and those read last.
-    pub(crate) fn redact(&self, text: String) -> String {
-        let mut secrets = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        secrets.extend(latest.iter().flat_map(|environment| self.secrets_of(environment)));
-        redact::redact(text, secrets)
-    }
-
-    /// The values that came from keys of files.
-    fn secrets_of(&self, environment: &Environment) -> Vec<String> {
-        let from_file = |variable: &&EnvVar| matches!(variable.value, EnvValue::FileKey { .. });
-        let names = self.spec.env.iter().filter(from_file).map(|variable| &variable.name);
-        names.filter_map(|name| environment.get(name).cloned()).collect()
     }
 }
 

@@ -1,16 +1,22 @@
 //! `vitald ls`.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde::Serialize;
+use tokio::time::timeout;
 use vitald_client::Client;
 use vitald_supervisor::StateDir;
 
 use crate::cli::{Format, Listing};
 use crate::exit::{Exit, Outcome};
 use crate::format::{self, count};
-use crate::places::Places;
+use crate::places::{Places, STDIN};
 use crate::table::or_dash;
 use crate::{known, output, table};
+
+/// How long a supervisor may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Lists this user's supervisors.
 pub(crate) async fn run(args: &Listing, places: &Places) -> Outcome {
@@ -81,11 +87,8 @@ async fn look(dir: StateDir) -> Option<Supervisor> {
     };
     found.state = Life::Silent;
     found.pid = Some(holder).filter(|pid| *pid > 0);
-    let status = match Client::connect(dir.path()).await {
-        Ok(client) => client.status().await.ok(),
-        Err(_) => None,
-    };
-    if let Some(status) = status {
+    let status = async { Client::connect(dir.path()).await?.status().await };
+    if let Ok(Ok(status)) = timeout(PATIENCE, status).await {
         found.state = Life::Running;
         found.pid = Some(status.supervisor.pid);
         found.version = Some(status.supervisor.version);
@@ -115,8 +118,12 @@ fn rows(supervisors: &[Supervisor], wide: bool, colour: bool) -> String {
         if wide {
             row.push(or_dash(supervisor.version.as_ref()));
         }
-        let manifests = supervisor.manifests.iter().map(|path| format::plain(path)).collect::<Vec<_>>();
-        row.push(or_dash(Some(manifests.join(", ")).filter(|text| !text.is_empty())));
+        let manifests = supervisor.manifests.iter().map(|path| match path.as_str() {
+            STDIN => "standard input".to_owned(),
+            path => format::plain(path),
+        });
+        let manifests = manifests.collect::<Vec<_>>().join(", ");
+        row.push(or_dash(Some(manifests).filter(|text| !text.is_empty())));
         row.push(format::plain(&supervisor.state_dir));
         row.push(match (supervisor.state, supervisor.left_running) {
             (Life::Running, _) => String::new(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::Cgroup;
 use super::limits::{Limits, Resource, Set};
 use super::places::{self, V2};
+use crate::procfs;
 
 /// How long the killed are waited for, before the rest is looked at.
 const DEATH_TRIES: u32 = 40;
@@ -24,6 +25,8 @@ pub(crate) struct Cage {
     trees: Vec<Cgroup>,
     /// Of version 1, for limits alone.
     limits: Vec<(&'static str, PathBuf)>,
+    /// Which limits have been set for the run, of which controller the cgroup is, and where it is.
+    set: Vec<(Resource, &'static str, PathBuf)>,
     /// How many had been killed for want of memory in here, that say nothing about the run's end.
     killed_before: AtomicU64,
     shortcomings: Vec<String>,
@@ -53,9 +56,13 @@ impl Cage {
             }
         }
         for limit in limits.each() {
-            match limit.set(cage.trees.first().map(Cgroup::dir), name) {
-                Ok(Set::OnTree) => {}
-                Ok(Set::OnVersion1(dir)) => cage.limits.push((limit.controller(), dir)),
+            let tree = cage.trees.first().map(Cgroup::dir);
+            match limit.set(tree, name) {
+                Ok(Set::OnTree) => cage.set.extend(tree.map(|dir| (limit, V2, dir.to_owned()))),
+                Ok(Set::OnVersion1(dir)) => {
+                    cage.limits.push((limit.controller(), dir.clone()));
+                    cage.set.push((limit, limit.controller(), dir));
+                }
                 Err(why) => cage.lacks(limit, &why),
             }
         }
@@ -70,18 +77,25 @@ impl Cage {
         Self {
             trees: places::existing(V2, name).into_iter().map(Cgroup::at).collect(),
             limits: v1("memory").chain(v1("cpu")).collect(),
-            killed_before: AtomicU64::new(0),
-            shortcomings: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// What there is for a run that was begun with these limits; `main` was its main process.
     pub(crate) fn of_adopted(name: &str, limits: Limits, main: Option<i32>) -> Self {
         let mut cage = Self::find(name);
-        // Also where it was made after we looked for what there is. A stranger lives in none of this name.
-        let lives_in = main.and_then(|pid| places::dir_of(pid, V2)).filter(|dir| dir.ends_with(name));
-        let new = lives_in.map(Cgroup::at).filter(|tree| !cage.trees.contains(tree));
-        cage.trees.extend(new);
+        // Also where they were made after we looked for what there is. A stranger lives in none of this name.
+        for controller in [V2, "memory", "cpu"] {
+            let lives_in = main.and_then(|pid| places::dir_of(pid, controller));
+            let Some(dir) = lives_in.filter(|dir| dir.ends_with(name)) else { continue };
+            if cage.dirs().any(|known| known == dir) {
+                continue;
+            }
+            match controller {
+                V2 => cage.trees.push(Cgroup::at(dir)),
+                v1 => cage.limits.push((v1, dir)),
+            }
+        }
         let dirs: Vec<&Path> = cage.dirs().collect();
         let unset: Vec<Resource> =
             limits.each().filter(|limit| !dirs.iter().any(|dir| limit.is_set_on(dir))).collect();
@@ -106,15 +120,11 @@ impl Cage {
     }
 
     /// Notes which limits a new process has not come under.
-    pub(crate) fn check(&mut self, pid: i32, limits: Limits) {
-        for limit in limits.each() {
-            let controller = limit.controller();
-            let Some((_, dir)) = self.limits.iter().find(|(of, _)| *of == controller) else { continue };
-            if places::dir_of(pid, controller).is_some_and(|lives_in| lives_in != *dir)
-                && crate::procfs::stat(pid).is_some_and(|stat| !stat.is_dead())
-            {
-                let why = format!("{} cannot be entered", dir.display());
-                self.lacks(limit, &why);
+    pub(crate) fn check(&mut self, pid: i32) {
+        for (limit, controller, dir) in std::mem::take(&mut self.set) {
+            let outside = places::dir_of(pid, controller).is_some_and(|place| !place.starts_with(&dir));
+            if outside && procfs::stat(pid).is_some_and(|stat| !stat.is_dead()) {
+                self.lacks(limit, &format!("{} cannot be entered", dir.display()));
             }
         }
     }

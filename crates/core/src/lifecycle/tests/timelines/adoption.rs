@@ -54,7 +54,7 @@ fn a_stop_is_asked_for_once_and_killed_when_its_grace_is_over() {
     1 s, then 8 s: 1s Terminate(1); 11s Kill(1) Stopped/StoppedByUser
     1 s, then 20 s: 1s Terminate(1); 22s Kill(1) Stopped/StoppedByUser
     0 s, then 1 s: 1s Terminate(1); 2s Terminate(1); 11s Kill(1) Stopped/StoppedByUser
-    0 s, then 20 s: 1s Terminate(1); 21s Terminate(1); 23s Kill(1) Stopped/StoppedByUser
+    0 s, then 20 s: 1s Terminate(1); 21s Terminate(1); 31s Kill(1) Stopped/StoppedByUser
     ");
 }
 
@@ -67,6 +67,45 @@ fn hooks_under_way_run_again_and_within_the_grace_that_is_left() {
     world.survive(SECOND);
     world.until(30.0);
     assert_snapshot!(world.told(), @"0s Start(1); 1s PreStop(1); 5s PreStop(1); 11s Terminate(1); 13s Kill(1); 13s Start(2)");
+}
+
+#[test]
+fn a_stop_that_nobody_was_there_to_tell_of_has_its_whole_grace() {
+    let mut world = begin(hooked(), Behaviour { pre_stop: None, heeds_term: None, ..Behaviour::default() });
+    world.until(1.0);
+    world.command(Command::Restart);
+    world.until(2.0);
+    world.survive(SECOND * 60);
+    world.until(100.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 1s PreStop(1); 62s PreStop(1); 72s Terminate(1); 74s Kill(1); 74s Start(2)");
+}
+
+#[test]
+fn of_a_run_that_ended_before_it_was_known_to_have_begun_only_what_is_left_is_stopped() {
+    let mut spec = hooked();
+    spec.post_start = exec("hello");
+    let spec = std::sync::Arc::new(spec);
+    let mut lines = vec![];
+    for (command, leftovers) in
+        [(None, false), (None, true), (Some(Command::Stop), false), (Some(Command::Stop), true)]
+    {
+        let mut lifecycle = Lifecycle::new(std::sync::Arc::clone(&spec));
+        lifecycle.on(Timestamp::ZERO, Event::Command(Command::Begin));
+        if let Some(command) = command {
+            lifecycle.on(Timestamp::ZERO, Event::Command(command));
+        }
+        let mut lifecycle = Lifecycle::restore(std::sync::Arc::clone(&spec), lifecycle.record(), true);
+        let what = Observed::Exited { exit: Exit::Code(1), leftovers };
+        let told = lifecycle.on(Timestamp::ZERO, Event::Report(Report { run: RunId(1), what }));
+        let asked: Vec<_> = told.iter().filter(|action| !matches!(action, Action::Notify(_))).collect();
+        lines.push(format!("{command:?}, leftovers {leftovers}: {asked:?}"));
+    }
+    assert_snapshot!(lines.join("\n"), @r"
+    None, leftovers false: []
+    None, leftovers true: [Terminate(RunId(1))]
+    Some(Stop), leftovers false: []
+    Some(Stop), leftovers true: [Terminate(RunId(1))]
+    ");
 }
 
 #[test]
@@ -109,6 +148,22 @@ fn a_start_that_came_to_nothing_is_made_again_and_counted_once() {
     world.until(3.5);
     let snapshot = world.snapshot();
     assert_eq!((snapshot.run, snapshot.restart_count, snapshot.restarts_in_window), (RunId(3), 1, 1));
+}
+
+#[test]
+fn a_restart_that_is_made_again_counts_from_then_on() {
+    let mut spec = spec();
+    (spec.restart.max_restarts, spec.restart.window) = (1, SECOND * 600);
+    let mut world = begin(spec, crashing());
+    world.until(0.5);
+    world.behaviour = Behaviour { start_takes: SECOND * 9_000, ..crashing() };
+    world.until(605.0);
+    world.behaviour = crashing();
+    world.restore(true);
+    world.command(Command::Begin);
+    world.until(700.0);
+    assert_eq!(world.state(), "Failed/RestartLimitExceeded");
+    assert_eq!(world.snapshot().run, RunId(3));
 }
 
 #[test]
