@@ -59,6 +59,18 @@ impl Place {
         Traces::new(self.path("tmp/traces"))
     }
 
+    /// The same place, with a variable in the environment of vitald.
+    pub fn clone_with_env(&self, name: &str, value: &str) -> Self {
+        let mut place = self.clone();
+        place.env.push((name.to_owned(), value.to_owned()));
+        place
+    }
+
+    /// The same place, with words before every command.
+    pub fn within(&self, prefix: &[&str]) -> Self {
+        Self { prefix: prefix.iter().map(|word| (*word).to_owned()).collect(), ..self.clone() }
+    }
+
     /// What `vitald run` printed.
     pub fn said(&self) -> String {
         fs::read_to_string(self.path("said")).unwrap_or_default()
@@ -87,6 +99,10 @@ impl Place {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(path.into_iter().chain(std::env::split_paths(&inherited)));
         let mut words: Vec<OsString> = self.prefix.iter().map(OsString::from).collect();
+        if !words.is_empty() {
+            // What leads elsewhere may lead to another folder.
+            words.extend(["env".into(), "-C".into(), self.dir.path().into()]);
+        }
         words.push(vitald.into());
         let mut command = Command::new(&words[0]);
         command

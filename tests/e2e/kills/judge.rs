@@ -158,8 +158,11 @@ impl Account<'_> {
         if BUSY.contains(&name) && starts > 1 + begun + crashes {
             faults.push(format!("{starts} starts after {begun} commands and {crashes} crashes"));
         }
-        if name == "changing" && starts > self.said.changes {
-            faults.push(format!("{starts} starts of {} specs", self.said.changes));
+        let versions: Vec<&Mark> = self.marks.iter().filter(|mark| mark.what == "start").collect();
+        if let Some(pair) =
+            versions.windows(2).find(|pair| name == "changing" && pair[0].more == pair[1].more)
+        {
+            faults.push(format!("started again though nothing had changed: {pair:?}"));
         }
         if name == "changing" && !latest(self.c, self.said.changes) {
             faults.push("it does not run what its manifest says".to_owned());

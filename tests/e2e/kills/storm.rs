@@ -176,6 +176,7 @@ pub(crate) fn edit(storm: &Storm, s: &Place) {
         said.changes += 1;
         said.changes
     });
+    storm.say(format!("changing: v{version}"));
     let text = cast::changing(version).replace("TRACES", &s.traces().dir().display().to_string());
     std::fs::rename(s.write("changing.draft", &text), s.path("manifests/changing.yaml")).unwrap();
 }
@@ -187,8 +188,9 @@ pub(crate) fn change(storm: &Storm, s: &Place, mut dice: Dice) {
         if dice.below(2) == 0 {
             edit(storm, s);
         }
+        let from = since_boot();
         let output = s.background(&["apply", "-f", "manifests"]).end(seconds(90));
-        storm.say(format!("apply: {}", output.code));
+        storm.say(format!("apply of changing since {from}: {} {}", output.code, output.all()));
         if !matches!(output.code, 0 | 1 | 3) {
             storm.fault(format!("apply: {output:?}"));
         }
