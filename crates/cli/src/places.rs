@@ -209,9 +209,13 @@ impl Places {
         })
     }
 
-    /// All state dirs of this user, in name order.
+    /// All state dirs of this user, in name order, and the one that was chosen.
     pub(crate) fn all(&self) -> Vec<StateDir> {
-        known::all(&self.base)
+        let mut all = known::all(&self.base);
+        if let Some(chosen) = self.chosen.clone().map(StateDir::new).filter(|dir| !all.contains(dir)) {
+            all.push(chosen);
+        }
+        all
     }
 
     /// Makes a state dir known to [`all`](Self::all), if somebody chose it. Whoever has no place for that can do

@@ -23,6 +23,8 @@ pub(crate) struct Component {
     inherited: Environment,
     log: PathBuf,
     lock: PathBuf,
+    /// The lock file's identity, once it has been opened.
+    instance: Mutex<Option<String>>,
     /// The environment of the last run that we started.
     latest: Mutex<Option<Arc<Environment>>>,
     /// The mark of the last run, where an earlier supervisor started it.
@@ -40,6 +42,7 @@ impl Component {
             inherited,
             log: paths.log,
             lock: paths.lock,
+            instance: Mutex::default(),
             latest: Mutex::default(),
             adopted: Mutex::default(),
             read: Mutex::default(),
@@ -114,7 +117,9 @@ impl Component {
     /// Opens its lock file.
     pub(crate) fn open_lock(&self) -> Result<LockFile, StartError> {
         let doing = |err| system(&format!("opening {}", self.lock.display()), err);
-        LockFile::open(&self.lock).map_err(doing)
+        let lock = LockFile::open(&self.lock).map_err(doing)?;
+        *self.instance.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock.instance());
+        Ok(lock)
     }
 
     /// From now on, its run is one that an earlier supervisor started with this mark.
@@ -128,7 +133,9 @@ impl Component {
 
     /// What tells its commands.
     pub(crate) fn mark_of_commands(&self) -> Result<Vec<(String, String)>, StartError> {
-        Ok(mark::of_commands(&self.name, &self.open_lock()?.instance()))
+        let known = self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let instance = known.map_or_else(|| Ok(self.open_lock()?.instance()), Ok)?;
+        Ok(mark::of_commands(&self.name, &instance))
     }
 
     /// The environment for probes and hooks: the last run's, without what makes a process a part of it.

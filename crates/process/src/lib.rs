@@ -5,13 +5,14 @@
 //! stranger. Everything else of the tree is found in `/proc` and pinned by a pidfd, with its start time
 //! read again, before it is signalled.
 //!
-//! A run lives in a [cgroup] of its own wherever one can be had, from its birth, and whatever lives there is
+//! A run lives in a cgroup of its own wherever one can be had, from its birth, and whatever lives there is
 //! its tree. What counts as its tree besides, and where there is no cgroup: its process group, its session,
 //! what descends from either, and what carries the run's mark in its environment or still holds the
 //! component's lock. Without a cgroup, a process that leaves its session, clears its environment, closes its
-//! descriptors and loses its parent between two looks is beyond reach.
+//! descriptors and loses its parent between two looks is beyond reach. `VITALD_CGROUPS=off` in our environment
+//! does without cgroups.
 //!
-//! A run outlives its supervisor. The next one [takes it over](adopted) by pid, start time and boot, or finds
+//! A run outlives its supervisor. The next one takes it over by pid, start time and boot, or finds
 //! it by these same traces where the pid had not been written down.
 //!
 //! Everything here is Linux (5.11 or later); nothing here decides when a component starts or stops.

@@ -21,11 +21,21 @@ pub(crate) struct Run {
     log_offset: u64,
     exit: OnceCell<Exit>,
     gone: AtomicBool,
+    /// Whether its cgroups have been removed.
+    is_tidied: AtomicBool,
 }
 
 impl Run {
     pub(crate) fn new(main: Main, tree: Arc<Tree>, cage: Arc<Cage>, log_offset: u64) -> Self {
-        Self { main, tree, cage, log_offset, exit: OnceCell::new(), gone: AtomicBool::new(false) }
+        Self {
+            main,
+            tree,
+            cage,
+            log_offset,
+            exit: OnceCell::new(),
+            gone: AtomicBool::new(false),
+            is_tidied: AtomicBool::new(false),
+        }
     }
 
     fn is_gone(&self) -> bool {
@@ -60,7 +70,13 @@ impl RunHandle for Run {
             return false;
         }
         // Where nothing can be found out, nothing is said to be gone.
-        !self.main.has_exited() || self.tree.members().map_or(true, |left| !left.is_empty())
+        let alive = !self.main.has_exited() || self.tree.members().map_or(true, |left| !left.is_empty());
+        // Its cgroups are not needed any more once they have told how it ended. Now, while no next run is
+        // there: who hears that it is over may not wait for `gone`.
+        if !alive && self.exit.initialized() && !self.is_tidied.swap(true, Ordering::AcqRel) {
+            self.cage.remove();
+        }
+        alive
     }
 
     async fn gone(&self) {
@@ -71,6 +87,9 @@ impl RunHandle for Run {
         self.tree.empty().await;
         self.gone.store(true, Ordering::Release);
         self.main.reap();
+        if self.is_tidied.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let cage = Arc::clone(&self.cage);
         // What cannot be removed now is removed by the next start.
         let _ = spawn_blocking(move || cage.remove()).await;

@@ -165,11 +165,14 @@ async fn the_status_of_an_adopted_run_that_falls_to_us_is_not_stolen() {
     let reaper = vitald_process::spawn_reaper().unwrap();
     let dir = TempDir::new().unwrap();
     // Started by nobody that waits: the restarter forgets it, the reaper would reap it.
-    let restarter = restarter(&dir, "sleep 0.5; exit 42");
+    let go = dir.path().join("go");
+    let script = format!("while ! [ -e {} ]; do sleep 0.02; done; exit 42", go.display());
+    let restarter = restarter(&dir, &script);
     let record = restarter.start(RunId(1)).await.unwrap().process();
     let Adoption::Running(run) = restarter.adopt(RunId(1), Some(&record), 0).await.unwrap() else {
         panic!("it runs");
     };
+    std::fs::write(go, "").unwrap();
     assert_eq!(run.exited().await, Exit::Code(42));
     // Longer than the reaper lets zombies gather.
     tokio::time::sleep(Duration::from_millis(200)).await;

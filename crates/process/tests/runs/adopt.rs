@@ -14,7 +14,7 @@ use vitald_core::restarter::{
 use vitald_core::spec::{EnvValue, EnvVar};
 use vitald_process::{holder_of, identity, is_same, procfs};
 
-use crate::bed::{Bed, clear, eventually, is_alive, verbatim, within};
+use crate::bed::{Bed, clear, eventually, is_alive, skip, verbatim, within};
 use crate::earlier::{Earlier, RUN};
 
 async fn adopt(bed: &Bed, process: Option<&ProcessIdentity>) -> Adoption {
@@ -120,7 +120,7 @@ async fn it_is_adopted_from_a_supervisor_of_this_process_too() {
     fs::write(bed.path("go"), "").unwrap();
     assert_eq!(within("its end", run.exited()).await, Exit::Code(42));
     within("the end of its tree", run.gone()).await;
-    assert_eq!(procfs::stat(record.pid), None, "it is reaped");
+    assert_eq!(procfs::stat_of(&record), None, "it is reaped");
 }
 
 #[tokio::test]
@@ -267,22 +267,44 @@ async fn instance_of(bed: &Bed) -> String {
 
 /// A process that has this pid now, which is free.
 fn with_pid(pid: i32) -> std::process::Child {
-    for _ in 0..1000 {
-        fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
-        let mut child = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
-        if child.id().cast_signed() == pid {
-            return child;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    panic!("pid {pid} could not be had again");
+    fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
+    let child = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+    assert_eq!(child.id().cast_signed(), pid, "nobody else forks here");
+    child
 }
 
 #[tokio::test]
 async fn a_stranger_who_has_the_pid_now_is_neither_adopted_nor_signalled() {
+    // Which pid comes next can be said where nobody else is disturbed by it: in a namespace of pids.
+    let mut alone = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
-        return crate::bed::skip("only root may say which pid comes next");
+        alone.args(["--user", "--map-root-user"]);
+    }
+    alone.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    let program = std::env::current_exe().unwrap();
+    // `true`, so that what is refused is the namespace, and no test.
+    let arguments: Vec<_> = alone.get_args().map(ToOwned::to_owned).collect();
+    if !Command::new("unshare").args(arguments).arg("true").status().is_ok_and(|status| status.success()) {
+        return skip("no namespace of pids can be had");
+    }
+    let output = alone
+        .arg(program)
+        .args(["--exact", "adopt::as_the_next_one_where_pids_are_few"])
+        .env(FEW_PIDS, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+const FEW_PIDS: &str = "WHERE_PIDS_ARE_FEW";
+
+/// Not a test by itself: what [the one above](a_stranger_who_has_the_pid_now_is_neither_adopted_nor_signalled)
+/// does in its namespace.
+#[tokio::test]
+async fn as_the_next_one_where_pids_are_few() {
+    if std::env::var_os(FEW_PIDS).is_none() {
+        return;
     }
     let bed = Bed::new(&["sleep", "1000"]);
     let run = bed.start().await;

@@ -78,6 +78,22 @@ async fn a_run_lives_in_a_cgroup_of_its_own_that_goes_with_it() {
 }
 
 #[tokio::test]
+async fn its_cgroups_go_with_a_run_that_is_not_waited_for_any_further() {
+    if is_off() || !have("cgroup v2") || !have("memory limits") {
+        return;
+    }
+    let mut bed = Bed::sh("exit 3");
+    bed.spec.memory_limit = Some(64 << 20);
+    for _ in 0..2 {
+        let run = bed.start().await;
+        assert_eq!(within("its end", run.exited()).await, Exit::Code(3));
+        assert!(!bed.cgroups().is_empty());
+        eventually("nothing of it is left", || !run.is_alive()).await;
+        assert_eq!(bed.cgroups(), Vec::<PathBuf>::new());
+    }
+}
+
+#[tokio::test]
 async fn nothing_escapes_a_stop() {
     if is_off() || !have("cgroup v2") {
         return;

@@ -38,6 +38,7 @@ impl Driver {
         };
         let what = match found {
             Adoption::Running(handle) => {
+                self.tell_shortcomings(handle.as_ref());
                 self.run = Some(self.watch(run, handle, began));
                 Observed::Adopted
             }
