@@ -248,3 +248,22 @@ async fn one_that_nobody_looks_after_any_more_is_told_and_holds_up_nobody() {
     supervisor.shutdown(ShutdownMode::Graceful);
     tokio::time::timeout(SECOND * 5, supervisor.finished()).await.expect("it comes to its end");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_looks_after_any_more_is_missing_and_hides_nothing_else() {
+    let world = World::new();
+    let all = vec![component("db"), web(), with(with(component("page"), "web"), "db")];
+    let supervisor = world.start(all).await;
+    world.pass(SECOND).await;
+    supervisor.command(Command::Stop, &names(&["db"])).await.unwrap();
+    world.breaks("web");
+    world.exit("web", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    world.exit("page", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    let page = world.component(&supervisor, "page");
+    assert_eq!(page.message, "waits for `web` to be Ready and `db` to be Ready (it is Stopped)");
+    supervisor.command(Command::Start, &names(&["db"])).await.unwrap();
+    world.pass(SECOND).await;
+    assert_eq!(world.component(&supervisor, "page").message, "waits for `web` to be Ready");
+}
