@@ -4,16 +4,25 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod adoption;
+mod applying;
 mod commands;
 mod demo;
 mod dependencies;
 mod files;
+mod first;
+mod kills;
+mod limits;
 mod logs;
 mod manifests;
+mod midway;
 mod probes;
 mod process;
 mod restarts;
 mod stopping;
+mod strangers;
 mod supervisors;
 mod surroundings;
+mod survivors;
+mod trees;
 mod unknown;
