@@ -164,7 +164,9 @@ impl World<'_> {
     /// Told of the time once more, it does nothing. Tried now and then.
     pub(super) fn check_repeated(&mut self, of: usize) {
         let stamp = self.stamp();
-        let Some(life) = self.slots[of].life.as_ref().filter(|_| self.tally.events % 32 == 0) else { return };
+        let Some(life) = self.slots[of].life.as_ref().filter(|_| self.tally.events.is_multiple_of(32)) else {
+            return;
+        };
         let again = life.lifecycle.clone().on(stamp, Event::Deadline);
         if !again.is_empty() {
             let what = format!("{}: told of the same time twice, it does {again:?}", self.name(of));
