@@ -17,7 +17,9 @@ fn allowed(package: &str) -> &'static [&'static str] {
     match package {
         "vitald" => &["*"],
         "vitald-control" => &["vitald-core", "vitald-supervisor"],
-        "vitald-manifest" | "vitald-process" | "vitald-supervisor" | "vitald-client" => &["vitald-core"],
+        "vitald-manifest" | "vitald-process" | "vitald-supervisor" | "vitald-client" | "vitald-sim" => {
+            &["vitald-core"]
+        }
         name if name.starts_with("vitald-probe-") => &["vitald-core"],
         // Core knows nobody; the demo and the tests know vitald only from outside.
         "vitald-core" | "vitald-demo" | "vitald-tests" | "xtask" => &[],

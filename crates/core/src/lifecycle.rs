@@ -204,6 +204,8 @@ pub enum EventReason {
     NotEnforced,
     /// The manifests were read again, or could not be.
     Reloaded,
+    /// Its task in the supervisor has died of a bug.
+    Unattended,
 }
 
 /// The life of one component.
@@ -531,7 +533,8 @@ impl Lifecycle {
                 Phase::Stopping(stopping)
             }
             (Phase::Stopping(mut stopping), Observed::Exited { exit, leftovers }) => {
-                stopping.exit = Some((exit, self.now));
+                // It may have been seen, and written down, by an earlier supervisor, who knew more.
+                stopping.exit.get_or_insert((exit, self.now));
                 match stopping.step {
                     _ if !leftovers => self.ended(stopping),
                     // The hook was for the main process; what is left of the tree is asked to end.

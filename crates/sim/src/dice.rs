@@ -30,7 +30,7 @@ impl Dice {
 
     /// From 0 to `n`, which is left out.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(n.max(1)) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(n.max(1))) >> 64) as u64
     }
 
     /// From `low` to `high`, both included.

@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** a seed is a day. Everything random hangs on the seed and on what it is for.
 //! **Invariant:** what must hold is worked out by the world from what it did itself, and by a second telling
-//! of the contract ([`model`]); the lifecycle is never asked what it ought to have done.
+//! of the contract (`model`); the lifecycle is never asked what it ought to have done.
 //!
 //! A day that breaks a rule is shrunk: happenings, components and wildness are left out as long as the same
 //! rule is still broken.
@@ -18,6 +18,7 @@ mod world;
 
 pub use plan::Plan;
 pub use runner::{Report, run};
+pub use shrink::shrunk;
 pub use tally::Tally;
 pub use world::Fault;
 
@@ -68,7 +69,7 @@ pub fn timeline(plan: &Plan) -> Vec<String> {
 }
 
 fn explain(plan: &Plan, fault: &Fault) -> Failure {
-    let plan = shrink::shrunk(plan, fault.rule);
+    let plan = shrunk(plan, |shorter| live(shorter).0.is_some_and(|found| found.rule == fault.rule));
     let fault = live(&plan).0.unwrap_or_else(|| fault.clone());
     let mut timeline = plan.describe();
     timeline.extend(timeline_end(&plan));

@@ -2,14 +2,16 @@
 //! and without a look at how the lifecycle does it. The two must agree in every step.
 
 mod commands;
+mod restarts;
 mod run;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use vitald_core::lifecycle::{Event, Observed};
+use vitald_core::lifecycle::Event;
 use vitald_core::restarter::Exit;
-use vitald_core::spec::{ComponentSpec, ProbeRole, RestartPolicy};
+use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::Reason;
 
 use crate::dice::{Nanos, SEC};
@@ -292,79 +294,6 @@ impl Model {
         }
     }
 
-    fn launch(&mut self, launch: Launch) {
-        if self.closing {
-            self.state = State::Rest(Rest::Fresh);
-        } else if !self.missing {
-            match launch {
-                Launch::Plain => {}
-                Launch::Automatic => {
-                    self.total += 1;
-                    self.restarts.push(self.now);
-                }
-                // Still the same one, made now.
-                Launch::Lost => {
-                    self.restarts.pop();
-                    self.restarts.push(self.now);
-                }
-            }
-            let launch = if launch == Launch::Plain { launch } else { Launch::Lost };
-            self.run += 1;
-            self.act(Act::Start);
-            self.state = State::Spawning { launch, then: Then::Policy };
-        }
-    }
-
-    fn after_end(&mut self, well: bool) {
-        let again = match self.spec.restart_policy {
-            RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => !well,
-            RestartPolicy::Never => false,
-        };
-        self.state = State::Rest(if !again && well { Rest::Completed } else { Rest::Error });
-        if !again {
-            return;
-        }
-        if self.closing {
-            self.state = State::Rest(Rest::Fresh);
-            return;
-        }
-        self.bad_ends += 1;
-        let (least, most) = delay(&self.spec, self.bad_ends);
-        self.state = if most == 0 && self.is_full(self.now) {
-            State::Rest(Rest::Failed)
-        } else {
-            if most > 0 {
-                self.delay = Some((self.now + least, self.now + most));
-            }
-            State::Due { at: self.now + most, launch: Launch::Automatic }
-        };
-    }
-
-    /// Where in its range the delay that has just begun ends; `None`: given up instead.
-    pub(crate) fn delayed(&mut self, until: Option<Nanos>) -> Result<(), String> {
-        let Some((least, most)) = self.delay.take() else { return Ok(()) };
-        match until {
-            None if self.is_full(least) => self.state = State::Rest(Rest::Failed),
-            None => return Err("given up, though one more restart is allowed".into()),
-            Some(at) if self.is_full(at) => {
-                return Err(format!("a restart too many is due at {}", at / SEC));
-            }
-            Some(at) if at < least || at > most => {
-                let span = |to: Nanos| (to - self.now) as f64 / 1e9;
-                return Err(format!(
-                    "a delay of {} s, which is none from {} s to {} s (bad end {})",
-                    (at as f64 - self.now as f64) / 1e9,
-                    span(least),
-                    span(most),
-                    self.bad_ends
-                ));
-            }
-            Some(at) => self.state = State::Due { at, launch: Launch::Automatic },
-        }
-        Ok(())
-    }
-
     fn respec(&mut self, spec: &Arc<ComponentSpec>) {
         if !spec.runs_like(&self.spec) {
             let State::Rest(rest) = self.state else { return };
@@ -375,128 +304,8 @@ impl Model {
         }
         self.spec = Arc::clone(spec);
     }
-
-    fn take_over(&mut self, what: &Observed) {
-        let now = self.now;
-        let state = std::mem::replace(&mut self.state, State::Rest(Rest::Fresh));
-        match (state, what) {
-            (State::Spawning { launch: _, then }, Observed::Adopted) => {
-                self.spawned(then);
-                if let State::Up(run) = &mut self.state {
-                    run.adopted = true;
-                }
-            }
-            (State::Up(mut run), Observed::Adopted) => {
-                run.resume(now);
-                if !run.hook_done {
-                    self.act(Act::PostStart);
-                }
-                self.state = State::Up(run);
-            }
-            (State::Stopping(mut run, stop), Observed::Adopted) => {
-                run.resume(now);
-                self.go_on_stopping(run, stop);
-            }
-            (State::Spawning { then, .. }, Observed::Exited { exit, leftovers }) => {
-                let run = Run::new(&self.spec, now);
-                match then {
-                    Then::Policy | Then::Again => self.exited(run, exit, *leftovers),
-                    then => {
-                        let stop = self.stop(Why::Asked, then, ended(exit));
-                        match leftovers {
-                            true => self.ask_or_kill(run, stop),
-                            false => self.over(stop),
-                        }
-                    }
-                }
-            }
-            (State::Spawning { launch, then }, Observed::NotFound) => match then {
-                // It never came to be; what was counted is not counted again.
-                Then::Policy => self.state = State::Due { at: 0, launch },
-                then => self.start_failed(then),
-            },
-            (State::Up(mut run), Observed::Exited { exit, leftovers }) => {
-                run.resume(now);
-                self.exited(run, exit, *leftovers);
-            }
-            (State::Up(run), Observed::NotFound) => self.exited(run, &Exit::Unknown, false),
-            (State::Stopping(mut run, mut stop), Observed::Exited { exit, leftovers }) => {
-                stop.exit = stop.exit.or(ended(exit));
-                match (leftovers, stop.step) {
-                    (false, _) => self.over(stop),
-                    (true, Step::PreStop { .. }) => {
-                        run.resume(now);
-                        self.ask_or_kill(run, stop);
-                    }
-                    (true, Step::Asked { .. } | Step::Killed) => {
-                        run.resume(now);
-                        self.go_on_stopping(run, stop);
-                    }
-                }
-            }
-            (State::Stopping(_, mut stop), Observed::NotFound) => {
-                stop.exit = stop.exit.or(ended(&Exit::Unknown));
-                self.over(stop);
-            }
-            (state, _) => self.state = state,
-        }
-    }
-
-    fn go_on_stopping(&mut self, run: Run, mut stop: Stop) {
-        let unheard = matches!(stop.step, Step::PreStop { .. } | Step::Asked { sent: false, .. });
-        if unheard && stop.began + stop.grace <= self.now {
-            // It has all of its time still, as nobody was there to tell it.
-            stop.began = self.now;
-        }
-        match &mut stop.step {
-            Step::PreStop { until } => {
-                *until = stop.began + stop.grace;
-                self.act(Act::PreStop);
-            }
-            Step::Asked { sent: false, .. } => return self.ask_or_kill(run, stop),
-            Step::Asked { late, .. } => *late = true,
-            Step::Killed => self.act(Act::Kill),
-        }
-        self.state = State::Stopping(run, stop);
-    }
 }
 
 fn ended(exit: &Exit) -> Option<Ended> {
     Some(Ended { well: *exit == Exit::Code(0), oom: *exit == Exit::OomKilled })
-}
-
-struct Numbers {
-    initial: f64,
-    max: f64,
-    multiplier: f64,
-    jitter: f64,
-}
-
-/// The manifest's numbers, out of what a backoff is written down as.
-fn backoff(spec: &ComponentSpec) -> Numbers {
-    let written = serde_json::to_value(&spec.restart.backoff).unwrap_or_default();
-    let number = |value: &serde_json::Value| value.as_f64().unwrap_or(f64::NAN);
-    let seconds = |name: &str| number(&written[name]["secs"]) + number(&written[name]["nanos"]) / 1e9;
-    Numbers {
-        initial: seconds("initial"),
-        max: seconds("max"),
-        multiplier: number(&written["multiplier"]),
-        jitter: number(&written["jitter"]),
-    }
-}
-
-/// Between what lies delay number `n`: initial, then `multiplier` times the one before, never above max.
-fn delay(spec: &ComponentSpec, n: u32) -> (Nanos, Nanos) {
-    let backoff = backoff(spec);
-    let mut seconds = backoff.initial;
-    for _ in 1..n.min(200) {
-        seconds = (seconds * backoff.multiplier).min(backoff.max);
-    }
-    if seconds == 0.0 {
-        return (0, 0);
-    }
-    let rounding = 1e-5;
-    let least = (seconds * (1.0 - backoff.jitter) - rounding).max(0.0);
-    let most = (seconds * (1.0 + backoff.jitter)).min(backoff.max) + rounding;
-    ((least * 1e9) as Nanos, (most * 1e9) as Nanos)
 }

@@ -1,12 +1,12 @@
-//! Makes a day that breaks a rule shorter, as long as it still breaks that rule.
+//! Makes a day shorter, as long as what is to be shown by it still happens.
 
 use crate::plan::{Plan, What};
 
 /// How many days are tried at most.
 const TRIES: usize = 3000;
 
-/// A shorter day that breaks the same rule.
-pub(crate) fn shrunk(plan: &Plan, rule: &str) -> Plan {
+/// A shorter day of which `shows` holds, as it does of this one.
+pub fn shrunk(plan: &Plan, shows: impl Fn(&Plan) -> bool) -> Plan {
     let mut tries = TRIES;
     let mut best = plan.clone();
     let mut attempt = |best: &mut Plan, candidate: Plan| {
@@ -14,11 +14,11 @@ pub(crate) fn shrunk(plan: &Plan, rule: &str) -> Plan {
             return false;
         }
         tries -= 1;
-        let broken = crate::live(&candidate).0.is_some_and(|fault| fault.rule == rule);
-        if broken {
+        let shown = shows(&candidate);
+        if shown {
             *best = candidate;
         }
-        broken
+        shown
     };
     for _round in 0..4 {
         let before = size(&best);

@@ -1,8 +1,10 @@
 //! A machine with a supervisor that dies, and components that do as they like.
 
 mod check;
+mod death;
 mod happen;
 mod machine;
+mod manifests;
 mod orders;
 mod supervisor;
 mod takeover;
@@ -18,7 +20,7 @@ use vitald_core::time::Timestamp;
 
 use crate::dice::{Dice, Nanos, SEC};
 use crate::model::Model;
-use crate::plan::{Death, Plan, SPELLS};
+use crate::plan::{Death, Plan, SPELLS, clock};
 use crate::tally::Tally;
 use machine::Tree;
 use orders::Op;
@@ -286,11 +288,7 @@ impl<'a> World<'a> {
 
     fn trace(&self, line: impl FnOnce() -> String) {
         if let Some(lines) = &self.lines {
-            let seconds = self.t / SEC;
-            let millis = self.t % SEC / 1_000_000;
-            let clock =
-                format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-            lines.borrow_mut().push(format!("{clock} {}", line()));
+            lines.borrow_mut().push(format!("{} {}", clock(self.t), line()));
         }
     }
 }

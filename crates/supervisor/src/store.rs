@@ -118,14 +118,22 @@ pub(crate) fn records(folder: &Path) -> Vec<Record> {
     names.into_iter().filter_map(|path| parse(&std::fs::read(path).ok()?).ok()).collect()
 }
 
-/// Removes the records of all components but those named.
-pub(crate) fn forget_all_but(folder: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
+/// Removes the records of all components but those named. One that cannot be read may name something that runs:
+/// it is put aside as [`Store::open`] does, and given back is whose that was.
+pub(crate) fn forget_all_but(folder: &Path, keep: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+    let mut put_aside = Vec::new();
     for path in names(folder) {
-        if path.file_stem().and_then(|name| name.to_str()).is_some_and(|name| !keep(name)) {
-            std::fs::remove_file(path)?;
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()).filter(|name| !keep(name)) else {
+            continue;
+        };
+        if parse(&std::fs::read(&path)?).is_ok() {
+            std::fs::remove_file(&path)?;
+        } else {
+            std::fs::rename(&path, path.with_extension("json.bad"))?;
+            put_aside.push(name.to_owned());
         }
     }
-    Ok(())
+    Ok(put_aside)
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {

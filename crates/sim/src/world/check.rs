@@ -18,7 +18,7 @@ impl World<'_> {
         let run = life.model.run;
         let mut done: Vec<Act> = vec![];
         for (act, of_run) in actions.iter().filter_map(named) {
-            if of_run != run {
+            if of_run != run && act != Act::Start {
                 let what = format!("{act:?} about run {of_run}, and {run} is the current one");
                 return self.fail("only the current run", what);
             }
@@ -58,6 +58,10 @@ impl World<'_> {
             State::Due { at, .. } if *at > now => Some(*at),
             _ => None,
         };
+        let adopted = match &model.state {
+            State::Up(run) if run.gate && run.hook_done => Some(run.adopted),
+            _ => None,
+        };
         let told = seen.state.to_string();
         let upcoming = seen.next_restart_at.map(|at| at.since_boot().as_nanos() as Nanos);
         let upcoming = upcoming.filter(|at| *at > now);
@@ -65,6 +69,10 @@ impl World<'_> {
             Some(("states", format!("is {told}, and ought to be {state}")))
         } else if reason.is_some_and(|reason| reason != seen.reason) {
             Some(("states", format!("gives {:?} as the reason of {state}, not {reason:?}", seen.reason)))
+        } else if adopted
+            .is_some_and(|adopted| seen.reason == if adopted { Reason::None } else { Reason::Adopted })
+        {
+            Some(("what was adopted is what ran", "whether it was adopted is told wrongly".to_owned()))
         } else if seen.ready != model.is_ready() {
             Some(("readiness", format!("ready is {}, and ought not to be", seen.ready)))
         } else if seen.restart_count != model.total {

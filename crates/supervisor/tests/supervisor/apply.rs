@@ -201,3 +201,50 @@ async fn specs_that_turn_around_who_depends_on_whom_come_through() {
         assert_eq!(seen, [("b", true, Some(1002)), ("a", true, Some(1002))]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_one_that_is_told_to_start_waits_for_what_it_depends_on() {
+    let world = World::new();
+    world.ignore_term("db");
+    let supervisor = world.start(vec![component("db")]).await;
+    world.pass(SECOND).await;
+    let all = vec![with_command("db", "db2"), component("web"), with(component("page"), "web")];
+    let applying = supervisor.clone();
+    let applied = tokio::spawn(async move { applying.apply(all).await });
+    world.pass(SECOND).await; // `db` takes its time, and the new ones wait for that.
+    supervisor.command(Command::Start, &names(&["page"])).await.unwrap();
+    let status = world.component(&supervisor, "page");
+    assert_eq!((status.state, status.reason), (State::Stopped, Reason::WaitingForDependency));
+    applied.await.unwrap().unwrap();
+    world.pass(SECOND).await;
+    assert!(world.component(&supervisor, "page").ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_comes_while_a_new_one_is_made() {
+    for mode in [ShutdownMode::Graceful, ShutdownMode::Now, ShutdownMode::Keep] {
+        let world = World::new();
+        let supervisor = world.start(before()).await;
+        world.pass(SECOND).await;
+        world.ends_with("mail", &supervisor, mode);
+        let _ = supervisor.apply(after()).await;
+        tokio::time::timeout(SECOND * 30, supervisor.finished()).await.expect("it comes to its end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_nobody_looks_after_any_more_is_told_and_holds_up_nobody() {
+    let world = World::new();
+    let supervisor = world.start(vec![component("db"), web()]).await;
+    world.pass(SECOND).await;
+    world.breaks("web");
+    world.exit("web", Exit::Code(1));
+    world.pass(SECOND * 2).await; // Its start panics in its own task.
+    let told = events(&supervisor, "Unattended");
+    assert_eq!(told, ["vitald has a bug: nobody looks after it any more until vitald is restarted"]);
+    let all = vec![with_command("db", "db2"), with_command("web", "web2")];
+    tokio::time::timeout(SECOND * 5, supervisor.apply(all)).await.expect("it comes to its end").unwrap();
+    assert_eq!(world.calls().last().unwrap(), "start db 2");
+    supervisor.shutdown(ShutdownMode::Graceful);
+    tokio::time::timeout(SECOND * 5, supervisor.finished()).await.expect("it comes to its end");
+}

@@ -230,3 +230,22 @@ fn what_was_stopped_on_request_stays_so_under_another_spec() {
         assert_eq!(world.lifecycle.spec().termination_grace_period, SECOND * 3);
     }
 }
+
+#[test]
+fn an_end_that_was_seen_is_not_forgotten_over_what_it_left_behind() {
+    let mut spec = spec();
+    spec.restart_policy = RestartPolicy::OnFailure;
+    let mut world =
+        begin(spec, Behaviour { leftovers: true, heeds_term: None, exits: None, ..Behaviour::default() });
+    world.until(1.0);
+    world.exit(Exit::Code(0)); // Others of it live on, and are being stopped.
+    world.until(2.0);
+    world.survive(SECOND);
+    // Whoever watches it from now on finds no more than that it has ended.
+    let run = world.lifecycle.run();
+    let what = Observed::Exited { exit: Exit::Unknown, leftovers: true };
+    world.tell(Event::Report(Report { run, what }));
+    world.until(20.0);
+    assert_eq!(world.state(), "Stopped/Completed");
+    assert_eq!(world.snapshot().last_end.unwrap().exit, Some(Exit::Code(0)));
+}
