@@ -73,16 +73,18 @@ pub(crate) fn judge(storm: &Storm, s: &Place) {
             faults.extend(of.faults().into_iter().map(|fault| (name.clone(), fault)));
         }
         if faults.is_empty() && said.faults.is_empty() {
-            eprintln!("{} answers, {} commands, {} harms, {} changes", said.polls, said.commands.len(),
-                said.killed + said.sickened, said.changes);
+            let harms = said.killed + said.sickened;
+            let (answers, commands) = (said.polls, said.commands.len());
+            eprintln!("{answers} answers, {commands} commands, {harms} harms, {} changes", said.changes);
             return;
         }
         let mut told: Vec<String> = said.faults.clone();
         for (name, fault) in faults {
             let about = |line: &&String| line.contains(&name) || line.contains(" kill ");
             let story: Vec<_> = said.story.iter().filter(about).cloned().collect();
-            told.push(format!("{name}: {fault}\n{:?}\n--- its own account\n{}--- what was done\n{}\n--- what vitald said\n{}",
-                component(&name), traces.told(&name), story.join("\n"), lines_about(s, &name)));
+            let (c, trace, log) = (component(&name), traces.told(&name), lines_about(s, &name));
+            told.push(format!("{name}: {fault}\n{c:?}\n--- its own account\n{trace}"));
+            told.push(format!("--- what was done\n{}\n--- what vitald said\n{log}", story.join("\n")));
         }
         panic!("{}", told.join("\n\n"));
     });
