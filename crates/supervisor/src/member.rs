@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
+use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use vitald_core::lifecycle::{Command, Event, EventReason, Lifecycle, Notice};
@@ -224,11 +225,20 @@ async fn watch(mut dependencies: Dependencies, mailbox: mpsc::UnboundedSender<Me
                 return;
             }
         }
-        let views = dependencies.iter_mut().filter_map(|(_, view)| view.as_mut());
-        let changes: Vec<_> = views.map(|view| Box::pin(view.changed())).collect();
-        // Without dependencies there is nothing to watch; with an ended one, only the end.
-        if changes.is_empty() || futures_util::future::select_all(changes).await.0.is_err() {
+        let views = dependencies.iter_mut().enumerate();
+        let changes: Vec<_> = views
+            .filter_map(|(i, (_, view))| {
+                let view = view.as_mut()?;
+                Some(Box::pin(async move { view.changed().await.is_err().then_some(i) }))
+            })
+            .collect();
+        // Without dependencies there is nothing to watch.
+        if changes.is_empty() {
             return;
+        }
+        let ended = select_all(changes).await.0;
+        if let Some((_, view)) = ended.and_then(|ended| dependencies.get_mut(ended)) {
+            *view = None;
         }
     }
 }
@@ -238,7 +248,10 @@ fn missing(dependencies: &mut Dependencies) -> Option<String> {
     let missing: Vec<String> = dependencies
         .iter_mut()
         .filter_map(|(Dependency { name, condition }, view)| {
-            let Some(view) = view else { return Some(format!("`{name}` to be {condition:?}")) };
+            // What nobody looks after any more is not there either.
+            let Some(view) = view.as_mut().filter(|view| view.has_changed().is_ok()) else {
+                return Some(format!("`{name}` to be {condition:?}"));
+            };
             let lifecycle = &view.borrow_and_update().lifecycle;
             if lifecycle.awaits_adoption() {
                 return Some(format!(

@@ -1,6 +1,7 @@
 //! What the next supervisor makes of a run that goes on, and of another spec.
 
 use super::*;
+use crate::lifecycle::tests::world::Wish;
 
 fn hooked() -> ComponentSpec {
     let mut spec = spec();
@@ -248,4 +249,68 @@ fn an_end_that_was_seen_is_not_forgotten_over_what_it_left_behind() {
     world.until(20.0);
     assert_eq!(world.state(), "Stopped/Completed");
     assert_eq!(world.snapshot().last_end.unwrap().exit, Some(Exit::Code(0)));
+}
+
+#[test]
+fn a_kill_that_may_not_have_been_sent_is_sent_again() {
+    let mut world = begin(spec(), Behaviour { heeds_term: None, heeds_kill: false, ..Behaviour::default() });
+    world.until(1.0);
+    world.command(Command::Stop);
+    world.until(11.0);
+    world.behaviour.heeds_kill = true;
+    world.survive(SECOND);
+    world.until(13.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 1s Terminate(1); 11s Kill(1); 12s Kill(1)");
+    assert_eq!(world.state(), "Stopped/StoppedByUser");
+}
+
+#[test]
+fn a_hook_is_not_run_again_for_a_main_process_that_has_ended() {
+    let leaving = Behaviour {
+        exits: Some((SECOND * 5, Exit::Code(0))),
+        leftovers: true,
+        pre_stop: None,
+        heeds_term: None,
+        ..Behaviour::default()
+    };
+    let mut world = begin(hooked(), leaving);
+    world.until(1.0);
+    world.command(Command::Stop);
+    world.until(2.0);
+    world.survive(SECOND * 5);
+    world.until(8.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 1s PreStop(1); 7s Terminate(1)");
+}
+
+#[test]
+fn what_waited_for_its_new_spec_when_its_supervisor_died_begins_again() {
+    let mut world = begin(spec(), Behaviour::default());
+    world.until(1.0);
+    world.command(Command::Replace);
+    world.until(2.0);
+    assert_eq!(world.state(), "Restarting/SpecChanged");
+    world.wish = Wish::Runs;
+    world.survive(SECOND);
+    world.command(Command::Begin);
+    world.until(4.0);
+    assert_eq!((world.state().as_str(), world.snapshot().run), ("Running ready", RunId(2)));
+}
+
+#[test]
+fn a_start_that_was_given_up_by_a_supervisor_that_died_goes_on() {
+    for command in [Command::Restart, Command::Pause, Command::Replace, Command::Shutdown] {
+        let slow =
+            Behaviour { start_takes: SECOND * 5, start_can_be_given_up: false, ..Behaviour::default() };
+        let mut world = begin(spec(), slow);
+        world.until(1.0);
+        world.command(command);
+        world.survive(SECOND);
+        world.command(Command::Begin);
+        world.until(20.0);
+        assert_eq!(
+            (world.state().as_str(), world.snapshot().run),
+            ("Running/Adopted ready", RunId(1)),
+            "{command:?}"
+        );
+    }
 }
