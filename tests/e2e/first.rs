@@ -11,7 +11,7 @@ const IN_A_CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc",
 
 /// Number, state and command line of all that `/proc` of the namespace shows.
 fn all(proc: &PathBuf) -> Vec<(u32, char)> {
-    let entries = fs::read_dir(proc).map(|dir| dir.flatten().collect()).unwrap_or(Vec::new());
+    let entries = fs::read_dir(proc).map(|dir| dir.flatten().collect::<Vec<_>>()).unwrap_or_default();
     let pids = entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter_map(|pid| {
         let stat = fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?;

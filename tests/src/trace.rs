@@ -73,7 +73,8 @@ impl Traces {
 
     /// All accounts.
     pub fn everything(&self) -> BTreeMap<String, Vec<Mark>> {
-        let entries = fs::read_dir(&self.dir).map(|dir| dir.flatten().collect()).unwrap_or(Vec::new());
+        let entries =
+            fs::read_dir(&self.dir).map(|dir| dir.flatten().collect::<Vec<_>>()).unwrap_or_default();
         let names = entries
             .iter()
             .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".trace").map(str::to_owned));

@@ -13,9 +13,12 @@ mod cage;
 mod limits;
 mod places;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -36,14 +39,41 @@ const REMOVE_PAUSE: Duration = Duration::from_millis(10);
 const ROUNDS: u32 = 50;
 
 /// A cgroup of version 2, with those below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// It is held open: a later run's has the same name, and what is done to one that has been removed, such as
+/// the end of a start that nobody wanted any more, must not reach that one.
+#[derive(Debug, Clone)]
 pub(crate) struct Cgroup {
     dir: PathBuf,
+    /// `None` where there was none when we looked.
+    open: Option<Arc<OwnedFd>>,
+}
+
+impl PartialEq for Cgroup {
+    fn eq(&self, other: &Self) -> bool {
+        self.dir == other.dir
+    }
 }
 
 impl Cgroup {
     pub(crate) fn at(dir: PathBuf) -> Self {
-        Self { dir }
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        let open = OpenOptions::new().read(true).custom_flags(flags).open(&dir);
+        Self { dir, open: open.ok().map(|dir| Arc::new(dir.into())) }
+    }
+
+    /// The way to this one, whatever has its name by now.
+    fn here(&self) -> PathBuf {
+        match &self.open {
+            Some(open) => PathBuf::from(format!("/proc/self/fd/{}/.", open.as_raw_fd())),
+            None => self.dir.clone(),
+        }
+    }
+
+    /// Whether it still has its name.
+    fn is_there(&self) -> bool {
+        let inode = |dir: &Path| fs::metadata(dir).map(|dir| dir.ino()).ok();
+        self.open.is_none() || inode(&self.here()).is_some_and(|here| Some(here) == inode(&self.dir))
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -61,15 +91,15 @@ impl Cgroup {
 
     /// Whether anything lives in it.
     pub(crate) fn is_populated(&self) -> bool {
-        let events = fs::read_to_string(self.dir.join("cgroup.events")).unwrap_or_default();
+        let events = fs::read_to_string(self.here().join("cgroup.events")).unwrap_or_default();
         events.lines().any(|line| line == "populated 1")
     }
 
     /// Ends all that is in it by SIGKILL, what is being forked included.
     pub(crate) fn kill(&self) -> io::Result<()> {
-        match fs::write(self.dir.join("cgroup.kill"), "1") {
+        match fs::write(self.here().join("cgroup.kill"), "1") {
             // Linux 5.14 has it first.
-            Err(_) if self.dir.join("cgroup.freeze").exists() => self.kill_frozen(),
+            Err(_) if self.here().join("cgroup.freeze").exists() => self.kill_frozen(),
             Err(err) if is_gone(&err) => Ok(()),
             result => result,
         }
@@ -77,7 +107,7 @@ impl Cgroup {
 
     /// What is frozen does not fork, and dies all the same.
     fn kill_frozen(&self) -> io::Result<()> {
-        fs::write(self.dir.join("cgroup.freeze"), "1")?;
+        fs::write(self.here().join("cgroup.freeze"), "1")?;
         let result = (0..ROUNDS).try_for_each(|_| {
             for pid in self.members()? {
                 if let Some(stat) = procfs::read_stat(pid)?
@@ -88,16 +118,16 @@ impl Cgroup {
             }
             Ok(())
         });
-        result.and(fs::write(self.dir.join("cgroup.freeze"), "0"))
+        result.and(fs::write(self.here().join("cgroup.freeze"), "0"))
     }
 
     /// Removes it with those below. The last of its processes may take a moment to be gone.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        remove(&self.dir)
+        if self.is_there() { remove(&self.dir) } else { Ok(()) }
     }
 
     fn with_those_below(&self) -> Vec<PathBuf> {
-        with_those_below(&self.dir)
+        with_those_below(&self.here())
     }
 }
 
@@ -201,5 +231,31 @@ mod tests {
         assert!(!dir.exists());
         assert_eq!(cgroup.members().unwrap(), Vec::<i32>::new(), "gone is empty");
         cgroup.kill().unwrap();
+    }
+
+    #[test]
+    fn one_that_was_removed_is_not_the_next_of_its_name() {
+        let name = name_of("vitald-tests-next", &procfs::own_pid().to_string());
+        let Some(dir) = hierarchy(V2).map(|v2| v2.of_component(&name)) else { return };
+        if make(&dir).is_err() {
+            return;
+        }
+        let earlier = Cgroup::at(dir.clone());
+        earlier.remove().unwrap();
+        make(&dir).unwrap();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        if fs::write(dir.join("cgroup.procs"), child.id().to_string()).is_ok() {
+            let next = Cgroup::at(dir.clone());
+            assert!(next.is_populated() && !earlier.is_populated());
+            assert_eq!(earlier.members().unwrap(), Vec::<i32>::new());
+            earlier.kill().unwrap();
+            earlier.remove().unwrap();
+            assert_eq!(next.members().unwrap(), [child.id().cast_signed()]);
+            assert!(child.try_wait().unwrap().is_none(), "it was not meant");
+            next.kill().unwrap();
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        Cgroup::at(dir).remove().unwrap();
     }
 }

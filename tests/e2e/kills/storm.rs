@@ -29,7 +29,11 @@ pub(crate) struct Said {
     pub(crate) sickened: usize,
     /// Different specs of `changing`.
     pub(crate) changes: usize,
+    /// When these were written.
+    pub(crate) edits: Vec<u64>,
     pub(crate) polls: usize,
+    /// When supervisors were killed: from the look for them to their end.
+    pub(crate) kills: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +112,7 @@ pub(crate) fn kill(storm: &Storm, s: &mut Supervisor, dice: &mut Dice, times: us
             }
         };
         sleep(wait);
+        let from = since_boot();
         let found = eventually(
             "a supervisor to kill",
             seconds(20),
@@ -115,6 +120,7 @@ pub(crate) fn kill(storm: &Storm, s: &mut Supervisor, dice: &mut Dice, times: us
             || "there is none".to_owned(),
         );
         killed += 1;
+        storm.with(|said| said.kills.push((from, since_boot())));
         storm.say(format!("kill {killed} of {found:?} after {wait:?}"));
         if dice.below(3) == 0 {
             sleep(dice.ms(0, 700));
@@ -173,6 +179,7 @@ pub(crate) fn command(storm: &Storm, s: &Place, names: &[&str], mut dice: Dice) 
 /// Writes another version of the manifest that is edited; as an editor does, never half a file.
 pub(crate) fn edit(storm: &Storm, s: &Place) {
     let version = storm.with(|said| {
+        said.edits.push(since_boot());
         said.changes += 1;
         said.changes
     });
