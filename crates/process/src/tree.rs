@@ -63,6 +63,8 @@ pub(crate) struct Tree {
     /// Who has been sent SIGKILL.
     killed: Mutex<BTreeSet<(i32, u64)>>,
     killing: AtomicBool,
+    /// Whether nothing was left of it: from then on nothing is.
+    over: AtomicBool,
 }
 
 impl Tree {
@@ -73,11 +75,30 @@ impl Tree {
             known: Mutex::default(),
             killed: Mutex::default(),
             killing: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         }
+    }
+
+    /// Nothing is left of it. Who has its lock and its place from now on is of the next run, and none of this
+    /// tree's; also for a look or a [`kill`](Self::kill) that is still under way.
+    pub(crate) fn close(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
     }
 
     /// Everything of the tree that is alive.
     pub(crate) fn members(&self) -> io::Result<Vec<Stat>> {
+        if self.is_over() {
+            return Ok(Vec::new());
+        }
+        let members = self.look()?;
+        Ok(if self.is_over() { Vec::new() } else { members })
+    }
+
+    fn look(&self) -> io::Result<Vec<Stat>> {
         let mut look = Look::new(self.root.oldest())?;
         let caged = look.include(self.whole.cage.members()?)?;
         if caged.len() > CROWD {

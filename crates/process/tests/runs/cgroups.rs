@@ -379,3 +379,24 @@ async fn limits_are_said_to_be_missing_where_there_is_no_cgroup() {
     let cgroups = capabilities().into_iter().find(|c| c.name == "cgroup v2").unwrap();
     assert_eq!((cgroups.available, &*cgroups.found), (false, "VITALD_CGROUPS is off"));
 }
+
+#[tokio::test]
+async fn the_kill_of_a_run_that_is_over_does_not_reach_the_next() {
+    let bed = Bed::sh("echo $$; [ -e $GO ] || exit 3; sleep 1000 & wait");
+    let go = bed.path("go");
+    let bed = bed.env("GO", &go.to_string_lossy());
+    let over = bed.start().await;
+    assert_eq!(within("its end", over.exited()).await, Exit::Code(3));
+    eventually("nothing of it is left", || !over.is_alive()).await;
+    fs::write(&go, "").unwrap();
+    let next = bed.start().await;
+    bed.numbers(2).await;
+    eventually("both of its processes", || next.survivors().len() == 2).await;
+    assert_eq!((over.is_alive(), over.survivors()), (false, vec![]));
+    over.terminate().unwrap();
+    over.kill().unwrap();
+    within("the end of the one before", over.gone()).await;
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), next.exited()).await.is_err());
+    assert_eq!(next.survivors().len(), 2);
+    clear(&next).await;
+}
