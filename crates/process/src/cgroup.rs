@@ -92,6 +92,10 @@ impl Cgroup {
     /// Ends all that is in it by SIGKILL, what is being forked included.
     pub(crate) fn kill(&self) -> io::Result<()> {
         let Some(held) = self.hold()? else { return Ok(()) };
+        // A component may have started us: then it is for the caller to end the others one by one.
+        if places::dir_of(procfs::own_pid(), V2).is_some_and(|own| own.starts_with(&self.dir)) {
+            return Err(io::Error::other("we live in there"));
+        }
         match fs::write(held.path.join("cgroup.kill"), "1") {
             // Linux 5.14 has it first.
             Err(_) if held.path.join("cgroup.freeze").exists() => held.kill_frozen(),

@@ -173,7 +173,9 @@ impl Tree {
     /// not fork on. A group dies in one go, and needs none of this.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
-        // What it cannot end is found below like all the rest.
+        // What has left its cgroup is known from now on, though its parent dies there. Where this fails, or
+        // something cannot be ended there, it is looked for below.
+        let _ = self.members();
         let _ = self.whole.cage.kill();
         let (mut members, looked) = self.stop();
         let mut result = looked.and(self.root.signal_group(Signal::SIGKILL));
