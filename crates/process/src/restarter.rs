@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Adoption, Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
@@ -23,7 +22,7 @@ use crate::root::Main;
 use crate::run::Run;
 use crate::tree::Whole;
 use crate::unclaimed::Unclaimed;
-use crate::{cgroup, commands, leftovers, mark};
+use crate::{cgroup, commands, leftovers, mark, turn};
 
 /// Where the files of one component lie. Folders that are missing are made (0700).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,20 +179,12 @@ impl Restarter for ProcessRestarter {
     }
 }
 
-/// Starts that may be under way at once for each so many descriptors that we may have: each takes about ten of
-/// them until its program is executed.
-const DESCRIPTORS_OF_A_START: u64 = 64;
-const MOST_STARTS: u64 = 64;
-
 /// As [`blocking`], and waits where so many others do so that descriptors might run out.
 async fn starting<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
 ) -> Result<T, StartError> {
     static PLACES: OnceLock<Semaphore> = OnceLock::new();
-    let places = PLACES.get_or_init(|| {
-        let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft) / DESCRIPTORS_OF_A_START;
-        Semaphore::new(most.clamp(1, MOST_STARTS) as usize)
-    });
+    let places = PLACES.get_or_init(|| Semaphore::new(turn::most()));
     let place = places.acquire().await.map_err(|err| system("starting a process", err))?;
     blocking(move || {
         // Also where nobody waits for the outcome any more.

@@ -16,6 +16,7 @@ use crate::look::Look;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
 use crate::root::Root;
+use crate::turn;
 
 /// While something is left, a look this often finds what it has forked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -99,6 +100,7 @@ impl Tree {
     }
 
     fn look(&self) -> io::Result<Vec<Stat>> {
+        let _turn = turn::wait();
         let mut look = Look::new(self.root.oldest())?;
         let caged = look.include(self.whole.cage.members()?)?;
         if caged.len() > CROWD {

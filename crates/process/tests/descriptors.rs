@@ -104,8 +104,12 @@ async fn many_components_start_at_once_with_few_descriptors() {
             Err(err) => refused.push(err.to_string()),
         }
     }
+    // Each of them looks at all processes: not one after the other.
+    let kills = runs.iter().cloned().map(|run| tokio::task::spawn_blocking(move || run.kill().unwrap()));
+    for kill in kills.collect::<Vec<_>>() {
+        kill.await.unwrap();
+    }
     for run in &runs {
-        run.kill().unwrap();
         tokio::time::timeout(DEADLINE, run.gone()).await.unwrap();
     }
     assert_eq!(refused, Vec::<String>::new());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Cgroup;
 use super::limits::{Limits, Resource, Set};
 use super::places::{self, V2};
-use crate::procfs;
+use crate::{procfs, turn};
 
 /// How long the killed are waited for, before the rest is looked at.
 const DEATH_TRIES: u32 = 40;
@@ -155,6 +155,7 @@ impl Cage {
     pub(crate) fn kill(&self) -> io::Result<()> {
         let mut result = Ok(());
         for tree in self.trees.iter().filter(|tree| tree.is_populated()) {
+            let _turn = turn::wait();
             result = result.and(tree.kill());
         }
         for _ in 0..DEATH_TRIES {
