@@ -88,7 +88,7 @@ async fn the_group_is_signalled_at_once_and_the_rest_when_it_can_be_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_components_start_at_once_with_few_descriptors() {
     let _alone = alone_with_few().await;
-    let dirs: Vec<_> = (0..100).map(|_| tempfile::TempDir::new().unwrap()).collect();
+    let dirs: Vec<_> = (0..60).map(|_| tempfile::TempDir::new().unwrap()).collect();
     let starts: Vec<_> = dirs
         .iter()
         .map(|dir| {
