@@ -59,8 +59,8 @@ pub(crate) async fn apply(
         .collect();
     let removed: BTreeSet<_> = plan.removed.iter().cloned().collect();
     in_reverse_order(&leaving, &members, under_way, |member| match removed.contains(&member.name) {
-        true => Command::Shutdown,
-        false => Command::Replace,
+        true => Some(Command::Shutdown),
+        false => Some(Command::Replace),
     })
     .await;
 

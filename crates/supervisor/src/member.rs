@@ -53,6 +53,11 @@ impl Member {
         Arc::clone(self.view.borrow().lifecycle.spec())
     }
 
+    /// Whether it is stopped on request, or being stopped.
+    pub(crate) fn is_stopped_on_request(&self) -> bool {
+        self.view.borrow().lifecycle.record().is_stopped_on_request()
+    }
+
     /// Tells the component's task, and waits until its lifecycle knows. A task that has ended is at rest.
     pub(crate) async fn tell(&self, command: Command) {
         // It may not have heard of a change that whoever asks has seen.

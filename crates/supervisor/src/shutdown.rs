@@ -96,7 +96,7 @@ async fn stop_all(shared: &Shared) {
     let members = shared.members();
     // First of all nothing is started any more, so that nothing comes up while others go down.
     join_all(members.iter().map(|member| member.tell(Command::Close))).await;
-    in_reverse_order(&members, &members, None, |_| Command::Shutdown).await;
+    in_reverse_order(&members, &members, None, |_| Some(Command::Shutdown)).await;
 }
 
 fn leave_all(shared: &Shared) {
@@ -104,13 +104,13 @@ fn leave_all(shared: &Shared) {
 }
 
 /// Tells each of them its command once those of them that depend on it, be it by way of others among `all`, have
-/// come to where theirs leads: a stop, or something newer that somebody else wants. `under_way` is told when the
-/// first ones know.
+/// come to where theirs leads: a stop, or something newer that somebody else wants. What the command is, if there
+/// is to be one, is asked when its turn has come. `under_way` is told when the first ones know.
 pub(crate) async fn in_reverse_order(
     members: &[Arc<Member>],
     all: &[Arc<Member>],
     under_way: Option<oneshot::Sender<()>>,
-    command: impl Fn(&Member) -> Command,
+    command: impl Fn(&Member) -> Option<Command>,
 ) {
     let under_way = Mutex::new(under_way);
     let members = in_start_order(members, all);
@@ -131,7 +131,9 @@ pub(crate) async fn in_reverse_order(
                 // The sender outlives this wait.
                 let _ = dependant.wait_for(|done| *done).await;
             }
-            member.tell(command(member)).await;
+            if let Some(command) = command(member) {
+                member.tell(command).await;
+            }
             let told = under_way.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(told) = told {
                 // Whoever waits may have gone away.
