@@ -9,6 +9,11 @@ use vitald_tests::{Component, Mark, Pid, Place, eventually, seconds};
 use super::cast::{BUSY, CALM, ENDLESS, SCHEDULED};
 use super::storm::{Commanded, Said, Storm};
 
+/// Milliseconds that a spawn may take until it is written down, on a machine that has other things to do, and
+/// that a process may take to be there after its maker was killed.
+const RECORDED_AFTER: u64 = 500;
+const BORN_AFTER: u64 = 200;
+
 /// Asks whichever supervisor answers, all the time: what is well does not look otherwise for a moment, and
 /// no counter goes back.
 pub(crate) fn watch(storm: &Storm, s: &Place) {
@@ -187,7 +192,9 @@ impl Account<'_> {
     fn unknowable(&self) -> usize {
         let starts = self.marks.iter().enumerate().filter(|(_, mark)| mark.what == "start");
         let lost = starts.filter(|(_, mark)| {
-            let dies = |(from, until): &(u64, u64)| *from <= mark.at + 100 && mark.at <= *until + 100;
+            let dies = |(from, until): &(u64, u64)| {
+                *from <= mark.at + RECORDED_AFTER && mark.at <= *until + BORN_AFTER
+            };
             self.said.kills.iter().any(dies)
         });
         lost.count()
