@@ -13,16 +13,16 @@ mod cage;
 mod limits;
 mod places;
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rustix::fs::{Mode, OFlags};
 
 use crate::pidfd::Pinned;
 use crate::procfs;
@@ -38,76 +38,93 @@ const REMOVE_PAUSE: Duration = Duration::from_millis(10);
 /// Rounds of killing all in a frozen cgroup.
 const ROUNDS: u32 = 50;
 
-/// A cgroup of version 2, with those below it.
-///
-/// It is held open: a later run's has the same name, and what is done to one that has been removed, such as
-/// the end of a start that nobody wanted any more, must not reach that one.
-#[derive(Debug, Clone)]
+/// A cgroup, with those below it. One that is made anew under the same name is another: the next run's.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cgroup {
     dir: PathBuf,
-    /// `None` where there was none when we looked.
-    open: Option<Arc<OwnedFd>>,
+    /// Tells it from all others there have been. `None` if it was not there.
+    inode: Option<u64>,
 }
 
-impl PartialEq for Cgroup {
-    fn eq(&self, other: &Self) -> bool {
-        self.dir == other.dir
-    }
+/// The way to a cgroup, whatever is done to its name meanwhile.
+struct Held {
+    path: PathBuf,
+    _folder: OwnedFd,
 }
 
 impl Cgroup {
+    /// The one that is there now.
     pub(crate) fn at(dir: PathBuf) -> Self {
-        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-        let open = OpenOptions::new().read(true).custom_flags(flags).open(&dir);
-        Self { dir, open: open.ok().map(|dir| Arc::new(dir.into())) }
-    }
-
-    /// The way to this one, whatever has its name by now.
-    fn here(&self) -> PathBuf {
-        match &self.open {
-            Some(open) => PathBuf::from(format!("/proc/self/fd/{}/.", open.as_raw_fd())),
-            None => self.dir.clone(),
-        }
-    }
-
-    /// Whether it still has its name.
-    fn is_there(&self) -> bool {
-        let inode = |dir: &Path| fs::metadata(dir).map(|dir| dir.ino()).ok();
-        self.open.is_none() || inode(&self.here()).is_some_and(|here| Some(here) == inode(&self.dir))
+        let inode = fs::metadata(&dir).ok().map(|folder| folder.ino());
+        Self { dir, inode }
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
+    /// `None` if it is gone, whatever has its name by now.
+    fn hold(&self) -> io::Result<Option<Held>> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = match rustix::fs::open(&self.dir, flags, Mode::empty()).map_err(io::Error::from) {
+            Ok(folder) => folder,
+            Err(err) if is_gone(&err) => return Ok(None),
+            Err(err) => return Err(err),
+        };
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        let is_it = self.inode == Some(rustix::fs::fstat(&folder)?.st_ino);
+        Ok(is_it.then_some(Held { path, _folder: folder }))
+    }
+
     /// The processes in it. None if it is gone.
     pub(crate) fn members(&self) -> io::Result<Vec<i32>> {
-        let mut all = Vec::new();
-        for dir in self.with_those_below() {
-            all.extend(members_of(&dir)?);
-        }
-        Ok(all)
+        let Some(held) = self.hold()? else { return Ok(Vec::new()) };
+        held.members()
     }
 
     /// Whether anything lives in it.
     pub(crate) fn is_populated(&self) -> bool {
-        let events = fs::read_to_string(self.here().join("cgroup.events")).unwrap_or_default();
+        let Ok(Some(held)) = self.hold() else { return false };
+        let events = fs::read_to_string(held.path.join("cgroup.events")).unwrap_or_default();
         events.lines().any(|line| line == "populated 1")
     }
 
     /// Ends all that is in it by SIGKILL, what is being forked included.
     pub(crate) fn kill(&self) -> io::Result<()> {
-        match fs::write(self.here().join("cgroup.kill"), "1") {
+        let Some(held) = self.hold()? else { return Ok(()) };
+        // A component may have started us: then it is for the caller to end the others one by one.
+        if places::dir_of(procfs::own_pid(), V2).is_some_and(|own| own.starts_with(&self.dir)) {
+            return Err(io::Error::other("we live in there"));
+        }
+        match fs::write(held.path.join("cgroup.kill"), "1") {
             // Linux 5.14 has it first.
-            Err(_) if self.here().join("cgroup.freeze").exists() => self.kill_frozen(),
+            Err(_) if held.path.join("cgroup.freeze").exists() => held.kill_frozen(),
             Err(err) if is_gone(&err) => Ok(()),
             result => result,
         }
     }
 
+    /// Removes it with those below. The last of its processes may take a moment to be gone.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        match self.hold()? {
+            Some(_) => remove(&self.dir),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Held {
+    fn members(&self) -> io::Result<Vec<i32>> {
+        let mut all = Vec::new();
+        for dir in with_those_below(&self.path) {
+            all.extend(members_of(&dir)?);
+        }
+        Ok(all)
+    }
+
     /// What is frozen does not fork, and dies all the same.
     fn kill_frozen(&self) -> io::Result<()> {
-        fs::write(self.here().join("cgroup.freeze"), "1")?;
+        fs::write(self.path.join("cgroup.freeze"), "1")?;
         let result = (0..ROUNDS).try_for_each(|_| {
             for pid in self.members()? {
                 if let Some(stat) = procfs::read_stat(pid)?
@@ -118,16 +135,7 @@ impl Cgroup {
             }
             Ok(())
         });
-        result.and(fs::write(self.here().join("cgroup.freeze"), "0"))
-    }
-
-    /// Removes it with those below. The last of its processes may take a moment to be gone.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        if self.is_there() { remove(&self.dir) } else { Ok(()) }
-    }
-
-    fn with_those_below(&self) -> Vec<PathBuf> {
-        with_those_below(&self.here())
+        result.and(fs::write(self.path.join("cgroup.freeze"), "0"))
     }
 }
 
@@ -222,7 +230,7 @@ mod tests {
         if entered.is_ok() {
             assert_eq!(cgroup.members().unwrap(), [child.id().cast_signed()]);
             assert!(cgroup.is_populated());
-            cgroup.kill_frozen().unwrap();
+            cgroup.hold().unwrap().unwrap().kill_frozen().unwrap();
         }
         let _ = child.kill();
         child.wait().unwrap();
@@ -231,31 +239,10 @@ mod tests {
         assert!(!dir.exists());
         assert_eq!(cgroup.members().unwrap(), Vec::<i32>::new(), "gone is empty");
         cgroup.kill().unwrap();
-    }
-
-    #[test]
-    fn one_that_was_removed_is_not_the_next_of_its_name() {
-        let name = name_of("vitald-tests-next", &procfs::own_pid().to_string());
-        let Some(dir) = hierarchy(V2).map(|v2| v2.of_component(&name)) else { return };
-        if make(&dir).is_err() {
-            return;
-        }
-        let earlier = Cgroup::at(dir.clone());
-        earlier.remove().unwrap();
         make(&dir).unwrap();
-        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-        if fs::write(dir.join("cgroup.procs"), child.id().to_string()).is_ok() {
-            let next = Cgroup::at(dir.clone());
-            assert!(next.is_populated() && !earlier.is_populated());
-            assert_eq!(earlier.members().unwrap(), Vec::<i32>::new());
-            earlier.kill().unwrap();
-            earlier.remove().unwrap();
-            assert_eq!(next.members().unwrap(), [child.id().cast_signed()]);
-            assert!(child.try_wait().unwrap().is_none(), "it was not meant");
-            next.kill().unwrap();
-        }
-        let _ = child.kill();
-        child.wait().unwrap();
-        Cgroup::at(dir).remove().unwrap();
+        cgroup.remove().unwrap();
+        assert!(dir.exists(), "another of the same name is not this one");
+        assert!(cgroup.hold().unwrap().is_none());
+        fs::remove_dir(dir).unwrap();
     }
 }

@@ -36,8 +36,13 @@ pub async fn end_leftovers(
     lock: &Path,
     grace: Duration,
 ) -> Result<Vec<String>, StartError> {
-    let lock = LockFile::open(lock).map_err(|err| system("opening the component's lock", err))?;
-    let left = tree(component, previous.clone(), &lock, true).survivors();
+    let (path, name, recorded) = (lock.to_owned(), component.to_owned(), previous.clone());
+    let (lock, left) = blocking(move || {
+        let lock = LockFile::open(&path).map_err(|err| system("opening the component's lock", err))?;
+        let left = tree(&name, recorded, &lock, true).survivors();
+        Ok((lock, left))
+    })
+    .await?;
     end(component, previous, &lock, true, grace).await?;
     Ok(left)
 }
@@ -54,10 +59,15 @@ pub(crate) async fn end(
     ask_lock: bool,
     grace: Duration,
 ) -> Result<(), StartError> {
-    if let Some(holder) = previous.as_ref().and_then(|p| occupant::of_another(p, component, lock)) {
-        return Err(StartError::Occupied(holder));
-    }
-    let tree = Arc::new(tree(component, previous, lock, ask_lock));
+    let (component, lock) = (component.to_owned(), lock.clone());
+    let tree = blocking(move || {
+        let holder = previous.as_ref().and_then(|p| occupant::of_another(p, &component, &lock));
+        match holder {
+            Some(holder) => Err(StartError::Occupied(holder)),
+            None => Ok(Arc::new(tree(&component, previous, &lock, ask_lock))),
+        }
+    })
+    .await?;
     end_tree(&tree, grace).await?;
     blocking(move || {
         tree.remove_cage();

@@ -38,6 +38,7 @@ mod restarter;
 mod root;
 mod run;
 mod tree;
+mod turn;
 mod unclaimed;
 
 mod adopted;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Adoption, Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
 use vitald_core::spec::ProcessSpec;
@@ -21,7 +22,7 @@ use crate::root::Main;
 use crate::run::Run;
 use crate::tree::Whole;
 use crate::unclaimed::Unclaimed;
-use crate::{cgroup, commands, leftovers, mark};
+use crate::{cgroup, commands, leftovers, mark, turn};
 
 /// Where the files of one component lie. Folders that are missing are made (0700).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,24 +68,30 @@ impl ProcessRestarter {
     }
 
     /// Ends what earlier runs left, and takes the component's lock.
-    async fn occupy(&self, lock: &LockFile) -> Result<OwnedFd, StartError> {
+    async fn occupy(&self) -> Result<(LockFile, OwnedFd), StartError> {
         let previous = self.previous.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let attempt = lock.try_lock().map_err(|err| system("taking the component's lock", err))?;
+        let component = Arc::clone(&self.component);
+        let known = previous.is_some();
+        let (lock, attempt, is_populated) = starting(move || {
+            let lock = component.open_lock()?;
+            let attempt = lock.try_lock().map_err(|err| system("taking the component's lock", err))?;
+            let is_populated = !known && component.cage(&lock).is_populated();
+            Ok((lock, attempt, is_populated))
+        })
+        .await?;
         let free = match attempt {
-            Attempt::Locked(fd) if previous.is_none() && !self.component.cage(lock).is_populated() => {
-                return Ok(fd);
-            }
+            Attempt::Locked(fd) if !known && !is_populated => return Ok((lock, fd)),
             Attempt::Locked(fd) => Some(fd),
             Attempt::Held => None,
         };
         // Also where the lock is free: what has closed its descriptors may have kept its environment.
-        leftovers::end(&self.component.name, previous, lock, free.is_none(), self.grace).await?;
+        leftovers::end(&self.component.name, previous, &lock, free.is_none(), self.grace).await?;
         let fd = match free {
             Some(fd) => fd,
-            None => leftovers::take_lock(lock).await?,
+            None => leftovers::take_lock(&lock).await?,
         };
         self.previous.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(fd)
+        Ok((lock, fd))
     }
 }
 
@@ -92,18 +99,19 @@ impl ProcessRestarter {
 impl Restarter for ProcessRestarter {
     async fn start(&self, run: RunId) -> Result<Arc<dyn RunHandle>, StartError> {
         let mut current = self.current.lock().await;
-        if let Some(earlier) = current.upgrade().filter(|earlier| earlier.is_alive()) {
-            return Err(StartError::Occupied(format!(
-                "{} of the run before",
-                earlier.survivors().join(", ")
-            )));
+        if let Some(earlier) = current.upgrade() {
+            blocking(move || match earlier.is_alive() {
+                true => {
+                    Err(StartError::Occupied(format!("{} of the run before", earlier.survivors().join(", "))))
+                }
+                false => Ok(()),
+            })
+            .await?;
         }
-        let component = Arc::clone(&self.component);
-        let lock = blocking(move || component.open_lock()).await?;
-        let held = self.occupy(&lock).await?;
+        let (lock, held) = self.occupy().await?;
         let component = Arc::clone(&self.component);
         let mark = mark::of_run(&component.name, &lock.instance(), run);
-        let (started, cage, log_offset) = blocking(move || {
+        let (started, cage, log_offset) = starting(move || {
             let limits = Limits::from(&component.spec);
             let mut cage = Cage::make(&cgroup::name_of(&component.name, &lock.instance()), limits);
             let launched = component.launch(&mark, held, cage.entrance());
@@ -169,6 +177,21 @@ impl Restarter for ProcessRestarter {
     fn redact(&self, text: String) -> String {
         self.component.redact(text)
     }
+}
+
+/// As [`blocking`], and waits where so many others do so that descriptors might run out.
+async fn starting<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError> {
+    static PLACES: OnceLock<Semaphore> = OnceLock::new();
+    let places = PLACES.get_or_init(|| Semaphore::new(turn::most()));
+    let place = places.acquire().await.map_err(|err| system("starting a process", err))?;
+    blocking(move || {
+        // Also where nobody waits for the outcome any more.
+        let _place = place;
+        work()
+    })
+    .await
 }
 
 /// Runs what may block where that does no harm.

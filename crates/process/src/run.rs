@@ -1,8 +1,7 @@
 //! One run of a component.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
@@ -20,26 +19,31 @@ pub(crate) struct Run {
     cage: Arc<Cage>,
     log_offset: u64,
     exit: OnceCell<Exit>,
-    gone: AtomicBool,
-    /// Whether its cgroups have been removed.
-    is_tidied: AtomicBool,
+    /// That nothing of it is left has been seen, and cleared away.
+    over: Arc<Once>,
 }
 
 impl Run {
     pub(crate) fn new(main: Main, tree: Arc<Tree>, cage: Arc<Cage>, log_offset: u64) -> Self {
-        Self {
-            main,
-            tree,
-            cage,
-            log_offset,
-            exit: OnceCell::new(),
-            gone: AtomicBool::new(false),
-            is_tidied: AtomicBool::new(false),
-        }
+        Self { main, tree, cage, log_offset, exit: OnceCell::new(), over: Arc::new(Once::new()) }
     }
 
     fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.over.is_completed()
+    }
+
+    /// What there is to do when nothing of it is left and its end is known. The next run may begin when this
+    /// has returned, to whoever asked: it lives where this one did. May block for a moment.
+    fn finish(&self) -> impl FnOnce() + Send + 'static {
+        let (over, tree, main) = (Arc::clone(&self.over), Arc::clone(&self.tree), self.main.clone());
+        move || {
+            over.call_once(|| {
+                tree.close();
+                // What cannot be removed now is removed by the next start.
+                tree.remove_cage();
+                main.reap();
+            });
+        }
     }
 }
 
@@ -71,10 +75,9 @@ impl RunHandle for Run {
         }
         // Where nothing can be found out, nothing is said to be gone.
         let alive = !self.main.has_exited() || self.tree.members().map_or(true, |left| !left.is_empty());
-        // Its cgroups are not needed any more once they have told how it ended. Now, while no next run is
-        // there: who hears that it is over may not wait for `gone`.
-        if !alive && self.exit.initialized() && !self.is_tidied.swap(true, Ordering::AcqRel) {
-            self.cage.remove();
+        // Who hears that it is over may not wait for `gone`.
+        if !alive && self.exit.initialized() {
+            self.finish()();
         }
         alive
     }
@@ -85,14 +88,7 @@ impl RunHandle for Run {
         }
         self.exited().await;
         self.tree.empty().await;
-        self.gone.store(true, Ordering::Release);
-        self.main.reap();
-        if self.is_tidied.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let cage = Arc::clone(&self.cage);
-        // What cannot be removed now is removed by the next start.
-        let _ = spawn_blocking(move || cage.remove()).await;
+        let _ = spawn_blocking(self.finish()).await;
     }
 
     fn terminate(&self) -> io::Result<()> {

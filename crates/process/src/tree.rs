@@ -16,6 +16,7 @@ use crate::look::Look;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
 use crate::root::Root;
+use crate::turn;
 
 /// While something is left, a look this often finds what it has forked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -63,6 +64,8 @@ pub(crate) struct Tree {
     /// Who has been sent SIGKILL.
     killed: Mutex<BTreeSet<(i32, u64)>>,
     killing: AtomicBool,
+    /// Whether nothing was left of it: from then on nothing is.
+    over: AtomicBool,
 }
 
 impl Tree {
@@ -73,11 +76,31 @@ impl Tree {
             known: Mutex::default(),
             killed: Mutex::default(),
             killing: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         }
+    }
+
+    /// Nothing is left of it. Who has its lock and its place from now on is of the next run, and none of this
+    /// tree's; also for a look or a [`kill`](Self::kill) that is still under way.
+    pub(crate) fn close(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
     }
 
     /// Everything of the tree that is alive.
     pub(crate) fn members(&self) -> io::Result<Vec<Stat>> {
+        if self.is_over() {
+            return Ok(Vec::new());
+        }
+        let members = self.look()?;
+        Ok(if self.is_over() { Vec::new() } else { members })
+    }
+
+    fn look(&self) -> io::Result<Vec<Stat>> {
+        let _turn = turn::wait();
         let mut look = Look::new(self.root.oldest())?;
         let caged = look.include(self.whole.cage.members()?)?;
         if caged.len() > CROWD {
@@ -152,7 +175,9 @@ impl Tree {
     /// not fork on. A group dies in one go, and needs none of this.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
-        // What it cannot end is found below like all the rest.
+        // What has left its cgroup is known from now on, though its parent dies there. Where this fails, or
+        // something cannot be ended there, it is looked for below.
+        let _ = self.members();
         let _ = self.whole.cage.kill();
         let (mut members, looked) = self.stop();
         let mut result = looked.and(self.root.signal_group(Signal::SIGKILL));

@@ -114,6 +114,8 @@ tally! {
     applies
     /// Components given another spec.
     replaced
+    /// Components given another spec while they ran, which they must not take.
+    specs_too_early
     /// Components given other labels.
     relabelled
     /// Components removed.

@@ -58,7 +58,7 @@ pub(crate) async fn apply(
         .cloned()
         .collect();
     let removed: BTreeSet<_> = plan.removed.iter().cloned().collect();
-    in_reverse_order(&leaving, under_way, |member| match removed.contains(&member.name) {
+    in_reverse_order(&leaving, &members, under_way, |member| match removed.contains(&member.name) {
         true => Command::Shutdown,
         false => Command::Replace,
     })

@@ -20,7 +20,7 @@ use crate::driver::View;
 use crate::member::{Member, Nursery};
 use crate::probe_run::check_once;
 use crate::report;
-use crate::shutdown::{Shutdown, in_reverse_order, in_start_order};
+use crate::shutdown::{Shutdown, in_reverse_order};
 use crate::state_dir::StateLock;
 use crate::supervisor::Shared;
 
@@ -174,14 +174,14 @@ impl SupervisorHandle {
         }
         let command = match command {
             Command::Stop => {
-                in_reverse_order(&in_start_order(members), None, |_| lifecycle::Command::Stop).await;
+                in_reverse_order(&members, &self.shared.members(), None, |_| lifecycle::Command::Stop).await;
                 return Ok(());
             }
             Command::Start => lifecycle::Command::Start,
             Command::Restart if members.len() > 1 => {
                 // All of them down first, so that none is started on what is about to go.
-                let members = in_start_order(members.clone());
-                in_reverse_order(&members, None, |_| lifecycle::Command::Pause).await;
+                let all = self.shared.members();
+                in_reverse_order(&members, &all, None, |_| lifecycle::Command::Pause).await;
                 lifecycle::Command::Start
             }
             Command::Restart => lifecycle::Command::Restart,

@@ -151,7 +151,7 @@ fn parse(text: &[u8]) -> Result<Record, String> {
     serde_json::from_value(value).map_err(|err| err.to_string())
 }
 
-fn write_draft(path: &Path, text: &[u8], durable: bool) -> io::Result<()> {
+pub(crate) fn write_draft(path: &Path, text: &[u8], durable: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text)?;
     if durable { file.sync_data() } else { Ok(()) }

@@ -188,7 +188,8 @@ impl Supervisor {
         }
         // None of them is started again before it has been told what it depends on, which is done when the
         // manifests are applied: it may have changed, or be gone.
-        let adopted = in_start_order(shared.members());
+        let adopted = shared.members();
+        let adopted = in_start_order(&adopted, &adopted);
         let _ = shared.set_members(&adopted);
         let all = join_all(adopted.iter().map(|m| m.until(|view| !view.lifecycle.awaits_adoption())));
         let _ = timeout(ADOPTION_PATIENCE, all).await;

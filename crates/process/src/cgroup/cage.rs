@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Cgroup;
 use super::limits::{Limits, Resource, Set};
 use super::places::{self, V2};
-use crate::procfs;
+use crate::{procfs, turn};
 
 /// How long the killed are waited for, before the rest is looked at.
 const DEATH_TRIES: u32 = 40;
@@ -24,7 +24,7 @@ pub(crate) struct Cage {
     /// Of version 2; usually one. Several, where earlier supervisors lived in different places.
     trees: Vec<Cgroup>,
     /// Of version 1, for limits alone.
-    limits: Vec<(&'static str, PathBuf)>,
+    limits: Vec<Cgroup>,
     /// Which limits have been set for the run, of which controller the cgroup is, and where it is.
     set: Vec<(Resource, &'static str, PathBuf)>,
     /// How many had been killed for want of memory in here, that say nothing about the run's end.
@@ -60,7 +60,7 @@ impl Cage {
             match limit.set(tree, name) {
                 Ok(Set::OnTree) => cage.set.extend(tree.map(|dir| (limit, V2, dir.to_owned()))),
                 Ok(Set::OnVersion1(dir)) => {
-                    cage.limits.push((limit.controller(), dir.clone()));
+                    cage.limits.push(Cgroup::at(dir.clone()));
                     cage.set.push((limit, limit.controller(), dir));
                 }
                 Err(why) => cage.lacks(limit, &why),
@@ -72,11 +72,10 @@ impl Cage {
 
     /// What there is of earlier ones of this name.
     pub(crate) fn find(name: &str) -> Self {
-        let v1 =
-            |controller| places::existing(controller, name).into_iter().map(move |dir| (controller, dir));
+        let existing = |controller| places::existing(controller, name).into_iter().map(Cgroup::at);
         Self {
-            trees: places::existing(V2, name).into_iter().map(Cgroup::at).collect(),
-            limits: v1("memory").chain(v1("cpu")).collect(),
+            trees: existing(V2).collect(),
+            limits: existing("memory").chain(existing("cpu")).collect(),
             ..Self::default()
         }
     }
@@ -93,7 +92,7 @@ impl Cage {
             }
             match controller {
                 V2 => cage.trees.push(Cgroup::at(dir)),
-                v1 => cage.limits.push((v1, dir)),
+                _ => cage.limits.push(Cgroup::at(dir)),
             }
         }
         let dirs: Vec<&Path> = cage.dirs().collect();
@@ -115,7 +114,7 @@ impl Cage {
         Entrance {
             birthplace: tree.and_then(|dir| directory(dir).ok()).map(File::into),
             tree: tree.and_then(|dir| procs(dir).ok()).map(File::into),
-            limits: self.limits.iter().filter_map(|(_, dir)| procs(dir).ok()).map(File::into).collect(),
+            limits: self.limits.iter().filter_map(|limit| procs(limit.dir()).ok()).map(File::into).collect(),
         }
     }
 
@@ -156,6 +155,7 @@ impl Cage {
     pub(crate) fn kill(&self) -> io::Result<()> {
         let mut result = Ok(());
         for tree in self.trees.iter().filter(|tree| tree.is_populated()) {
+            let _turn = turn::wait();
             result = result.and(tree.kill());
         }
         for _ in 0..DEATH_TRIES {
@@ -189,17 +189,14 @@ impl Cage {
     }
 
     fn dirs(&self) -> impl Iterator<Item = &Path> {
-        self.trees.iter().map(Cgroup::dir).chain(self.limits.iter().map(|(_, dir)| dir.as_path()))
+        self.trees.iter().chain(&self.limits).map(Cgroup::dir)
     }
 
     /// Removes what nothing lives in any more. Blocks for a moment, where the last is not quite gone.
     pub(crate) fn remove(&self) {
-        for tree in &self.trees {
+        for cgroup in self.trees.iter().chain(&self.limits) {
             // What is still there is found and removed before the next run.
-            let _ = tree.remove();
-        }
-        for (_, dir) in &self.limits {
-            let _ = super::remove(dir);
+            let _ = cgroup.remove();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Limits of memory and processor time, on cgroups of version 2 or 1.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use crate::procfs;
 const PERIOD: u64 = 100_000;
 const LONG_PERIOD: u64 = 1_000_000;
 const SMALLEST_QUOTA: u64 = 1_000;
+
+/// Rounds of moving what lives where we did.
+const MOVES: u32 = 3;
 
 /// Says which controllers a cgroup hands on to those below it.
 const CONTROL: &str = "cgroup.subtree_control";
@@ -241,14 +245,37 @@ fn enable(v2: &Hierarchy, controller: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Moves us into a leaf of our own, if nobody else is where we are.
+/// Moves us, and what we have started there, into a leaf of our own, if nobody else is where we are. Commands of
+/// probes and hooks live where we do.
 fn make_room(v2: &Hierarchy) -> io::Result<()> {
-    if !super::members_of(&v2.base)?.is_empty() {
+    if !are_ours(&super::members_of(&v2.base)?)? {
         return Err(io::Error::other("other processes are in that cgroup"));
     }
     let leaf = v2.folder().join(SUPERVISOR);
     fs::create_dir_all(&leaf)?;
-    fs::write(leaf.join("cgroup.procs"), "0")
+    let procs = leaf.join("cgroup.procs");
+    fs::write(&procs, "0")?;
+    // What is forked from now on is in the leaf, unless it is forked by one of these.
+    for _ in 0..MOVES {
+        for pid in super::members_of(&v2.base)? {
+            // It may have ended.
+            let _ = fs::write(&procs, pid.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// Whether all of these descend from us, as far as they are still there.
+fn are_ours(pids: &[i32]) -> io::Result<bool> {
+    if pids.is_empty() {
+        return Ok(true);
+    }
+    let parents: BTreeMap<i32, i32> = procfs::processes()?.into_iter().map(|p| (p.pid, p.ppid)).collect();
+    let descends = |pid: &i32| {
+        let mut line = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied());
+        !parents.contains_key(pid) || line.any(|ancestor| ancestor == procfs::own_pid())
+    };
+    Ok(pids.iter().all(descends))
 }
 
 fn has_word(file: &Path, word: &str) -> bool {
@@ -344,16 +371,25 @@ mod tests {
     fn alone() {
         let controller = std::env::var(ALONE).unwrap();
         let v2 = places::hierarchy(V2).unwrap();
-        let mut other = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        // An orphan.
+        let script = "sleep 1000 >/dev/null 2>&1 & echo $!";
+        let other = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
+        let other = String::from_utf8_lossy(&other.stdout).trim().parse().unwrap();
+        let mut command = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let before = Enabled::before(&v2, &controller);
         super::super::make(&v2.folder()).unwrap();
         let refused = enable(&v2, &controller).unwrap_err();
         assert!(refused.contains("other processes are in that cgroup"), "{refused}");
-        other.kill().unwrap();
-        other.wait().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(other), nix::sys::signal::Signal::SIGKILL).unwrap();
+        while procfs::stat(other).is_some_and(|stat| !stat.is_dead()) {
+            std::thread::yield_now();
+        }
         enable(&v2, &controller).unwrap();
         assert!(has_word(&v2.folder().join(CONTROL), &controller));
         assert_eq!(places::dir_of(procfs::own_pid(), V2), Some(v2.folder().join(SUPERVISOR)));
+        assert_eq!(places::dir_of(command.id().cast_signed(), V2), Some(v2.folder().join(SUPERVISOR)));
+        command.kill().unwrap();
+        command.wait().unwrap();
         assert_eq!(places::hierarchy(V2).as_ref(), Some(&v2), "it is the same place that is meant");
         before.again();
         assert_eq!(places::dir_of(procfs::own_pid(), V2), Some(v2.base.clone()));

@@ -408,3 +408,51 @@ async fn in_a_copied_state_dir_the_original_s_process_is_named_and_left_alone() 
     clear(&run).await;
     assert_eq!(holder_of(&record), None);
 }
+
+#[tokio::test]
+async fn a_command_that_may_not_be_ended_is_no_reason_not_to_adopt() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can make what an ordinary user may not end");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = 65_534;
+    std::os::unix::fs::chown(folder.path(), Some(nobody), Some(nobody)).unwrap();
+    let program = folder.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let Ok(found) = Command::new("sh").args(["-c", "command -v setpriv"]).output() else { return };
+    let become_root = folder.path().join("become-root");
+    if fs::copy(String::from_utf8_lossy(&found.stdout).trim(), &become_root).is_err() {
+        return skip("there is no setpriv");
+    }
+    crate::bed::set_mode(&become_root, 0o4755);
+    let output = std::os::unix::process::CommandExt::uid(&mut Command::new(program), nobody)
+        .args(["--exact", "adopt::as_one_whose_command_has_become_root"])
+        .current_dir(&folder)
+        .env("TMPDIR", folder.path())
+        .env(BECOME_ROOT, become_root)
+        .output()
+        .unwrap();
+    if let Ok(pid) = fs::read_to_string(folder.path().join("root-s")) {
+        let _ = kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL);
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+const BECOME_ROOT: &str = "BECOME_ROOT";
+
+/// Not a test by itself: what [the one above](a_command_that_may_not_be_ended_is_no_reason_not_to_adopt) does as
+/// an ordinary user.
+#[tokio::test]
+async fn as_one_whose_command_has_become_root() {
+    let Ok(become_root) = std::env::var(BECOME_ROOT) else { return };
+    let bed = Bed::new(&["sleep", "1000"]);
+    let told = std::env::current_dir().unwrap().join("root-s");
+    let script = format!(
+        "{become_root} --reuid=0 --regid=0 --clear-groups sh -c 'echo $$ >{}; exec sleep 1000'; :",
+        told.display()
+    );
+    let earlier = Earlier::with_command(&bed, Some(&verbatim(&script))).await;
+    eventually("the command runs", || fs::read_to_string(&told).is_ok_and(|pid| !pid.is_empty())).await;
+    let run = running(&bed, Some(&earlier.die())).await;
+    clear(&run).await;
+}

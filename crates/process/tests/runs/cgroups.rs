@@ -379,3 +379,81 @@ async fn limits_are_said_to_be_missing_where_there_is_no_cgroup() {
     let cgroups = capabilities().into_iter().find(|c| c.name == "cgroup v2").unwrap();
     assert_eq!((cgroups.available, &*cgroups.found), (false, "VITALD_CGROUPS is off"));
 }
+
+#[tokio::test]
+async fn the_kill_of_a_run_that_is_over_does_not_reach_the_next() {
+    let bed = Bed::sh("echo $$; [ -e $GO ] || exit 3; sleep 1000 & wait");
+    let go = bed.path("go");
+    let bed = bed.env("GO", &go.to_string_lossy());
+    let over = bed.start().await;
+    assert_eq!(within("its end", over.exited()).await, Exit::Code(3));
+    eventually("nothing of it is left", || !over.is_alive()).await;
+    fs::write(&go, "").unwrap();
+    let next = bed.start().await;
+    bed.numbers(2).await;
+    eventually("both of its processes", || next.survivors().len() == 2).await;
+    assert_eq!((over.is_alive(), over.survivors()), (false, vec![]));
+    over.terminate().unwrap();
+    over.kill().unwrap();
+    within("the end of the one before", over.gone()).await;
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), next.exited()).await.is_err());
+    assert_eq!(next.survivors().len(), 2);
+    clear(&next).await;
+}
+
+#[tokio::test]
+async fn what_has_moved_to_another_cgroup_is_killed_too() {
+    if is_off() || !nix::unistd::geteuid().is_root() || !have("cgroup v2") {
+        return;
+    }
+    // No trace leads to it but its parent, which dies in its cgroup.
+    let bed = Bed::new(&["bash", "-c", "setsid env -i /bin/bash $FUGITIVE & wait"]);
+    let base = cgroups_of(procfs::own_pid());
+    let base = base.iter().find(|dir| dir.join("cgroup.subtree_control").exists()).unwrap();
+    let script = format!(
+        "echo $$\necho $$ >{}/cgroup.procs\nexec >/dev/null 2>&1\n{CLOSE_ALL}\nexec /bin/sleep 1000\n",
+        base.display()
+    );
+    let script = bed.write("fugitive", &script, 0o755);
+    let bed = bed.env("FUGITIVE", &script.to_string_lossy());
+    let run = bed.start().await;
+    let fugitive = fugitive(&bed).await;
+    clear(&run).await;
+    let escaped = is_alive(fugitive);
+    let _ = kill(Pid::from_raw(fugitive), Signal::SIGKILL);
+    assert!(!escaped);
+}
+
+/// As when a supervisor is started anew from a shell that is a component.
+#[tokio::test]
+async fn a_supervisor_in_a_component_s_cgroup_does_not_end_itself() {
+    if is_off() || !nix::unistd::geteuid().is_root() || !have("cgroup v2") {
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "cgroups::as_one_that_lives_in_a_component"])
+        .env("LIVES_IN_A_COMPONENT", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{:?} {}", output.status, String::from_utf8_lossy(&output.stdout));
+}
+
+/// Not a test by itself: what [the one above](a_supervisor_in_a_component_s_cgroup_does_not_end_itself) does.
+#[tokio::test]
+async fn as_one_that_lives_in_a_component() {
+    if std::env::var_os("LIVES_IN_A_COMPONENT").is_none() {
+        return;
+    }
+    let bed = with_fugitive();
+    let before = cgroups_of(procfs::own_pid());
+    let before = before.iter().find(|dir| dir.join("cgroup.subtree_control").exists()).unwrap();
+    let run = bed.start().await;
+    let fugitive = fugitive(&bed).await;
+    let here = cgroups_of(run.process().pid);
+    let here = here.iter().find(|dir| dir.to_string_lossy().contains("/vitald/it.")).unwrap();
+    fs::write(here.join("cgroup.procs"), "0").unwrap();
+    run.kill().unwrap();
+    within("the end of the rest", run.gone()).await;
+    fs::write(before.join("cgroup.procs"), "0").unwrap();
+    assert!(!is_alive(fugitive) && !is_alive(run.process().pid));
+}

@@ -1,6 +1,6 @@
 //! What must always hold, whatever a model says.
 
-use vitald_core::lifecycle::Action;
+use vitald_core::lifecycle::{Action, Event};
 use vitald_core::restarter::RunId;
 use vitald_core::spec::Condition;
 use vitald_core::status::{Reason, State as Told};
@@ -150,6 +150,27 @@ impl World<'_> {
         } else if tree.starting.is_some() || tree.told_over {
             let what = format!("{}: {act} for run {run}, of which nothing is there", self.name(of));
             self.fail("only the current run", what);
+        }
+    }
+
+    /// Nothing is stopped without a reason that the world knows of.
+    pub(super) fn check_reason(&mut self, of: usize) {
+        if !self.slots[of].tree.may_be_stopped {
+            let what = format!("{}: stopped, and nobody asked for it, and nothing failed", self.name(of));
+            self.fail("nothing healthy is stopped, and what is not is", what);
+        }
+    }
+
+    /// Told of the time once more, it does nothing. Tried now and then.
+    pub(super) fn check_repeated(&mut self, of: usize) {
+        let stamp = self.stamp();
+        let Some(life) = self.slots[of].life.as_ref().filter(|_| self.tally.events.is_multiple_of(32)) else {
+            return;
+        };
+        let again = life.lifecycle.clone().on(stamp, Event::Deadline);
+        if !again.is_empty() {
+            let what = format!("{}: told of the same time twice, it does {again:?}", self.name(of));
+            self.fail("equal times, equal actions", what);
         }
     }
 

@@ -59,7 +59,7 @@ impl World<'_> {
         if self.is_disk_full() {
             self.tally.deaths_with_full_disk += 1;
             for slot in &mut self.slots {
-                slot.stale = true;
+                slot.stale = slot.tree.alive || slot.tree.starting.is_some();
             }
         } else {
             self.write_all();

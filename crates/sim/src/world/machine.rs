@@ -1,9 +1,9 @@
 //! The processes of the machine, which do as they like.
 
-use vitald_core::lifecycle::{Event, Observed, Report};
+use vitald_core::lifecycle::{Command, Event, Observed, Report};
 use vitald_core::probe::ProbeResult;
 use vitald_core::restarter::{Exit, RunId};
-use vitald_core::spec::ProbeRole;
+use vitald_core::spec::{ComponentSpec, ProbeRole};
 
 use super::{Item, World};
 use crate::dice::{Dice, MS, Nanos, SEC};
@@ -33,6 +33,10 @@ pub(crate) struct Tree {
     pub(crate) stop_began: Option<Nanos>,
     pub(crate) asked_at: Option<Nanos>,
     pub(crate) kill_decided: bool,
+    /// Somebody asked for its end, it ended, a hook or a probe failed often enough.
+    pub(crate) may_be_stopped: bool,
+    /// How often its startup and its liveness probe failed.
+    pub(crate) failures: [u32; 2],
     /// A question to it is never answered.
     pub(crate) lost: bool,
     /// How often each was done: three probes, two hooks, signals.
@@ -49,6 +53,40 @@ pub(crate) struct Temper {
     leftovers: bool,
     leftovers_heed: bool,
     kill_takes: Nanos,
+}
+
+impl Tree {
+    /// What the lifecycle is told of it.
+    pub(super) fn hears(&mut self, event: &Event, spec: &ComponentSpec) {
+        match event {
+            Event::Command(
+                Command::Stop
+                | Command::Restart
+                | Command::Pause
+                | Command::Replace
+                | Command::Shutdown
+                | Command::Kill,
+            ) => self.may_be_stopped = true,
+            Event::Report(report) if report.run.0 == self.run => match &report.what {
+                Observed::Exited { leftovers, .. } => {
+                    (self.told_exit, self.may_be_stopped) = (true, true);
+                    self.told_over |= !leftovers;
+                }
+                Observed::Gone | Observed::NotFound => self.told_over = true,
+                Observed::PostStartDone(Err(_)) => self.may_be_stopped = true,
+                Observed::Probed { role, result: ProbeResult::Failure(_), .. }
+                    if *role != ProbeRole::Readiness =>
+                {
+                    let failures = &mut self.failures[crate::model::place(*role)];
+                    *failures += 1;
+                    let enough = spec.probe(*role).map_or(u32::MAX, |probe| probe.failure_threshold);
+                    self.may_be_stopped |= *failures >= enough;
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
 }
 
 impl World<'_> {

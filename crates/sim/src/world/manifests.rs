@@ -114,6 +114,23 @@ impl World<'_> {
         }
     }
 
+    /// Somebody who does not wait until it is at rest changes nothing.
+    pub(super) fn respec_early(&mut self, of: usize, spec: Arc<ComponentSpec>) {
+        let Some(life) = &self.slots[of].life else { return };
+        let mut dice = self.dice.of(&[14, of as u64, self.t]);
+        if life.lifecycle.is_at_rest() || !dice.chance(200) {
+            return;
+        }
+        self.tally.specs_too_early += 1;
+        self.tell(of, Event::Spec(spec));
+        if let Some(life) = &self.slots[of].life
+            && life.lifecycle.spec() != &life.model.spec
+        {
+            let what = format!("{}: takes another spec while it runs", self.name(of));
+            self.fail("changed manifests", what);
+        }
+    }
+
     fn respec(&mut self, of: usize, spec: Arc<ComponentSpec>) {
         let facts = &mut self.slots[of].facts;
         (facts.restarts, facts.pending) = (vec![], false);

@@ -187,6 +187,9 @@ impl World<'_> {
                 };
                 self.ops[at].members[place].1 = Stage::Told;
                 self.command(of, command);
+                if let Some(spec) = wanted.filter(|_| kind == Kind::Apply) {
+                    self.respec_early(of, spec);
+                }
                 true
             }
             Stage::Told => {

@@ -15,18 +15,10 @@ impl World<'_> {
         let slot = &mut self.slots[of];
         let Some(life) = &mut slot.life else { return };
         let takeover = life.lifecycle.awaits_adoption();
+        slot.tree.hears(&event, &life.model.spec);
         if let Event::Report(report) = &event
             && report.run.0 == slot.tree.run
         {
-            let over = match &report.what {
-                Observed::Exited { leftovers, .. } => {
-                    slot.tree.told_exit = true;
-                    !leftovers
-                }
-                Observed::Gone | Observed::NotFound => true,
-                _ => false,
-            };
-            slot.tree.told_over |= over;
             // A restart that was lost with its supervisor is still the same one when it is made again.
             slot.facts.pending &= !matches!(report.what, Observed::Spawned | Observed::StartFailed(_));
         }
@@ -76,6 +68,7 @@ impl World<'_> {
             self.check_kill(of);
             self.slots[of].tree.kill_decided = true;
         }
+        self.check_repeated(of);
         let dies = self.dies_here(kind, &actions);
         if dies == Some(Moment::BeforeWrite) {
             self.tally.deaths_before_write += 1;
@@ -132,16 +125,19 @@ impl World<'_> {
             }
             Action::PreStop(run) => {
                 self.check_current(of, run, "PreStop");
+                self.check_reason(of);
                 self.tally.hooks += 1;
                 self.hook(of, run, false);
             }
             Action::Terminate(run) => {
                 self.check_current(of, run, "Terminate");
+                self.check_reason(of);
                 self.tally.terminated += 1;
                 self.terminate(of, run);
             }
             Action::Kill(run) => {
                 self.check_current(of, run, "Kill");
+                self.check_reason(of);
                 self.tally.killed += 1;
                 self.kill(of);
             }

@@ -117,7 +117,7 @@ impl World<'_> {
         tree.watched_by = session;
         let known = dice.chance(500);
         if tree.main {
-            self.slots[of].facts.pending = false;
+            (self.slots[of].facts.pending, self.slots[of].stale) = (false, false);
             return Observed::Adopted;
         }
         if !known && !tree.alive {

@@ -297,3 +297,20 @@ async fn it_is_answered_once_the_starts_are_done() {
     supervisor.apply(vec![with_command("web", "web2")]).await.unwrap();
     assert_eq!(world.component(&supervisor, "web").state, State::Running);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_depends_by_way_of_others_goes_first() {
+    let world = World::new();
+    world.ignore_term("page");
+    let supervisor = world.start(before()).await;
+    world.pass(SECOND).await;
+    let applying = supervisor.clone();
+    let applied = tokio::spawn(async move { applying.apply(after()).await });
+    world.pass(SECOND * 5).await;
+    // `web`, between the two, did not change.
+    assert!(!world.calls().contains(&"terminate db 1".to_owned()), "{:?}", world.calls());
+    applied.await.unwrap().unwrap();
+    let calls = world.calls();
+    let place = |call: &str| calls.iter().position(|other| other == call).unwrap();
+    assert!(place("kill page 1") < place("terminate db 1"), "{calls:?}");
+}
