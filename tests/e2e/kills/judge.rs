@@ -1,6 +1,6 @@
 //! What they say about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -122,7 +122,8 @@ impl Account<'_> {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let name = self.c.name.as_str();
-        let (starts, terms) = (self.count("start"), self.count("term"));
+        let starts = self.count("start");
+        let told: BTreeSet<Pid> = self.marks.iter().filter(|m| m.what == "term").map(|m| m.pid).collect();
         // Ends that nobody asked for: crashes, but those of one-shots that were a success.
         let crashes =
             self.marks.iter().filter(|m| m.what == "end" && m.more != "0" || m.what == "port").count();
@@ -145,7 +146,7 @@ impl Account<'_> {
             }
             "sick" => {
                 expect("starts", first, self.said.sickened);
-                expect("times told to end", terms, self.said.sickened);
+                expect("runs told to end", told.len(), self.said.sickened);
                 expect("restarts counted", restarts, first);
             }
             "changing" => expect("restarts counted", restarts, 0),
