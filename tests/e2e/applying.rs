@@ -3,6 +3,8 @@
 use nix::sys::signal::Signal;
 use vitald_tests::{Component, Supervisor, eventually, seconds};
 
+use crate::midway::assert_told;
+
 /// A component whose environment has a version; its trace tells which one a run was started with.
 pub(crate) fn versioned(name: &str, version: &str, more: &str) -> String {
     format!(
@@ -191,7 +193,7 @@ fn apply_in_the_middle_of_which_the_supervisor_died_is_finished_once() {
         c.ready && versions(&s, "slow").last().is_some_and(|v| v == "new")
     });
     assert_eq!(versions(&s, "slow"), ["old", "new"], "not once more with the old spec");
-    assert_eq!(s.traces().all("slow", "term").len(), 1);
+    assert_told(&s, "slow");
     assert_eq!((s.component("slow").restart_count, s.component("same").pid), (0, same));
     s.traces().assert_never_doubled();
 }

@@ -43,7 +43,7 @@ fn reaps_what_falls_to_it_and_stops_all_on_sigterm() {
     );
     let container = s.within(&IN_A_CONTAINER).background(&["run", "-f", "manifests"]);
     let first = eventually("the supervisor", seconds(10), || s.supervisors().first().copied(), String::new);
-    let proc = PathBuf::from(format!("/proc/{}/root/proc", first.0));
+    let proc = PathBuf::from(format!("/proc/{}/root", first.0)).join("proc");
     s.traces().wait("crasher", "start", 3, seconds(15));
     s.traces().wait("runaways", "complete", 1, seconds(15));
     let pid_of_first = fs::read_link(proc.join("self")).ok();

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use vitald_tests::{Place, Supervisor, seconds, since_boot};
+use vitald_tests::{Pid, Place, Supervisor, seconds, since_boot};
 
 use cast::{BUSY, CALM};
 use storm::{Dice, Storm};
@@ -56,8 +56,11 @@ fn fifty_deaths_harm_nobody() {
     judge::settle(&s);
     judge::judge(&storm, &s);
 
+    let cgroups: Vec<_> = s.processes().into_iter().filter_map(Pid::cgroup_of_a_component).collect();
     s.cli(&["down"]).expect(0);
     s.assert_nothing_left();
+    let left: Vec<_> = cgroups.iter().filter(|dir| dir.exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
     s.traces().assert_never_doubled();
 }
 

@@ -1,6 +1,6 @@
 //! What dies, waits or has ended while no supervisor runs, and the counters over all of it.
 
-use vitald_tests::{Supervisor, seconds};
+use vitald_tests::{Pid, Supervisor, seconds};
 
 use crate::adoption::kept;
 
@@ -130,4 +130,63 @@ fn restart_under_the_next_supervisor_inherits_what_the_first_one_gave() {
     let log = s.wait_log("tell", "up, run 2");
     assert_eq!(log.matches("env TZ=Europe/Vienna").count(), 2, "{log}");
     assert!(!log.contains("Tokyo") && !log.contains("LC_ALL"), "{log}");
+}
+
+const TREE: &str = "
+    metadata: {name: tree}
+    spec:
+      command: [vitald-fixture, traced, TRACES, runaways, TRACES, group]
+      terminationGracePeriodSeconds: 0.5
+";
+
+#[test]
+fn what_runs_without_a_record_is_ended_before_the_next_run() {
+    let mut s = Supervisor::run(TREE);
+    s.traces().wait("tree", "complete", 1, seconds(10));
+    s.kill9();
+    std::fs::remove_file(s.state_dir().join("components/tree.json")).unwrap();
+    s.start();
+    s.traces().wait("tree", "complete", 2, seconds(10));
+    s.traces().assert_never_doubled();
+    let mains = s.processes().into_iter().filter(|pid| pid.command().contains(" runaways "));
+    assert_eq!(mains.count(), 1, "{:?}", s.processes());
+}
+
+#[test]
+fn what_runs_without_its_lock_is_not_doubled() {
+    let mut s = Supervisor::run(TREE);
+    s.traces().wait("tree", "complete", 1, seconds(10));
+    let pid = s.wait_pid("tree");
+    s.kill9();
+    // As in a copy, whose lock is another file.
+    std::fs::remove_file(s.state_dir().join("locks/tree.lock")).unwrap();
+    let told = s.cli(&["up", "-f", "manifests"]).expect(3).stderr;
+    assert!(told.contains(&pid.0.to_string()), "{told}");
+    assert_eq!((s.traces().starts("tree"), pid.exists()), (1, true));
+    s.processes().into_iter().for_each(Pid::kill);
+    pid.wait_gone(seconds(5));
+}
+
+#[test]
+fn counters_survive_a_reboot_and_the_window_does_not() {
+    let mut s = Supervisor::run(
+        "
+        metadata: {name: crasher}
+        spec:
+          command: [vitald-fixture, traced, TRACES, schedule, '1@50,1@50']
+          restart: {backoff: {initialSeconds: 0.1}}
+        ",
+    );
+    let before = s.wait_for("crasher", "a third run", seconds(10), |c| c.ready && c.restart_count == 2);
+    assert_eq!(before.restarts_in_window, 2);
+    assert_eq!(s.ctrl_c(seconds(10)), 0);
+    // Nobody can tell a test's reboot from one, but by what was written down about the boot.
+    let record = s.state_dir().join("components/crasher.json");
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let text = std::fs::read_to_string(&record).unwrap();
+    assert!(text.contains(boot.trim()), "{text}");
+    std::fs::write(&record, text.replace(boot.trim(), "00000000-0000-4000-8000-000000000000")).unwrap();
+    s.start();
+    let after = s.wait_ready("crasher");
+    assert_eq!((after.restart_count, after.restarts_in_window), (2, 0));
 }

@@ -67,6 +67,11 @@ impl Pid {
         (!path.is_empty()).then(|| Path::new(&mount).join(path))
     }
 
+    /// The same, if it is one that vitald makes for components.
+    pub fn cgroup_of_a_component(self) -> Option<PathBuf> {
+        self.cgroup().filter(|dir| dir.parent().is_some_and(|above| above.ends_with("vitald")))
+    }
+
     /// All that descends from it and is alive.
     pub fn descendants(self) -> Vec<Pid> {
         let all: Vec<(Pid, i32)> =

@@ -181,9 +181,17 @@ impl Drop for Supervisor {
         }
         let left = self.processes();
         let names: Vec<_> = left.iter().map(|pid| format!("{} {}", pid.0, pid.command())).collect();
+        let cgroups: Vec<_> = left.iter().filter_map(|pid| pid.cgroup_of_a_component()).collect();
         left.iter().for_each(|pid| pid.kill());
         if let Some(mut child) = self.foreground.take() {
             let _ = child.wait();
+        }
+        for _ in 0..50 {
+            // What nobody is left to remove; as soon as the killed have gone.
+            if cgroups.iter().all(|dir| fs::remove_dir(dir).is_ok() || !dir.exists()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         if !std::thread::panicking() && !left.is_empty() {
             panic!("vitald has ended and left these running:\n  {}", names.join("\n  "));

@@ -155,12 +155,18 @@ impl Tree {
             Ok(members) => (members, Ok(())),
             Err(err) => (Vec::new(), Err(err)),
         };
-        let elsewhere: Vec<Stat> = members.into_iter().filter(|p| !self.root.has_in_group(p)).collect();
+        let in_group: BTreeSet<i32> =
+            members.iter().filter(|p| self.root.has_in_group(p)).map(|p| p.pid).collect();
+        let is_in_group = |process: &&Stat| {
+            let has_left = |now: Stat| now.start_time == process.start_time && now.group != process.group;
+            in_group.contains(&process.pid) && !procfs::stat(process.pid).is_some_and(has_left)
+        };
         let mut result = looked;
         for signal in [Signal::SIGTERM, Signal::SIGCONT] {
             // The group in one go: nothing of it can escape by forking meanwhile.
             result = result.and(self.root.signal_group(signal));
-            for process in &elsewhere {
+            // Looked at again: what has left the group since the look has not heard it there.
+            for process in members.iter().filter(|p| !is_in_group(p)) {
                 result = result.and(signal_one(process, signal));
             }
         }

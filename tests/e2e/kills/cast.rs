@@ -103,7 +103,7 @@ pub(crate) fn manifests() -> String {
         traced("crasher", "schedule, '3@1500,SIGKILL@700,9@2500,1@900'", quick),
         traced(
             "gives-up",
-            "schedule, '1@600,1@600,1@600,1@600'",
+            "schedule, '1@600,1@600,1@600,1@600,1@600,1@600'",
             "restart: {maxRestarts: 3, backoff: {initialSeconds: 0.3}}",
         ),
         traced("crasher-endless", &format!("schedule, '{endless}'"), quick),

@@ -1,6 +1,6 @@
 //! What they say about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -8,6 +8,11 @@ use vitald_tests::{Component, Mark, Pid, Place, eventually, seconds};
 
 use super::cast::{BUSY, CALM, ENDLESS, SCHEDULED};
 use super::storm::{Commanded, Said, Storm};
+
+/// Milliseconds that a spawn may take until it is written down, on a machine that has other things to do, and
+/// that a process may take to be there after its maker was killed.
+const RECORDED_AFTER: u64 = 500;
+const BORN_AFTER: u64 = 200;
 
 /// Asks whichever supervisor answers, all the time: what is well does not look otherwise for a moment, and
 /// no counter goes back.
@@ -66,7 +71,7 @@ pub(crate) fn judge(storm: &Storm, s: &Place) {
     let component = |name: &str| status.components.iter().find(|c| c.name == name).unwrap();
     let traces = s.traces();
     storm.with(|said| {
-        assert!(said.polls > 100, "only {} answers in all this time", said.polls);
+        assert!(said.polls > 20, "only {} answers in all this time", said.polls);
         let mut faults = Vec::new();
         for (name, marks) in traces.everything() {
             let of = Account { c: component(&name), marks: &marks, said };
@@ -117,7 +122,8 @@ impl Account<'_> {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let name = self.c.name.as_str();
-        let (starts, terms) = (self.count("start"), self.count("term"));
+        let starts = self.count("start");
+        let told: BTreeSet<Pid> = self.marks.iter().filter(|m| m.what == "term").map(|m| m.pid).collect();
         // Ends that nobody asked for: crashes, but those of one-shots that were a success.
         let crashes =
             self.marks.iter().filter(|m| m.what == "end" && m.more != "0" || m.what == "port").count();
@@ -140,7 +146,7 @@ impl Account<'_> {
             }
             "sick" => {
                 expect("starts", first, self.said.sickened);
-                expect("times told to end", terms, self.said.sickened);
+                expect("runs told to end", told.len(), self.said.sickened);
                 expect("restarts counted", restarts, first);
             }
             "changing" => expect("restarts counted", restarts, 0),
@@ -155,8 +161,10 @@ impl Account<'_> {
             _ => {}
         }
         if let Some((_, times)) = SCHEDULED.iter().find(|(scheduled, _)| *scheduled == name) {
-            expect("starts", starts, *times);
-            expect("restarts counted", restarts, times - 1);
+            // Who gives up does so by what was counted; the others have their own plan.
+            let more = if name == "gives-up" { self.unknowable() } else { 0 };
+            expect("starts", starts, starts.clamp(*times, times + more));
+            expect("restarts counted", restarts, self.knowable(first, restarts));
         }
         let begun = self.commands(&["start", "restart", "reset"]).len();
         if BUSY.contains(&name) && starts > 1 + begun + crashes {
@@ -175,15 +183,22 @@ impl Account<'_> {
         faults
     }
 
-    /// So many restarts, but for those that nobody can have known of: a supervisor that dies between a spawn
-    /// and its record leaves a process, which tells the next one by itself, but only while it lives.
+    /// So many restarts, but for those that nobody can have known of.
     fn knowable(&self, restarts: usize, counted: usize) -> usize {
-        let lost = self.marks.iter().filter(|mark| {
-            let (begun, ended) = (mark.at.saturating_sub(300), mark.at + 100);
-            let dies = |(from, until): &&(u64, u64)| *from <= ended && begun <= *until;
-            mark.what == "start" && self.said.kills.iter().any(|kill| dies(&kill))
+        counted.clamp(restarts.saturating_sub(self.unknowable()), restarts)
+    }
+
+    /// Starts of which the next supervisor may not hear: one that dies between a spawn and its record leaves
+    /// a process that tells of itself, but only while it lives.
+    fn unknowable(&self) -> usize {
+        let starts = self.marks.iter().enumerate().filter(|(_, mark)| mark.what == "start");
+        let lost = starts.filter(|(_, mark)| {
+            let dies = |(from, until): &(u64, u64)| {
+                *from <= mark.at + RECORDED_AFTER && mark.at <= *until + BORN_AFTER
+            };
+            self.said.kills.iter().any(dies)
         });
-        counted.clamp(restarts.saturating_sub(lost.count()), restarts)
+        lost.count()
     }
 
     /// Two runs with the same spec, and no edit between them.

@@ -457,3 +457,20 @@ async fn as_one_that_lives_in_a_component() {
     fs::write(before.join("cgroup.procs"), "0").unwrap();
     assert!(!is_alive(fugitive) && !is_alive(run.process().pid));
 }
+
+#[tokio::test]
+async fn a_child_that_used_too_much_memory_is_not_why_we_killed_the_rest() {
+    if is_off() || !have("memory limits") {
+        return;
+    }
+    let mut bed = Bed::sh("sh -c 'tail /dev/zero'; echo 1; exec sleep 1000");
+    bed.spec.memory_limit = Some(32 << 20);
+    let run = bed.start().await;
+    eventually("its child is dead", || !bed.log().is_empty() || !run.is_alive()).await;
+    if !run.is_alive() {
+        // Version 2 ends all of it.
+        return;
+    }
+    clear(&run).await;
+    assert_eq!(run.exited().await, Exit::Signal("SIGKILL".into()));
+}
