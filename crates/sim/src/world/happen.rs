@@ -132,6 +132,11 @@ impl World<'_> {
 
     /// The machine's clock goes on, and nobody does anything.
     fn sleep(&mut self, lasts: Nanos) {
+        // Not into the calm: what is to be well in the end has its time for that.
+        let lasts = lasts.min(self.plan.calm_at.saturating_sub(self.t));
+        if lasts == 0 {
+            return;
+        }
         self.tally.sleeps += 1;
         self.trace(|| format!("the machine sleeps for {} s", lasts / SEC));
         let mut entries = std::mem::take(&mut self.queue).into_vec();
