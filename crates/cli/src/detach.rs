@@ -66,7 +66,11 @@ pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detac
 }
 
 fn open_log(dir: &Path, log: &Path) -> io::Result<File> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|err| match err.kind() {
+        // What exists is no folder.
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+        _ => err,
+    })?;
     OpenOptions::new().append(true).create(true).mode(0o600).open(log)
 }
 

@@ -45,10 +45,34 @@ pub(crate) fn in_short(mistakes: &Diagnostics) -> String {
     let number = count(mistakes.error_count(), "mistake");
     match mistakes.0.iter().find(|mistake| mistake.severity == Severity::Error) {
         Some(first) => {
-            let place = format!("{}:{}:{}", first.file.display(), first.line, first.column);
+            // A folder without manifests, a file that cannot be read: there is no line to name.
+            let place = match first.line {
+                0 => first.file.display().to_string(),
+                line => format!("{}:{line}:{}", first.file.display(), first.column),
+            };
             let which = if mistakes.error_count() > 1 { ", the first at" } else { ":" };
             format!("{number} in the manifests{which} {place}: {}", plain(&first.headline()))
         }
         None => format!("{number} in the manifests"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_placed_where_it_has_a_place() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().display();
+        let told = || in_short(&read(&[temp.path().to_owned()], &crate::builtin::registry()).unwrap_err());
+        let empty = format!("1 mistake in the manifests: {folder}: no manifest in this directory");
+        assert!(told().starts_with(&empty), "{}", told());
+        std::fs::write(temp.path().join("a.yaml"), "a: [").unwrap();
+        assert!(
+            told().starts_with(&format!("1 mistake in the manifests: {folder}/a.yaml:1:4: ")),
+            "{}",
+            told()
+        );
     }
 }

@@ -14,7 +14,7 @@ pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let paths = places.manifests(&args.filename)?;
     let components = manifests::load(&paths, &builtin::registry())?;
     // Never another folder's supervisor, whose components would all be stopped.
-    let client = reach::connect(&places.of_manifests(&paths)).await?;
+    let client = reach::supervisor(places, &paths).await?;
     let plan = client.apply(&components, Some(&places.all_absolute(&paths))).await?;
     let status = client.status().await?.components;
     for line in lines(&plan, &components, &status) {

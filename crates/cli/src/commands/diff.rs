@@ -17,7 +17,7 @@ const CONTEXT: usize = 3;
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let paths = places.manifests(&args.filename)?;
     let wanted = manifests::load(&paths, &builtin::registry())?;
-    let client = reach::connect(&places.of_manifests(&paths)).await?;
+    let client = reach::supervisor(places, &paths).await?;
     let plan = client.plan(&wanted).await?;
     if plan.is_empty() {
         return Ok(Exit::Done);

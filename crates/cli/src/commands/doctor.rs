@@ -98,10 +98,15 @@ fn usable(folder: &Path) -> Result<String, String> {
 
 /// Whether only we can put something there. A state dir itself is made private by its supervisor.
 fn privacy(folder: &Path) -> Finding {
-    let mode = folder.metadata().map_or(0, |metadata| metadata.permissions().mode());
-    let tried = match mode & 0o022 {
-        0 => Ok("only we write there".to_owned()),
-        _ => Err(format!("{} can be written by others (mode {:03o})", folder.display(), mode & 0o777)),
+    let mode = folder.metadata().map(|metadata| metadata.permissions().mode());
+    let tried = match mode.as_ref().map(|mode| mode & 0o022) {
+        Err(_) => Ok("made for us alone when it is needed".to_owned()),
+        Ok(0) => Ok("only we write there".to_owned()),
+        Ok(_) => Err(format!(
+            "{} can be written by others (mode {:03o})",
+            folder.display(),
+            mode.unwrap_or(0) & 0o777
+        )),
     };
     Finding::new("private state", tried, "what others put there may be taken for a state dir of ours")
 }
@@ -198,6 +203,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("state/vitald");
         assert!(state(&folder).available, "it can be made");
+        assert_eq!(privacy(&folder).found, "made for us alone when it is needed");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
         assert!(privacy(&folder).found.contains("by others (mode 777)"), "{}", privacy(&folder).found);

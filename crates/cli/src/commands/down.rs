@@ -16,29 +16,27 @@ use crate::{known, output, reach, survivors};
 pub(crate) async fn run(args: &Down, places: &Places) -> Outcome {
     let named = &args.selector.filename;
     loop {
-        if let Some(found) = places.find_running(named)? {
-            return end(&found.into_changed(), args.keep).await;
-        }
-        let own = places.own(named);
-        let mut own = own.iter().filter(|dir| dir.path().join("locks").is_dir());
+        let dirs = match places.find_running(named)? {
+            Some(found) => {
+                let state_dir = found.into_changed();
+                if end(&state_dir, args.keep).await? {
+                    return Ok(Exit::Done);
+                }
+                output::note("the supervisor died before all was stopped");
+                vec![state_dir]
+            }
+            None => places.own(named),
+        };
         if args.keep {
-            let left: usize = own.map(known::left_running).sum();
+            let left: usize = dirs.iter().map(known::left_running).sum();
             output::say(match left {
                 0 => "no supervisor is running; nothing to keep".to_owned(),
                 _ => format!("no supervisor is running; {}", keeps_on(left)),
             })?;
             return Ok(Exit::Done);
         }
-        let mut ended = 0;
-        let begun_meanwhile = loop {
-            let Some(state_dir) = own.next() else { break false };
-            match survivors::end(state_dir).await? {
-                Some(number) => ended += number,
-                None => break true,
-            }
-            places.forget(state_dir);
-        };
-        if !begun_meanwhile {
+        // Else a supervisor has begun meanwhile.
+        if let Some(ended) = end_left(&dirs, places).await? {
             output::say(match ended {
                 0 => "no supervisor is running; nothing to stop",
                 _ => "stopped what a supervisor that has died left running",
@@ -48,8 +46,27 @@ pub(crate) async fn run(args: &Down, places: &Places) -> Outcome {
     }
 }
 
-/// Ends a supervisor that runs.
-async fn end(state_dir: &StateDir, keep: bool) -> Outcome {
+/// Ends what dead supervisors left in these state dirs. Gives of how many components there was something; `None`
+/// if a supervisor has begun in one.
+async fn end_left(dirs: &[StateDir], places: &Places) -> Result<Option<usize>, Failure> {
+    let mut ended = 0;
+    for state_dir in dirs.iter().filter(|dir| was_used(dir)) {
+        match survivors::end(state_dir).await? {
+            Some(number) => ended += number,
+            None => return Ok(None),
+        }
+        places.forget(state_dir);
+    }
+    Ok(Some(ended))
+}
+
+/// Whether a supervisor has kept anything there. Either folder may have been cleaned away.
+fn was_used(dir: &StateDir) -> bool {
+    ["locks", "components"].iter().any(|folder| dir.path().join(folder).is_dir())
+}
+
+/// Ends a supervisor that runs. `false` if it died before it had stopped all of its components.
+async fn end(state_dir: &StateDir, keep: bool) -> Result<bool, Failure> {
     let holder = state_dir.holder();
     let running = match ask(state_dir, keep).await {
         Ok(running) => running,
@@ -65,15 +82,25 @@ async fn end(state_dir: &StateDir, keep: bool) -> Outcome {
         sleep(Duration::from_millis(50)).await;
     }
     if !keep {
-        output::say("stopped; the supervisor is gone")?;
-        return Ok(Exit::Done);
+        let all_stopped = left_behind(state_dir) == 0;
+        if all_stopped {
+            output::say("stopped; the supervisor is gone")?;
+        }
+        return Ok(all_stopped);
     }
     // It may have been stopping everything already, as somebody else wanted.
     output::say(match known::left_running(state_dir) {
         0 => "the supervisor is gone; nothing of its components runs".to_owned(),
         left => format!("the supervisor is gone; {}", keeps_on(left)),
     })?;
-    Ok(Exit::Done)
+    Ok(true)
+}
+
+/// Of how many components something runs, and nobody watches over it.
+fn left_behind(state_dir: &StateDir) -> usize {
+    let left = known::left_running(state_dir);
+    // They are those of the next supervisor then.
+    if state_dir.holder().is_some() { 0 } else { left }
 }
 
 /// Asks for the end; gives how many components run.
@@ -88,4 +115,26 @@ fn keeps_on(number: usize) -> String {
     let verb = if number == 1 { "goes" } else { "go" };
     let components = count(number, "component");
     format!("{components} {verb} on: `vitald up` takes over, `vitald down` ends what is left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_supervisor_left_is_not_taken_for_stopped() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path().join("state"));
+        assert!(!was_used(&dir));
+        let supervisor = dir.lock().unwrap();
+        let component = std::fs::File::create(dir.component_lock("web")).unwrap();
+        component.lock().unwrap();
+        assert_eq!(left_behind(&dir), 0, "it is its supervisor's");
+        drop(supervisor);
+        assert_eq!(left_behind(&dir), 1);
+        drop(component);
+        assert_eq!(left_behind(&dir), 0);
+        std::fs::remove_dir_all(dir.path().join("locks")).unwrap();
+        assert!(was_used(&dir));
+    }
 }

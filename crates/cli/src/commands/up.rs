@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure, NEVER, Outcome};
 use crate::format::count;
 use crate::places::{Places, STDIN};
 use crate::progress::{self, Progress};
-use crate::{builtin, manifests, output};
+use crate::{builtin, known, manifests, output};
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -88,7 +88,7 @@ impl Attempt {
                     None => {}
                     // Somebody else was faster: theirs is as good as ours.
                     Some(3) => self.child = None,
-                    Some(code) => return Err(died(child, code)),
+                    Some(code) => return Err(died(child, code, &self.state_dir)),
                 },
             }
             if Instant::now() >= self.deadline {
@@ -108,7 +108,10 @@ impl Attempt {
                 (Err(_), None) => return Ok(None),
                 (Err(err), Some(child)) => {
                     sleep(PERIOD).await;
-                    return Err(child.exit_code().map_or_else(|| err.into(), |code| died(child, code)));
+                    return Err(match child.exit_code() {
+                        Some(code) => died(child, code, &self.state_dir),
+                        None => err.into(),
+                    });
                 }
             };
             progress.show(&status)?;
@@ -193,7 +196,7 @@ fn all_ready(status: &Status) -> String {
     format!("{} ready{rest}; supervisor pid {}", count(ready, "component"), status.supervisor.pid)
 }
 
-fn died(child: &Detached, code: i32) -> Failure {
+fn died(child: &Detached, code: i32, state_dir: &StateDir) -> Failure {
     let exit = match code {
         2 => Exit::Usage,
         3 | NEVER => Exit::NoSupervisor,
@@ -204,8 +207,29 @@ fn died(child: &Detached, code: i32) -> Failure {
         _ if code < 0 => "was killed".to_owned(),
         _ => format!("ended with exit status {code}"),
     };
-    Failure::new(
-        exit,
-        format!("the supervisor {how}; the end of {}:{}", child.log().display(), child.last_words()),
-    )
+    let (log, words) = (child.log().display(), child.last_words());
+    let left = goes_on(known::left_running(state_dir));
+    Failure::new(exit, format!("the supervisor {how}; the end of {log}:{words}{left}"))
+}
+
+/// What to do about components that go on without it, if any do.
+fn goes_on(left: usize) -> String {
+    match left {
+        0 => String::new(),
+        left => {
+            let left = count(left, "component");
+            format!("\nIt has left {left} running; `vitald up` takes over, `vitald down` ends what is left")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::goes_on;
+
+    #[test]
+    fn what_a_dead_supervisor_left_is_told_with_what_to_do() {
+        assert_eq!(goes_on(0), "");
+        assert!(goes_on(2).starts_with("\nIt has left 2 components running; `vitald up` takes over"));
+    }
 }
