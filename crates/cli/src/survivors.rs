@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
 use vitald_core::restarter::StartError;
-use vitald_core::status::EventType;
+use vitald_core::status::{ComponentStatus, EventType, State};
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::survivors::{self, StoredComponent};
 use vitald_supervisor::{ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle, Wanted};
@@ -58,11 +58,11 @@ async fn stop(
     // Whoever cannot ask waits for the lock.
     let control = vitald_control::serve(supervisor.clone(), state_dir).await.ok();
     let mut stopped = 0;
-    for component in supervisor.status().components.into_iter().rev() {
-        if let Some(pid) = component.pid {
+    for component in supervisor.status().components.iter().rev() {
+        if let Some(what) = stopping(component) {
             stopped += 1;
             // Whether anybody reads it or not, it is to be stopped.
-            let _ = output::say(format!("{}: stopping (pid {pid})", component.name));
+            let _ = output::say(format!("{}: {what}", component.name));
         }
     }
     supervisor.shutdown(ShutdownMode::Graceful);
@@ -78,6 +78,15 @@ async fn stop(
         control.stop().await;
     }
     Ok((supervisor.take_lock(), stopped))
+}
+
+/// What is about to end of a component, if anything is.
+fn stopping(component: &ComponentStatus) -> Option<String> {
+    match (component.pid, component.state) {
+        (Some(pid), _) => Some(format!("stopping (pid {pid})")),
+        (None, State::Unhealthy) => Some("ending what its main process left running".into()),
+        (None, _) => None,
+    }
 }
 
 fn interrupted() -> Failure {
@@ -124,4 +133,19 @@ async fn end_one(
     survivors::forget(state_dir, lock, name)
         .map_err(|err| format!("{name}: has been ended, but {}: {err}", state_dir.record(name).display()))?;
     Ok(!left.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::running;
+
+    #[test]
+    fn what_has_no_main_process_any_more_is_ended_too() {
+        assert!(stopping(&running("web")).is_some_and(|what| what.starts_with("stopping (pid ")));
+        let left = ComponentStatus { pid: None, state: State::Unhealthy, ..running("web") };
+        assert_eq!(stopping(&left).as_deref(), Some("ending what its main process left running"));
+        let stopped = ComponentStatus { pid: None, state: State::Stopped, ..running("web") };
+        assert_eq!(stopping(&stopped), None);
+    }
 }

@@ -74,12 +74,24 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// What is said of a process that holds the lock of another state dir.
+const LOCKED: &str = ", which holds ";
+
 fn refused_copy(refused: &Refused, detached: bool) -> Failure {
     let exit = if detached { Exit::NeverSupervisor } else { Exit::NoSupervisor };
-    let text = format!(
-        "{refused}\nNothing was started. `vitald down --state-dir DIR` with the other state dir ends them; to let \
-         them be, and begin anew here, remove the folder `components` of the copy"
-    );
+    let Refused::Copied { holders, .. } = refused;
+    let hint = match holders.iter().all(|(_, holder)| holder.contains(LOCKED)) {
+        true => {
+            "`vitald down --state-dir DIR` with the other state dir ends them; to let them be, and begin anew here, \
+             remove the folder `components` of the copy"
+        }
+        // Whoever began anew here would have them twice.
+        false => {
+            "Should there be no other state dir, because the folder `locks` of this one was removed: end those that \
+             hold no lock with `kill`, then try again"
+        }
+    };
+    let text = format!("{refused}\nNothing was started. {hint}");
     Failure::new(exit, text)
 }
 
@@ -212,5 +224,20 @@ impl Signals {
             // A closed terminal says the same, and is no reason to stop what runs either.
             _ = self.hangup.recv() => Asked::Reload,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_begin_anew_beside_components_without_another_state_dir() {
+        let told = |holder: &str| {
+            let holders = vec![("web".to_owned(), holder.to_owned())];
+            refused_copy(&Refused::Copied { dir: "/state/copy".into(), holders }, false).text
+        };
+        assert!(told("4242 (sleep), which holds /state/app/locks/web.lock").contains("remove the folder"));
+        assert!(told("4242 (sleep)").ends_with("with `kill`, then try again"));
     }
 }
