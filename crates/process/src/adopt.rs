@@ -11,8 +11,9 @@ use crate::adopted::Adopted;
 use crate::cgroup::Cage;
 use crate::launch::system;
 use crate::lock::LockFile;
-use crate::procfs::{self, Stat};
+use crate::procfs;
 use crate::root::{Main, Root};
+use crate::scan::{Scan, Seen};
 use crate::tree::{Tree, Whole};
 use crate::{mark, occupant};
 
@@ -78,7 +79,7 @@ impl Wanted {
     }
 
     /// The main process of a run that was not written down.
-    fn find(&self) -> io::Result<Option<Stat>> {
+    fn find(&self) -> io::Result<Option<Arc<Seen>>> {
         let deadline = Instant::now() + HALF_BORN;
         loop {
             if let Some(found) = self.marked()? {
@@ -96,11 +97,11 @@ impl Wanted {
     }
 
     /// Who carries the run's mark, and its own pid in it.
-    fn marked(&self) -> io::Result<Option<Stat>> {
+    fn marked(&self) -> io::Result<Option<Arc<Seen>>> {
         let mut mark = self.mark();
         Ok(others()?.into_iter().find(|process| {
             mark.push(mark::main_pid(process.pid));
-            let is_main = procfs::environment_has(process.pid, &mark);
+            let is_main = process.carries(&mark);
             mark.pop();
             is_main
         }))
@@ -108,22 +109,22 @@ impl Wanted {
 
     /// Who lives in its cgroup or holds the lock, and leads a session, the first of them: a main process that has executed something
     /// else with another environment. Not where another was the main process, of which this is left.
-    fn unmarked(&self) -> io::Result<Option<Stat>> {
+    fn unmarked(&self) -> io::Result<Option<Arc<Seen>>> {
         let all = others()?;
         let caged = self.cage.members()?;
-        let mut holders: Vec<Stat> = all.iter().filter(|p| caged.contains(&p.pid)).cloned().collect();
+        let mut holders: Vec<Arc<Seen>> = all.iter().filter(|p| caged.contains(&p.pid)).cloned().collect();
         if holders.is_empty() {
             holders = all.into_iter().filter(|p| self.lock.is_held_by(p)).collect();
         }
-        if holders.iter().any(|p| procfs::variable(p.pid, mark::MAIN_PID).is_some()) {
+        if holders.iter().any(|p| p.variable(mark::MAIN_PID).is_some()) {
             return Ok(None);
         }
         Ok(holders.into_iter().filter(|p| p.session == p.pid).min_by_key(|p| (p.start_time, p.pid)))
     }
 }
 
-fn others() -> io::Result<Vec<Stat>> {
-    let mut all = procfs::processes()?;
+fn others() -> io::Result<Vec<Arc<Seen>>> {
+    let mut all = Scan::from_now()?.all.clone();
     all.retain(|process| process.pid != procfs::own_pid() && process.pid != 1 && !process.is_dead());
     Ok(all)
 }

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
 use crate::root::Root;
+use crate::scan::Scan;
 use crate::tree::{Tree, Whole};
 use crate::{mark, reaper, turn};
 
@@ -21,10 +22,7 @@ pub(crate) fn end(component: &str, instance: &str) -> io::Result<()> {
     let mark = mark::entries(&mark::of_commands(component, instance));
     let mut done = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let found = {
-            let _turn = turn::wait();
-            look(&mark)?
-        };
+        let found = look(&mark)?;
         let mut new = false;
         for (main, processes) in found {
             match processes.iter().find(|process| process.pid == main) {
@@ -55,17 +53,19 @@ pub(crate) fn end(component: &str, instance: &str) -> io::Result<()> {
 
 /// The living processes of the commands, by the pid of each one's main process.
 fn look(mark: &[String]) -> io::Result<BTreeMap<i32, Vec<Stat>>> {
+    let scan = Scan::from_now()?;
+    let _turn = turn::wait();
     let waited_for = reaper::registered().clone();
     let mut found: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
-    for process in procfs::processes()? {
+    for process in &scan.all {
         if process.pid != procfs::own_pid()
             && !process.is_dead()
-            && !waited_for.has(&process)
-            && procfs::environment_has(process.pid, mark)
-            && let Some(main) = procfs::variable(process.pid, mark::MAIN_PID)
+            && !waited_for.has(process)
+            && process.carries(mark)
+            && let Some(main) = process.variable(mark::MAIN_PID)
             && let Ok(main) = main.parse()
         {
-            found.entry(main).or_default().push(process);
+            found.entry(main).or_default().push(Stat::clone(process));
         }
     }
     Ok(found)

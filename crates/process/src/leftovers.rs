@@ -14,6 +14,7 @@ use crate::lock::{Attempt, LockFile};
 use crate::procfs::{self, Stat};
 use crate::restarter::blocking;
 use crate::root::Root;
+use crate::scan::Scan;
 use crate::tree::{Tree, Whole};
 use crate::{cgroup, mark, occupant};
 
@@ -147,9 +148,9 @@ pub(crate) async fn take_lock(lock: &LockFile) -> Result<std::os::fd::OwnedFd, S
 fn held(lock: &LockFile) -> StartError {
     let path = lock.path().display();
     let own = procfs::own_pid();
-    let all = procfs::processes().unwrap_or_default();
+    let all = Scan::from_now().map(|scan| scan.all.clone()).unwrap_or_default();
     let holders: Vec<String> =
-        all.iter().filter(|p| p.pid != own && lock.is_held_by(p)).map(Stat::describe).collect();
+        all.iter().filter(|p| p.pid != own && lock.is_held_by(p)).map(|p| p.describe()).collect();
     StartError::Occupied(if holders.is_empty() {
         format!("{path} is locked by a process that cannot be seen from here")
     } else {

@@ -37,6 +37,7 @@ mod redact;
 mod restarter;
 mod root;
 mod run;
+mod scan;
 mod tree;
 mod turn;
 mod unclaimed;

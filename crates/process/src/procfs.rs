@@ -1,16 +1,18 @@
 //! What `/proc` tells about processes: proc(5).
 
-use std::ffi::OsStr;
+mod environ;
+mod locks;
+
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
 use std::sync::OnceLock;
-use std::thread;
-use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
 use vitald_core::restarter::ProcessIdentity;
+
+pub(crate) use environ::{environment, value_in, variable};
+pub use locks::holds_lock;
+pub(crate) use locks::locked_files;
 
 /// A line of `/proc/PID/stat`, as far as it is of use here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub struct Stat {
     /// How it ended, as wait(2) would tell; of use only once it [is dead](Self::is_dead), and 0, too, where
     /// we are not permitted to know.
     pub(crate) wait_status: i32,
+    /// Where its program, its stack, its heap and its environment lie: another program's lie elsewhere. All 0
+    /// where its environment may not be read.
+    pub(crate) memory: [u64; 5],
     /// Whether it is in the midst of execve(2), and has no environment for the moment. Not to be told where
     /// its environment may not be read.
     pub between_programs: bool,
@@ -63,7 +68,7 @@ pub fn stat(pid: i32) -> Option<Stat> {
 
 /// `None` if there is no such process, which is not the same as being out of descriptors.
 pub(crate) fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
-    match fs::read(format!("/proc/{pid}/stat")) {
+    match read_line(&format!("/proc/{pid}/stat")) {
         Ok(line) => Ok(parse_stat(&line)),
         // ESRCH: it was reaped between open and read.
         Err(err) if err.kind() == io::ErrorKind::NotFound || err.raw_os_error() == Some(libc::ESRCH) => {
@@ -71,6 +76,13 @@ pub(crate) fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
         }
         Err(err) => Err(err),
     }
+}
+
+/// By as few calls as can be: this is read most of all.
+fn read_line(path: &str) -> io::Result<Vec<u8>> {
+    let mut line = Vec::with_capacity(2048);
+    fs::File::open(path)?.read_to_end(&mut line)?;
+    Ok(line)
 }
 
 fn parse_stat(line: &[u8]) -> Option<Stat> {
@@ -93,6 +105,8 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
         threads: field(20)?.parse().ok()?,
         start_time: field(22)?.parse().ok()?,
         wait_status: field(52).and_then(|status| status.parse().ok()).unwrap_or(0),
+        memory: [26, 28, 47, 50, 51]
+            .map(|number| field(number).and_then(|address| address.parse().ok()).unwrap_or(0)),
         between_programs: field(51) == Some("0")
             && field(9)?.parse::<u64>().ok()? & PF_KTHREAD == 0
             && field(3) != Some("Z"),
@@ -120,18 +134,24 @@ pub(crate) fn may_know_end(pid: i32) -> bool {
 /// `/proc` cannot be read.
 pub fn processes() -> io::Result<Vec<Stat>> {
     let mut all = Vec::new();
+    each_process(|process| all.push(process))?;
+    Ok(all)
+}
+
+/// As [`processes`], one by one.
+pub(crate) fn each_process(mut see: impl FnMut(Stat)) -> io::Result<()> {
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         if let Some(pid) = name.to_str().and_then(|n| n.parse().ok()) {
             match read_stat(pid) {
-                Ok(found) => all.extend(found),
+                Ok(found) => found.into_iter().for_each(&mut see),
                 // One that is not to be seen, by hidepid or a security module, hides no other.
                 Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {}
                 Err(err) => return Err(err),
             }
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Our own children, those that fell to us as subreaper included. One that ends while this looks may be
@@ -160,75 +180,6 @@ fn own_children_by_parent() -> io::Result<Vec<i32>> {
 /// Our own pid, as `/proc` has it.
 pub fn own_pid() -> i32 {
     std::process::id().cast_signed()
-}
-
-/// For a moment in execve(2), which may last on a busy machine, the old environment is gone and the new one
-/// not yet there.
-const EXEC_TRIES: u32 = 100;
-const EXEC_PAUSE: Duration = Duration::from_millis(1);
-
-/// Whether the environment that a process was started with has all of `entries` (`NAME=value`). False
-/// where it may not be read.
-pub fn environment_has(pid: i32, entries: &[String]) -> bool {
-    let environment = environment(pid);
-    entries.iter().all(|wanted| environment.split(|b| *b == 0).any(|entry| entry == wanted.as_bytes()))
-}
-
-/// What a variable is in the environment that a process was started with. `None` where it may not be read.
-pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
-    let environment = environment(pid);
-    let value = |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
-    String::from_utf8(environment.split(|b| *b == 0).find_map(value)?).ok()
-}
-
-/// The environment that a process was started with, each entry ended by a NUL. Empty where it may not be
-/// read.
-fn environment(pid: i32) -> Vec<u8> {
-    let read = || fs::read(format!("/proc/{pid}/environ")).ok();
-    let mut environment = read();
-    for _ in 0..EXEC_TRIES {
-        if environment.as_ref().is_none_or(|e| !e.is_empty()) || stat(pid).is_none_or(|s| !s.between_programs)
-        {
-            break;
-        }
-        thread::sleep(EXEC_PAUSE);
-        environment = read();
-    }
-    environment.unwrap_or_default()
-}
-
-/// Whether a process holds the exclusive flock(2) of a file: a copy of the very description that was locked.
-/// To have the file open is not enough. The file is that of a device and inode, and called `name`.
-///
-/// Only descriptors of that name are looked at any further: one on a dead network filesystem would never
-/// answer.
-pub fn holds_lock(pid: i32, name: &OsStr, device: u64, inode: u64) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    descriptors.flatten().map(|entry| entry.path()).any(|link| {
-        fs::read_link(&link).is_ok_and(|file| file.file_name() == Some(name))
-            && link.file_name().is_some_and(|number| is_locked(pid, number))
-            && fs::metadata(&link).is_ok_and(|file| file.dev() == device && file.ino() == inode)
-    })
-}
-
-/// The files on which a process holds an exclusive flock(2), as it opened them.
-pub(crate) fn locked_files(pid: i32) -> Vec<PathBuf> {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    let links = descriptors.flatten().map(|entry| entry.path());
-    let locked = links.filter(|link| link.file_name().is_some_and(|number| is_locked(pid, number)));
-    locked.filter_map(|link| fs::read_link(link).ok()).collect()
-}
-
-/// Whether there is an exclusive flock on the description that a descriptor names. `/proc/PID/fdinfo/FD` tells
-/// of those of this description alone, whoever took them: `lock:⇥1: FLOCK  ADVISORY  WRITE 42 08:01:7 0 EOF`.
-fn is_locked(pid: i32, descriptor: &OsStr) -> bool {
-    let info = Path::new("/proc").join(pid.to_string()).join("fdinfo").join(descriptor);
-    fs::read_to_string(info).is_ok_and(|info| {
-        info.lines().filter_map(|line| line.strip_prefix("lock:")).any(|lock| {
-            let mut words = lock.split_ascii_whitespace().skip(1);
-            words.next() == Some("FLOCK") && words.nth(1) == Some("WRITE")
-        })
-    })
 }
 
 /// This boot: `/proc/sys/kernel/random/boot_id`. Empty where the kernel does not tell.

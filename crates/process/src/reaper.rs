@@ -55,10 +55,9 @@ impl Registered {
         self.adopted.remove(&(process.pid, process.start_time));
     }
 
-    /// Takes one out, whichever it is.
-    pub(crate) fn forget(&mut self, pid: Option<i32>) {
-        self.children.retain(|child| Some(*child) != pid);
-        self.adopted.retain(|(adopted, _)| Some(*adopted) != pid);
+    /// Whether it is one that we started, without a look at it.
+    fn has_child(&self, pid: i32) -> bool {
+        self.children.contains(&pid)
     }
 
     pub(crate) fn has(&self, process: &Stat) -> bool {
@@ -105,6 +104,9 @@ fn reap_orphans() -> io::Result<()> {
     let session = procfs::stat(procfs::own_pid()).map(|own| own.session);
     for pid in procfs::own_children()? {
         let registered = registered();
+        if registered.has_child(pid) {
+            continue;
+        }
         // Nobody but us can reap it, so that what is read here stays true until it is reaped.
         let Some(child) = procfs::stat(pid) else { continue };
         if !registered.has(&child)

@@ -1,5 +1,7 @@
 //! All processes that belong together: found in `/proc`, pinned, signalled, waited for.
 
+mod find;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +14,9 @@ use tokio::task::spawn_blocking;
 
 use crate::cgroup::Cage;
 use crate::lock::LockFile;
-use crate::look::Look;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
 use crate::root::Root;
-use crate::turn;
 
 /// While something is left, a look this often finds what it has forked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -33,9 +33,6 @@ const UNSEEN_PAUSE: Duration = Duration::from_millis(10);
 const MOST_WAITED_FOR: usize = 256;
 /// Rounds of stopping, and of killing, after which what forks on is left to the next look.
 const ROUNDS: u32 = 20;
-
-/// Beyond so many processes in its cgroup, a tree is looked for nowhere else: a fork bomb is ended there first.
-const CROWD: usize = 500;
 
 /// What tells who belongs to a tree, beside its root.
 #[derive(Default)]
@@ -97,42 +94,6 @@ impl Tree {
         }
         let members = self.look()?;
         Ok(if self.is_over() { Vec::new() } else { members })
-    }
-
-    fn look(&self) -> io::Result<Vec<Stat>> {
-        let _turn = turn::wait();
-        let mut look = Look::new(self.root.oldest())?;
-        let caged = look.include(self.whole.cage.members()?)?;
-        if caged.len() > CROWD {
-            return Ok(look.alive(&caged));
-        }
-        let leader = self.leader(&look);
-        let mut found: BTreeSet<i32> = look
-            .all
-            .iter()
-            .filter(|p| look.may_belong(p) && self.is_member(p, leader))
-            .map(|p| p.pid)
-            .collect();
-        found.extend(caged);
-        look.add_descendants(&mut found);
-        for process in look.all.iter().filter(|p| look.may_belong(p) && !p.is_dead()) {
-            if !found.contains(&process.pid) && self.is_marked(process) {
-                found.insert(process.pid);
-            }
-        }
-        look.add_descendants(&mut found);
-        let mut alive = look.alive(&found);
-        if alive.is_empty()
-            && let Some(lock) = self.whole.lock.as_ref().filter(|lock| lock.is_held())
-        {
-            found.extend(look.all.iter().filter(|p| look.may_belong(p) && lock.is_held_by(p)).map(|p| p.pid));
-            look.add_descendants(&mut found);
-            alive = look.alive(&found);
-        }
-        let mut known = guard(&self.known);
-        known.retain(|pid, _| look.all.iter().any(|p| p.pid == *pid));
-        known.extend(alive.iter().map(|p| (p.pid, p.start_time)));
-        Ok(alive)
     }
 
     /// As [`members`](Self::members); a look that fails, for want of descriptors maybe, is tried again. Blocks
@@ -277,30 +238,8 @@ impl Tree {
         self.members().unwrap_or_default().iter().map(Stat::describe).collect()
     }
 
-    /// The root's pid, if nobody else can have it: while it is there, and while one that is known is in
-    /// its group or session, which keeps the number from passing on.
-    fn leader(&self, look: &Look) -> Option<i32> {
-        let kept = || {
-            let known = guard(&self.known);
-            self.root.pid().filter(|pid| {
-                let keeps = |p: &&Stat| known.get(&p.pid) == Some(&p.start_time) && !p.is_dead();
-                look.all.iter().filter(keeps).any(|p| p.group == *pid || p.session == *pid)
-            })
-        };
-        self.root.leader().or_else(kept)
-    }
-
-    fn is_member(&self, process: &Stat, leader: Option<i32>) -> bool {
-        leader.is_some_and(|leader| [process.pid, process.group, process.session].contains(&leader))
-            || guard(&self.known).get(&process.pid) == Some(&process.start_time)
-    }
-
     fn lock_is_held(&self) -> bool {
         self.whole.lock.as_ref().is_some_and(LockFile::is_held)
-    }
-
-    fn is_marked(&self, process: &Stat) -> bool {
-        !self.whole.mark.is_empty() && procfs::environment_has(process.pid, &self.whole.mark)
     }
 }
 
