@@ -148,7 +148,7 @@ impl Seen {
         let is_known = |before: &&Arc<Self>| {
             before.start_time == stat.start_time
                 && before.memory == stat.memory
-                && !stat.between_programs
+                && stat.memory.iter().all(|address| *address != 0)
                 && before.traces.get().is_some_and(|traces| traces.has_any)
         };
         match before.filter(is_known) {
@@ -215,6 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn all_who_wait_share_one() {
+        let turns: Vec<_> = (0..turn::most()).map(|_| turn::wait()).collect();
+        let before = state().begun;
+        let askers: Vec<_> = (0..50).map(|_| thread::spawn(|| Scan::from_now().unwrap())).collect();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while state().askers < 50 {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(turns);
+        let mut scans: Vec<_> = askers.into_iter().map(|asker| asker.join().unwrap()).collect();
+        scans.sort_by_key(Arc::as_ptr);
+        scans.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        assert!(scans.len() < 5, "{}", scans.len());
+        assert!(state().begun > before);
+    }
+
+    #[test]
     fn an_environment_is_read_anew_after_an_exec() {
         let mark = |value: &str| [format!("VITALD_TEST={value}")];
         let script = "read go; VITALD_TEST=two; export VITALD_TEST; exec sh -c 'echo; read go'";
@@ -222,19 +240,13 @@ mod tests {
         let child = child.args(["-c", script]).env("VITALD_TEST", "one").process_group(0);
         let (stdin, stdout) = (std::process::Stdio::piped(), std::process::Stdio::piped());
         let mut child = child.stdin(stdin).stdout(stdout).spawn().unwrap();
-        let carries = |value: &str| {
-            let scan = Scan::from_now().unwrap();
-            scan.find(child.id().cast_signed()).unwrap().carries(&mark(value))
-        };
+        let pid = child.id().cast_signed();
+        let carries = |value: &str| Scan::from_now().unwrap().find(pid).unwrap().carries(&mark(value));
         assert!(carries("one") && carries("one") && !carries("two"));
         let mut stdin = child.stdin.take().unwrap();
         io::Write::write_all(&mut stdin, b"go\n").unwrap();
         let mut told = [0];
         io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut told).unwrap();
-        let carries = |value: &str| {
-            let scan = Scan::from_now().unwrap();
-            scan.find(child.id().cast_signed()).unwrap().carries(&mark(value))
-        };
         assert!(carries("two") && !carries("one"));
         drop(stdin);
         child.wait().unwrap();

@@ -10,5 +10,6 @@ mod environment;
 mod exec;
 mod isolation;
 mod leftovers;
+mod many;
 mod start;
 mod stop;
