@@ -137,7 +137,10 @@ pub(crate) struct Status {
     pub(crate) name: Vec<String>,
     #[command(flatten)]
     pub(crate) selector: Selector,
-    /// How to show it
+    /// Go on, and show it whenever it changes
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// How to show it; with --watch, json is one line each time
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
 }

@@ -8,7 +8,9 @@ use vitald_core::restarter::StartError;
 use vitald_core::status::{ComponentStatus, EventType, State};
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::survivors::{self, StoredComponent};
-use vitald_supervisor::{ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle, Wanted};
+use vitald_supervisor::{
+    Refused, ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle, Wanted,
+};
 
 use crate::exit::Failure;
 use crate::format::plain;
@@ -40,12 +42,25 @@ pub(crate) async fn end(state_dir: &StateDir) -> Result<Option<usize>, Failure> 
             };
             Ok(Some(stopped + swept))
         }
+        Err(refused) if !holds_another(&refused) => Err(Failure::not(format!(
+            "{refused}\nThese were not stopped. Should there be no other state dir, because the folder `locks` of this \
+             one was removed: end those that hold no lock with `kill`"
+        ))),
         Err(refused) => {
             // Their records are what keeps a supervisor from starting them here a second time: they stay.
             output::note(&format!("{refused}\nThese are left alone; name the other state dir to end them."));
             Ok(Some(0))
         }
     }
+}
+
+/// What is said of a process that holds the lock of another state dir.
+const LOCKED: &str = ", which holds ";
+
+/// Whether all of them are another state dir's for certain.
+pub(crate) fn holds_another(refused: &Refused) -> bool {
+    let Refused::Copied { holders, .. } = refused;
+    holders.iter().all(|(_, holder)| holder.contains(LOCKED))
 }
 
 /// Stops all components of a supervisor that was made for that. It can be asked meanwhile, as every other.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rustix::io::fcntl_dupfd_cloexec;
+use vitald_core::restarter::RunId;
 
 use crate::log::make_folder_of;
 use crate::procfs::{self, Stat};
@@ -55,6 +56,12 @@ impl LockFile {
         format!("{:x}-{:x}-{:x}", self.device, self.inode, self.born)
     }
 
+    /// The last run that was about to execute its program, as it noted itself.
+    pub(crate) fn noted(&self) -> Option<RunId> {
+        let text = std::fs::read_to_string(&self.path).ok()?;
+        text.lines().next()?.trim().parse().ok().map(RunId)
+    }
+
     /// Tries to lock; never waits.
     pub(crate) fn try_lock(&self) -> io::Result<Attempt> {
         let file = open(&self.path)?;
@@ -82,6 +89,11 @@ impl LockFile {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What a run notes in its lock file; always as long, so that it covers the one before.
+pub(crate) fn note(run: RunId) -> Vec<u8> {
+    format!("{:<20}\n", run.0).into_bytes()
 }
 
 fn open(path: &Path) -> io::Result<File> {

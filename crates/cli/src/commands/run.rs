@@ -18,7 +18,7 @@ use crate::cli::Run;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::Places;
-use crate::{builtin, detach, manifests, output, reload, table, wiring};
+use crate::{builtin, detach, manifests, output, reload, survivors, table, wiring};
 
 /// How often to see whether all is ready, until it has been once.
 const LOOK: Duration = Duration::from_millis(250);
@@ -74,13 +74,9 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// What is said of a process that holds the lock of another state dir.
-const LOCKED: &str = ", which holds ";
-
 fn refused_copy(refused: &Refused, detached: bool) -> Failure {
     let exit = if detached { Exit::NeverSupervisor } else { Exit::NoSupervisor };
-    let Refused::Copied { holders, .. } = refused;
-    let hint = match holders.iter().all(|(_, holder)| holder.contains(LOCKED)) {
+    let hint = match survivors::holds_another(refused) {
         true => {
             "`vitald down --state-dir DIR` with the other state dir ends them; to let them be, and begin anew here, \
              remove the folder `components` of the copy"

@@ -80,7 +80,7 @@ impl Lifecycle {
     }
 
     fn say_adopted(&mut self) {
-        self.say(EventReason::Adopted, "adopted from an earlier supervisor, and not restarted".into());
+        self.say(EventReason::Adopted, "adopted from an earlier supervisor".into());
     }
 
     /// Its probes go on in their rhythm.

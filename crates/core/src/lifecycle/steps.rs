@@ -440,8 +440,9 @@ impl Lifecycle {
     pub(super) fn limit_message(&self) -> String {
         let restart = &self.spec.restart;
         format!(
-            "the limit of {} restarts in {} is reached, given up until started on request",
+            "the limit of {} restart{} in {} is reached, given up until started on request",
             restart.max_restarts,
+            if restart.max_restarts == 1 { "" } else { "s" },
             seconds(restart.window)
         )
     }

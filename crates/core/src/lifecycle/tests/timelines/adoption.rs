@@ -19,7 +19,7 @@ fn what_runs_goes_on_and_its_probes_keep_their_rhythm() {
     world.survive(SECOND * 2);
     assert_eq!(world.state(), "Running/Adopted ready");
     world.until(31.0);
-    assert_snapshot!(world.told(), @"0s Start(1); 16s Adopted: adopted from an earlier supervisor, and not restarted; 20s Probe(1, liveness); 30s Probe(1, liveness)");
+    assert_snapshot!(world.told(), @"0s Start(1); 16s Adopted: adopted from an earlier supervisor; 20s Probe(1, liveness); 30s Probe(1, liveness)");
     assert_eq!(world.snapshot().started_at, Some(world.begun()));
 }
 
