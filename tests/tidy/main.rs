@@ -19,8 +19,8 @@ fn allowed(package: &str) -> &'static [&'static str] {
         "vitald-control" => &["vitald-core", "vitald-supervisor"],
         "vitald-manifest" | "vitald-process" | "vitald-supervisor" | "vitald-client" => &["vitald-core"],
         name if name.starts_with("vitald-probe-") => &["vitald-core"],
-        // Core knows nobody; the demo and the tests know vitald only from outside.
-        "vitald-core" | "vitald-demo" | "vitald-tests" | "xtask" => &[],
+        // Core knows nobody, nor do the logs; the demo and the tests know vitald only from outside.
+        "vitald-core" | "vitald-log" | "vitald-demo" | "vitald-tests" | "xtask" => &[],
         other => panic!("{other} has no place in the table of arrows: give it one, and docs/architecture.md"),
     }
 }

@@ -1,0 +1,105 @@
+//! A disk that fills up and is freed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vitald_log::{LogError, OnDiskFull, Rotated, Settings, extent};
+
+use crate::bed::{assert_same, lines, open_append, read_all, rotating, settings, skip, write};
+
+const MIB: u64 = 1024 * 1024;
+
+/// A tmpfs of its own; unmounted in the end.
+struct Disk(PathBuf, #[allow(dead_code)] tempfile::TempDir);
+
+impl Disk {
+    fn of(mib: u64) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "vitald-log-test"])
+            .arg(dir.path())
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(dir.path().to_owned(), dir)),
+            refused => {
+                skip(&format!("no file system can be mounted: {refused:?}"));
+                None
+            }
+        }
+    }
+
+    fn fill(&self, leave: u64) {
+        let stat = rustix_free(&self.0);
+        fs::write(self.0.join("ballast"), vec![1; usize::try_from(stat - leave).unwrap()]).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn rustix_free(folder: &Path) -> u64 {
+    let output = Command::new("df").args(["-B1", "--output=avail"]).arg(folder).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn kept_until_there_is_room_again() {
+    let Some(disk) = Disk::of(20) else { return };
+    let log = disk.0.join("web.log");
+    let mut component = open_append(&log);
+    let mut kept = rotating(&log, settings(MIB, 10));
+    let text = lines('a', 0..40_000);
+    write(&mut component, &text);
+    disk.fill(100 * 1024);
+    for _ in 0..3 {
+        assert!(matches!(kept.rotate(), Err(LogError::NoSpace { needed: MIB, .. })));
+        assert_same(&read_all(&log).0, &text, "on a full disk");
+    }
+    // Nothing that was begun takes the last room from the component.
+    assert!(!disk.0.join("web.log.draft").exists());
+    assert!(rustix_free(&disk.0) >= 80 * 1024);
+    fs::remove_file(disk.0.join("ballast")).unwrap();
+    assert_eq!(kept.rotate().unwrap(), Rotated { archived: MIB, dropped: 0 });
+    assert_same(&read_all(&log).0, &text, "afterwards");
+}
+
+#[test]
+fn the_oldest_go_first_and_then_what_is_there() {
+    let Some(disk) = Disk::of(20) else { return };
+    let log = disk.0.join("web.log");
+    let mut component = open_append(&log);
+    let mut kept = rotating(&log, Settings { on_disk_full: OnDiskFull::DropOldest, ..settings(MIB, 10) });
+    let text = lines('a', 0..40_000);
+    write(&mut component, &text);
+    assert_eq!(kept.rotate().unwrap().archived, MIB);
+    disk.fill(0);
+    // The archive made room for itself, but not for what is left to the component.
+    let done = kept.rotate().unwrap();
+    assert_eq!(done, Rotated { archived: 0, dropped: 2 * MIB }, "the archive, and what should have been one");
+    assert_eq!(read_all(&log).0.len() as u64, text.len() as u64 - 2 * MIB);
+    let extent = extent(&log).unwrap();
+    assert_eq!((extent.oldest, extent.end), (2 * MIB, text.len() as u64));
+    assert_same(&read_all(&log).0, &text[2 * MIB as usize..], "what is left");
+    write(&mut component, b"more\n");
+    assert!(read_all(&log).0.ends_with(b"more\n"));
+}
+
+#[test]
+fn without_an_archive_and_without_a_byte_of_room_it_is_dropped() {
+    let Some(disk) = Disk::of(20) else { return };
+    let log = disk.0.join("web.log");
+    let mut component = open_append(&log);
+    let mut kept = rotating(&log, Settings { on_disk_full: OnDiskFull::DropOldest, ..settings(MIB, 10) });
+    let text = lines('a', 0..40_000);
+    write(&mut component, &text);
+    disk.fill(0);
+    assert_eq!(kept.rotate().unwrap(), Rotated { archived: 0, dropped: MIB });
+    assert!(rustix_free(&disk.0) >= MIB - 8192);
+    write(&mut component, b"more\n");
+    assert!(read_all(&log).0.ends_with(b"more\n"));
+    assert_eq!(extent(&log).unwrap().oldest, MIB);
+}
