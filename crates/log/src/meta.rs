@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::cut;
 use crate::names::Names;
 
 const VERSION: u32 = 1;
@@ -70,23 +71,25 @@ pub(crate) struct Loaded {
 }
 
 impl Meta {
-    /// Of a log without one. What older files there are is taken to be all there was, and `at_least` the
-    /// logical offset up to which the log is known to have come by other means.
-    pub(crate) fn reconstruct(names: &Names, live: Option<&fs::Metadata>, at_least: u64) -> io::Result<Self> {
+    /// Of a log without one. What files there are is taken to be all there was, a hole at the beginning of the
+    /// live one to be what was hidden, and `at_least` the logical offset up to which the log is known to
+    /// have come by other means.
+    pub(crate) fn reconstruct(names: &Names, live: Option<&File>, at_least: u64) -> io::Result<Self> {
         let mut found = names.archives()?;
         // A draft that no meta knows of was not finished.
         found.retain(|found| found.number > 0);
-        let length = live.map_or(0, fs::Metadata::len);
+        let data = live.map(File::metadata).transpose()?;
+        let size = data.as_ref().map_or(0, fs::Metadata::len);
+        let start = live.filter(|_| size > 0).map_or(0, |file| cut::next_data(file, 0).unwrap_or(0));
         let before: u64 = found.iter().map(|found| found.length).sum();
-        let missing = at_least.saturating_sub(before + length);
-        let mut begin = missing;
+        let mut begin = at_least.saturating_sub(before + (size - start));
         let mut archives = Vec::new();
         for found in found.iter().rev() {
             archives.push(Archive { begin, length: found.length, inode: found.inode });
             begin += found.length;
         }
-        let live = Live { inode: live.map_or(0, MetadataExt::ino), start: 0, begin };
-        let seen = begin + length;
+        let live = Live { inode: data.as_ref().map_or(0, MetadataExt::ino), start, begin };
+        let seen = begin + (size - start);
         Ok(Self { version: VERSION, epoch: 0, live, seen, archives, collapse: None, own_offset: false })
     }
 

@@ -217,7 +217,9 @@ impl LogReader {
         let same_file = old.live.inode == self.view.live.inode;
         let was_live = self.offset >= old.live.begin;
         if old.epoch == self.view.epoch && same_file && !replaced {
-            if old.replaced {
+            if let (true, Some(offset)) = (old.replaced, self.view.as_told(&old, self.offset)) {
+                self.offset = offset;
+            } else if old.replaced {
                 // Still nobody has told meta: what we know ourselves stays.
                 let place = old.place(self.offset);
                 self.view.begin_again(self.offset - place.min(self.offset));

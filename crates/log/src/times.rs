@@ -146,7 +146,8 @@ impl Timeline {
     /// early as it may have been.
     #[must_use]
     pub fn since(&self, moment: Moment) -> u64 {
-        let before = self.notes.iter().rev().find(|note| moment.since(note.at) >= 0);
+        // Of the very millisecond: nobody knows which was first.
+        let before = self.notes.iter().rev().find(|note| moment.since(note.at) > 0);
         before.map_or(0, |note| note.offset)
     }
 
@@ -261,7 +262,8 @@ mod tests {
     fn since_is_never_too_late() {
         let times = Timeline::of(vec![note(100, 10, true), note(150, 3600, true), note(900, 7200, false)]);
         assert_eq!(times.since(at(5)), 0);
-        assert_eq!(times.since(at(10)), 100);
+        assert_eq!(times.since(at(10)), 0);
+        assert_eq!(times.since(at(11)), 100);
         assert_eq!(times.since(at(1800)), 100);
         assert_eq!(times.since(at(3601)), 150);
         assert_eq!(times.since(at(7000)), 150, "nobody watched: it may all have been written after");

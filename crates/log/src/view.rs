@@ -23,6 +23,8 @@ pub(crate) struct View {
     pub(crate) archives: Vec<Archive>,
     /// Where the live file begins to count, as it is at this moment.
     pub(crate) live: Live,
+    /// The same as meta has it.
+    told: Live,
     file: Option<File>,
     /// The mark, and whether it stood at the beginning of the live file.
     mark: Option<(String, bool)>,
@@ -67,25 +69,38 @@ impl View {
         let data = file.as_ref().map(File::metadata).transpose()?;
         let meta = match &loaded.meta {
             Some(meta) => meta.clone(),
-            None => Meta::reconstruct(names, data.as_ref(), times::last_offset(&names.times()))?,
+            None => Meta::reconstruct(names, file.as_ref(), times::last_offset(&names.times()))?,
         };
         let mut live = meta.live;
         let mut mark = None;
+        let mut told = live;
         let inode = data.as_ref().map_or(0, MetadataExt::ino);
         let replaced = live.inode != 0 && inode != live.inode;
         if replaced {
             live = Live { inode, start: 0, begin: known_end(&meta, names) };
         } else if live.inode == 0 {
             live.inode = inode;
+            told = live;
         } else if let (Some(text), Some(file)) = (meta.collapse, &file) {
             let stands = has_mark(file, &text);
             if !stands {
                 live.start = 0;
             }
+            told = live;
             mark = Some((text, stands));
         }
         let archives = match_archives(names, &meta.archives)?;
-        Ok(Self { names: names.clone(), loaded, epoch: meta.epoch, archives, live, file, mark, replaced })
+        Ok(Self {
+            names: names.clone(),
+            loaded,
+            epoch: meta.epoch,
+            archives,
+            live,
+            told,
+            file,
+            mark,
+            replaced,
+        })
     }
 
     /// Whether what was found is still so. What was read before this was asked was then read right.
@@ -152,6 +167,13 @@ impl View {
             }
         }
         Ok(None)
+    }
+
+    /// If whoever keeps the log has rotated it since the `old` view, not having noticed that the file was truncated:
+    /// what this one calls the place in the file at which the reader stands.
+    pub(crate) fn as_told(&self, old: &Self, offset: u64) -> Option<u64> {
+        let rotated = self.told != old.told && old.told.inode == old.live.inode;
+        rotated.then(|| old.told.begin + old.place(offset).saturating_sub(old.told.start))
     }
 
     /// The place in the live file of a logical offset in it.

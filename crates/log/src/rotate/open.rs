@@ -12,7 +12,7 @@ use crate::error::LogError;
 use crate::meta::Meta;
 use crate::names::Names;
 use crate::times;
-use crate::view::match_archives;
+use crate::view::{known_end, match_archives};
 
 /// How much is compared. Less than a block: a mark may stand at the beginning of the only one.
 const SAMPLE: u64 = 2048;
@@ -28,11 +28,11 @@ impl RotatingLog {
         let refused =
             |doing| move |source: io::Error| LogError::System { path: path.to_owned(), doing, source };
         let loaded = Meta::load(&names).map_err(refused("reading meta"))?;
-        let data = std::fs::metadata(path).ok();
+        let live = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|data| data.is_file()));
         let known = loaded.meta.is_some();
         let meta = match loaded.meta {
             Some(meta) => meta,
-            None => Meta::reconstruct(&names, data.as_ref(), times::last_offset(&names.times()))
+            None => Meta::reconstruct(&names, live.as_ref(), times::last_offset(&names.times()))
                 .map_err(refused("listing archives"))?,
         };
         let mut log =
@@ -63,9 +63,12 @@ impl RotatingLog {
             let _ = self.finish_collapse(file);
             self.size = file.metadata().map_err(|err| self.refused("looking", err))?.len();
             self.punch_or_notice(file)?;
+            // Shorter than it is known to have been: the next look finds it truncated.
+            let known = known_end(&self.meta, &self.names).saturating_sub(self.meta.live.begin);
+            self.size = self.size.max(known.saturating_add(self.meta.live.start));
         } else if self.meta.live.inode != 0 && !is_ours {
             // What the other file held is not known better than by meta: the next look tells.
-            self.size = (self.meta.seen - self.meta.live.begin.min(self.meta.seen)) + self.meta.live.start;
+            self.size = self.meta.seen.saturating_sub(self.meta.live.begin) + self.meta.live.start;
         }
         Ok(())
     }
