@@ -114,6 +114,7 @@ pub struct RotatingLog {
     /// Size of the file when it was last looked at, hidden part and all.
     size: u64,
     block: u64,
+    can_collapse: bool,
     /// What was found when it was opened, to be told by the next look.
     finding: Option<Finding>,
     hook: Option<Box<dyn FnMut(Step) + Send>>,

@@ -126,6 +126,7 @@ impl RotatingLog {
                     return Err(LogError::Locked { path: path.to_owned() });
                 }
                 self.block = cut::block_of(&file);
+                self.can_collapse = cut::can_collapse(&file, self.block);
                 self.file = Some(file);
                 Ok(())
             }

@@ -7,6 +7,9 @@ use super::{RotatingLog, Step};
 use crate::cut;
 use crate::view::has_mark;
 
+/// How many times `max_size` may be hidden before it is collapsed in any case.
+const HIDDEN_AT_MOST: u64 = 16;
+
 /// Every mark begins with this …
 pub(super) const MARK: &str = "vitald-log collapses here ";
 
@@ -18,18 +21,28 @@ impl RotatingLog {
     /// the next rotation.
     pub(super) fn free_hidden(&mut self) {
         let start = self.meta.live.start;
-        let whole_blocks = start % self.block == 0;
-        if start > 0 && whole_blocks && !self.meta.own_offset && self.collapse_hidden().is_ok() {
+        if start == 0 || (self.is_to_collapse() && self.collapse_hidden().is_ok()) {
             return;
         }
         if let Some(file) = &self.file {
             // Of one that was truncated just now, nothing is hidden any more.
             let is_whole = file.metadata().is_ok_and(|data| data.len() >= start);
             if is_whole {
-                let _ = cut::punch(file, 0..self.meta.live.start);
+                let _ = cut::punch(file, 0..start);
             }
         }
         self.step(Step::Punched);
+    }
+
+    /// A collapse moves all that follows through the disk, while the writer waits. As long as there is still
+    /// so much that it is due again, that is left for later.
+    fn is_to_collapse(&self) -> bool {
+        let start = self.meta.live.start;
+        let size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |data| data.len());
+        let is_behind = size.saturating_sub(start) > self.settings.max_size.max(self.block);
+        let can_wait = start < self.settings.max_size.saturating_mul(HIDDEN_AT_MOST);
+        let can = self.can_collapse && !self.meta.own_offset && start % self.block == 0;
+        can && !(is_behind && can_wait)
     }
 
     /// Shifts what is in the file to its beginning.

@@ -35,8 +35,17 @@ impl RotatingLog {
             None => Meta::reconstruct(&names, live.as_ref(), times::last_offset(&names.times()))
                 .map_err(refused("listing archives"))?,
         };
-        let mut log =
-            Self { names, settings, meta, file: None, size: 0, block: 4096, finding: None, hook: None };
+        let mut log = Self {
+            names,
+            settings,
+            meta,
+            file: None,
+            size: 0,
+            block: 4096,
+            can_collapse: false,
+            finding: None,
+            hook: None,
+        };
         log.open_live()?;
         if !known {
             log.store_or(log.meta.clone())?;
@@ -62,7 +71,7 @@ impl RotatingLog {
             // Failing to collapse leaves it hidden.
             let _ = self.finish_collapse(file);
             self.size = file.metadata().map_err(|err| self.refused("looking", err))?.len();
-            self.punch_or_notice(file)?;
+            self.free_or_notice(file)?;
             // Shorter than it is known to have been: the next look finds it truncated.
             let known = known_end(&self.meta, &self.names).saturating_sub(self.meta.live.begin);
             self.size = self.size.max(known.saturating_add(self.meta.live.start));
@@ -93,16 +102,16 @@ impl RotatingLog {
         self.shift()
     }
 
-    /// Punches what is hidden, if that was not done any more; unless the file was truncated and has grown past
+    /// Frees what is hidden, if that was not done any more; unless the file was truncated and has grown past
     /// it again while nobody looked.
-    fn punch_or_notice(&mut self, file: &File) -> Result<(), LogError> {
+    fn free_or_notice(&mut self, file: &File) -> Result<(), LogError> {
         let start = self.meta.live.start;
         let held = start.min(self.size);
         let data = cut::next_data(file, 0).unwrap_or(held);
-        if data >= held || self.size <= start {
+        if self.size <= start {
             return Ok(());
         }
-        if self.is_archived(file, start) {
+        if data >= held || self.is_archived(file, start) {
             self.free_hidden();
             return Ok(());
         }
