@@ -11,7 +11,7 @@ use crate::names::Names;
 /// What is to be done is seen from what is there. Interrupted anywhere and called again, it goes on; without
 /// a draft it does nothing but remove what has a number above `keep`.
 pub(crate) fn shift(names: &Names, keep: u32, mut step: impl FnMut()) -> io::Result<()> {
-    for number in (keep + 1..=names.highest()?).rev() {
+    for number in names.numbers()?.into_iter().rev().filter(|number| *number > keep) {
         remove(names, number)?;
     }
     if keep == 0 || !exists(names, 0)? {

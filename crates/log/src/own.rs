@@ -149,10 +149,15 @@ impl Shared {
 
     fn rotate(&mut self) -> io::Result<()> {
         let keep = self.max_files.saturating_sub(1);
-        match keep {
-            0 => fs::remove_file(self.names.live())?,
+        let moved = match keep {
+            0 => fs::remove_file(self.names.live()),
             // Under the name of a draft it is found again if we die here: see `begin`.
-            _ => fs::rename(self.names.live(), self.names.draft())?,
+            _ => fs::rename(self.names.live(), self.names.draft()),
+        };
+        match moved {
+            // Removed by hand, or by us when a new one could not be made.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+            moved => moved?,
         }
         chain::shift(&self.names, keep, || {})?;
         (self.file, self.size) = begin(&self.names)?;
@@ -162,7 +167,8 @@ impl Shared {
 
 fn begin(names: &Names) -> io::Result<(File, u64)> {
     if names.draft().exists() {
-        chain::shift(names, names.highest()?.max(1), || {})?;
+        let highest = names.numbers()?.last().copied();
+        chain::shift(names, highest.unwrap_or(1), || {})?;
     }
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(names.live())?;
     let size = file.metadata()?.len();

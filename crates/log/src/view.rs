@@ -62,10 +62,7 @@ impl View {
 
     fn look(names: &Names) -> io::Result<Self> {
         let loaded = Meta::load(names)?;
-        let file = match File::open(names.live()) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
-            file => Some(file?),
-        };
+        let file = names.open_live()?;
         let data = file.as_ref().map(File::metadata).transpose()?;
         let meta = match &loaded.meta {
             Some(meta) => meta.clone(),

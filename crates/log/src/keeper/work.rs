@@ -158,7 +158,10 @@ impl Work {
             let dropped = match logs.get_mut(&name) {
                 Some(kept) => kept.log.drop_oldest()?,
                 // Of a component that is no more.
-                None => RotatingLog::open(live, Settings::default())?.drop_oldest()?,
+                None => {
+                    let as_it_is = Settings { max_files: u32::MAX, ..Settings::default() };
+                    RotatingLog::open(live, as_it_is)?.drop_oldest()?
+                }
             };
             if let Some(bytes) = dropped {
                 tell(Notice::Dropped { name, bytes });

@@ -24,7 +24,8 @@ impl RotatingLog {
         if start == 0 || (self.is_to_collapse() && self.collapse_hidden().is_ok()) {
             return;
         }
-        if let Some(file) = &self.file {
+        // Where meta still says that a mark stands, it has to.
+        if let (Some(file), None) = (&self.file, &self.meta.collapse) {
             // Of one that was truncated just now, nothing is hidden any more.
             let is_whole = file.metadata().is_ok_and(|data| data.len() >= start);
             if is_whole {
@@ -41,7 +42,7 @@ impl RotatingLog {
         let size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |data| data.len());
         let is_behind = size.saturating_sub(start) > self.settings.max_size.max(self.block);
         let can_wait = start < self.settings.max_size.saturating_mul(HIDDEN_AT_MOST);
-        let can = self.can_collapse && !self.meta.own_offset && start % self.block == 0;
+        let can = self.can_collapse && !self.meta.own_offset && start.is_multiple_of(self.block);
         can && !(is_behind && can_wait)
     }
 
@@ -53,6 +54,9 @@ impl RotatingLog {
     fn collapse_hidden(&mut self) -> io::Result<()> {
         let Some(file) = self.file.as_ref().map(std::fs::File::try_clone).transpose()? else { return Ok(()) };
         let start = self.meta.live.start;
+        if self.meta.collapse.is_some() {
+            return self.finish_collapse(&file);
+        }
         let mark = new_mark()?;
         if file.metadata()?.len() <= start {
             return Err(io::Error::other("truncated meanwhile"));
@@ -77,15 +81,18 @@ impl RotatingLog {
         let start = self.meta.live.start;
         let collapsed = if has_mark(file, &mark) { cut::collapse(file, start) } else { Ok(()) };
         self.step(Step::Collapsed);
-        self.meta.collapse = None;
         if collapsed.is_ok() {
             self.size = self.size.saturating_sub(start);
             self.meta.live.start = 0;
         }
+        self.meta.collapse = None;
         let stored = self.meta.store(&self.names, self.settings.sync);
         self.step(Step::Cleared);
-        // A meta that could not be stored is no harm after a collapse: the mark has gone.
-        if collapsed.is_err() { collapsed.and(stored) } else { Ok(()) }
+        if collapsed.is_err() && stored.is_err() {
+            self.meta.collapse = Some(mark);
+        }
+        // After a collapse it is no harm if this meta could not be stored: the mark has gone.
+        collapsed
     }
 }
 

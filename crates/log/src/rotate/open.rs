@@ -28,11 +28,12 @@ impl RotatingLog {
         let refused =
             |doing| move |source: io::Error| LogError::System { path: path.to_owned(), doing, source };
         let loaded = Meta::load(&names).map_err(refused("reading meta"))?;
-        let live = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|data| data.is_file()));
         let known = loaded.meta.is_some();
         let meta = match loaded.meta {
             Some(meta) => meta,
-            None => Meta::reconstruct(&names, live.as_ref(), times::last_offset(&names.times()))
+            None => names
+                .open_live()
+                .and_then(|live| Meta::reconstruct(&names, live.as_ref(), times::last_offset(&names.times())))
                 .map_err(refused("listing archives"))?,
         };
         let mut log = Self {

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use vitald_log::{LogError, OnDiskFull, Rotated, Settings, extent};
+use vitald_log::{Keeper, LogError, Notice, OnDiskFull, Policy, Rotated, Settings, extent};
 
 use crate::bed::{assert_same, lines, open_append, read_all, rotating, settings, skip, write};
 
@@ -64,6 +66,26 @@ fn kept_until_there_is_room_again() {
     assert!(rustix_free(&disk.0) >= 80 * 1024);
     fs::remove_file(disk.0.join("ballast")).unwrap();
     assert_eq!(kept.rotate().unwrap(), Rotated { archived: MIB, dropped: 0 });
+    assert_same(&read_all(&log).0, &text, "afterwards");
+}
+
+#[test]
+fn the_keeper_tells_once_that_it_is_full_and_once_that_it_is_not() {
+    let Some(disk) = Disk::of(20) else { return };
+    let log = disk.0.join("web.log");
+    let (tell, told) = channel();
+    let keeper = Keeper::start(&disk.0, Policy::default(), move |notice| drop(tell.send(notice))).unwrap();
+    keeper.keep("web", settings(MIB, 10));
+    let mut component = open_append(&log);
+    let text = lines('a', 0..20_000);
+    disk.fill(text.len() as u64 + 100 * 1024);
+    write(&mut component, &text);
+    let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(next(), Notice::DiskFull { needed: MIB, .. }));
+    fs::remove_file(disk.0.join("ballast")).unwrap();
+    assert!(matches!(next(), Notice::Rotated { .. }));
+    assert!(matches!(next(), Notice::RoomAgain { .. }));
+    drop(keeper);
     assert_same(&read_all(&log).0, &text, "afterwards");
 }
 
