@@ -30,6 +30,7 @@ fn write(path: &Path) {
     for _ in 0..GIB / block.len() {
         file.write_all(&block).unwrap();
     }
+    println!("  the writer took {:.2} s of CPU", cpu("self"));
 }
 
 fn keep(folder: &Path, sync: bool) {
@@ -74,7 +75,7 @@ fn run(folder: &Path, kept: Option<bool>) -> f64 {
         println!(
             "  all rotated {:.2} s later; the keeper took {:.2} s of CPU",
             began.elapsed().as_secs_f64() - took,
-            cpu(keeper)
+            cpu(&keeper.id().to_string())
         );
         keeper.kill().unwrap();
         keeper.wait().unwrap();
@@ -99,8 +100,8 @@ fn again(args: &[&str]) -> Child {
 }
 
 /// Seconds of CPU that a process has used: fields 14 and 15 of its stat, in hundredths.
-fn cpu(child: &Child) -> f64 {
-    let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/stat", child.id()))).unwrap();
+fn cpu(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{process}/stat"))).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11..13].iter().map(|field| field.parse::<f64>().unwrap() / 100.0).sum()
 }

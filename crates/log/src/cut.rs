@@ -71,12 +71,19 @@ pub(crate) fn collapse(file: &File, length: u64) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::COLLAPSE_RANGE, 0, length))?)
 }
 
+/// Past the end of any log, and not past what file systems can count.
+const FAR: u64 = 1 << 42;
+
 /// Whether [`collapse`] works on a file, found out without doing it: past the end there is nothing to
 /// collapse, and only file systems that can say so.
 pub(crate) fn can_collapse(file: &File, block: u64) -> bool {
-    const FAR: u64 = 1 << 42;
     let refused = rustix::fs::fallocate(file, FallocateFlags::COLLAPSE_RANGE, FAR, block);
     matches!(refused, Err(Errno::INVAL))
+}
+
+/// Whether [`punch`] works on a file, found out where there is nothing to punch.
+pub(crate) fn can_punch(file: &File, block: u64) -> bool {
+    punch(file, FAR..FAR + block).is_ok()
 }
 
 /// Gives a range of a file back to the file system; it reads as zeros. fallocate(2),

@@ -115,6 +115,7 @@ pub struct RotatingLog {
     size: u64,
     block: u64,
     can_collapse: bool,
+    can_punch: bool,
     /// What was found when it was opened, to be told by the next look.
     finding: Option<Finding>,
     hook: Option<Box<dyn FnMut(Step) + Send>>,
@@ -174,6 +175,9 @@ impl RotatingLog {
     pub fn rotate(&mut self) -> Result<Rotated, LogError> {
         if !self.look()?.due {
             return Ok(Rotated::default());
+        }
+        if !self.can_collapse && !self.can_punch {
+            return Err(LogError::Unsupported { path: self.names.live().to_owned() });
         }
         let start = self.meta.live.start;
         let Some(end) = self.cut_at() else { return Ok(Rotated::default()) };

@@ -28,6 +28,16 @@ const LOOK_FOR_ROOM: Duration = Duration::from_secs(10);
 /// Less room than this is a full disk.
 const LITTLE: u64 = 1024 * 1024;
 
+/// Before a log that could not be opened is tried again, at first and at most.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_AT_MOST: Duration = Duration::from_secs(30);
+
+struct Waiting {
+    settings: Settings,
+    again: Instant,
+    pause: Duration,
+}
+
 pub(super) struct Work {
     folder: PathBuf,
     policy: Policy,
@@ -38,7 +48,7 @@ pub(super) struct Work {
     folder_watch: i32,
     logs: BTreeMap<String, Kept>,
     /// Those that cannot be opened at present.
-    waiting: BTreeMap<String, (Settings, Instant)>,
+    waiting: BTreeMap<String, Waiting>,
     added_up: Instant,
     /// Some log has grown or was rotated since.
     to_add_up: bool,
@@ -113,8 +123,10 @@ impl Work {
                 self.logs.insert(name.clone(), Kept::new(name, log));
             }
             Err(error) => {
-                let again = Instant::now() + LOOK_FOR_ROOM;
-                if self.waiting.insert(name.clone(), (settings, again)).is_none() {
+                let before = self.waiting.get(&name).map(|waiting| waiting.pause);
+                let pause = before.map_or(RETRY, |pause| (pause * 2).min(RETRY_AT_MOST));
+                let waiting = Waiting { settings, again: Instant::now() + pause, pause };
+                if self.waiting.insert(name.clone(), waiting).is_none() {
                     (self.tell)(Notice::Failed { name, error });
                 }
             }
@@ -123,12 +135,8 @@ impl Work {
 
     fn look_at_all(&mut self) {
         let now = Instant::now();
-        let again: Vec<_> = self
-            .waiting
-            .iter()
-            .filter(|(_, (_, at))| *at <= now)
-            .map(|(n, (s, _))| (n.clone(), *s))
-            .collect();
+        let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.again <= now);
+        let again: Vec<_> = waiting.map(|(name, waiting)| (name.clone(), waiting.settings)).collect();
         for (name, settings) in again {
             self.keep(name, settings);
         }
@@ -197,7 +205,7 @@ impl Work {
 
     fn sleep(&self) {
         let by_time = self.logs.values().filter_map(|kept| kept.next_look);
-        let again = self.waiting.values().map(|(_, at)| *at);
+        let again = self.waiting.values().map(|waiting| waiting.again);
         let room = self.wants_room().then(|| self.looked_for_room + LOOK_FOR_ROOM);
         let total = (self.to_add_up && self.policy.max_total.is_some()).then(|| self.added_up + ADD_UP);
         let next = by_time.chain(again).chain(room).chain(total).min();
@@ -219,8 +227,8 @@ impl Work {
                 let Some(name) = event.file_name().and_then(log_of) else { return };
                 if let Some(kept) = logs.get_mut(name) {
                     kept.next_look = Some(now);
-                } else if let Some((_, at)) = waiting.get_mut(name) {
-                    *at = now;
+                } else if let Some(waiting) = waiting.get_mut(name) {
+                    waiting.again = now;
                 }
                 return;
             }

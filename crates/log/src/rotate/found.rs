@@ -127,6 +127,7 @@ impl RotatingLog {
                 }
                 self.block = cut::block_of(&file);
                 self.can_collapse = cut::can_collapse(&file, self.block);
+                self.can_punch = cut::can_punch(&file, self.block);
                 self.file = Some(file);
                 Ok(())
             }

@@ -44,6 +44,7 @@ impl RotatingLog {
             size: 0,
             block: 4096,
             can_collapse: false,
+            can_punch: false,
             finding: None,
             hook: None,
         };

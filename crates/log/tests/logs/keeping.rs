@@ -137,7 +137,7 @@ fn times_are_known_to_about_a_second() {
     for (round, moment) in moments.iter().enumerate() {
         assert_eq!(times.since(*moment), 6 * round as u64, "since round {round}");
         let written = times.written(6 * round as u64).unwrap();
-        assert!(written.abs_diff(moment.wall) <= 1000, "written {written}, at {moment:?}");
+        assert!(written.abs_diff(moment.wall) <= 2000, "written {written}, at {moment:?}");
     }
     let merged = merge(&[(times, 0..18), (Timeline::open(&api), 0..18)]);
     let order: Vec<_> = merged.iter().map(|piece| (piece.log, piece.range.start)).collect();
