@@ -46,7 +46,7 @@ fn three_followers_see_every_byte_once_through_rotations() {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        let mut kept = rotating(&log, settings(1024 * 1024, 100));
+        let mut kept = rotating(&log, settings(128 * 1024, 1000));
         let mut rotations = 0;
         while !writer.is_finished() {
             rotations += u32::from(kept.rotate().unwrap() != Rotated::default());
