@@ -20,6 +20,10 @@
 //! **Invariant:** readers take no lock and write nothing. They look at meta again after each look at
 //! the live file, and forget what they saw if it has changed.
 //!
+//! **What may be lost:** by processes that die, nothing. By a machine that dies, what the kernel had not written
+//! to the disk by then, about 30 s of a component's output, as of any file. Rotation adds nothing to that with
+//! [`Settings::sync`]: what has left the live file is on the disk. On tmpfs all is lost.
+//!
 //! | who | uses |
 //! |---|---|
 //! | who starts a component | [`append`]: the file to write to, and where its run begins |

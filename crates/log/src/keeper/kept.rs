@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Notice;
 use crate::error::LogError;
 use crate::names::Names;
-use crate::rotate::{Rotated, RotatingLog};
+use crate::rotate::RotatingLog;
 use crate::times::{Moment, Note, TimesWriter};
 
 /// Between two looks at a log that grows.
@@ -55,7 +55,7 @@ impl Kept {
         }
     }
 
-    /// Looks, rotates as often as it is due, and says whether the log has grown and whether it was rotated.
+    /// Looks, rotates if it is due, and says whether the log has grown and whether it was rotated.
     pub(super) fn look(&mut self, tell: &mut dyn FnMut(Notice)) -> (bool, bool) {
         match self.try_look(tell) {
             Ok(done) => {
@@ -93,32 +93,35 @@ impl Kept {
     }
 
     fn try_look(&mut self, tell: &mut dyn FnMut(Notice)) -> Result<(bool, bool), LogError> {
-        let mut rotated = false;
-        loop {
-            let look = self.log.look()?;
-            let now = Instant::now();
-            if let Some(finding) = look.finding {
-                tell(Notice::Found { name: self.name.clone(), finding });
-            }
-            let grew = look.end.saturating_sub(self.end);
-            self.note(look.end, grew > 0, now);
-            if look.due {
-                let done = self.log.rotate()?;
-                if done != Rotated::default() {
-                    rotated = true;
-                    tell(Notice::Rotated { name: self.name.clone(), rotated: done });
-                    continue;
-                }
-            }
-            let passed = now.duration_since(self.looked).max(Duration::from_millis(1));
-            self.looked = now;
-            self.end = look.end;
-            let rate = grew as f64 / passed.as_secs_f64();
-            let rest = self.log.settings().max_size.saturating_sub(look.size) as f64;
-            let due_in = if rate > 0.0 { rest / rate } else { f64::INFINITY };
-            let pause = Duration::try_from_secs_f64(due_in).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
-            self.next_look = Some(now + pause);
-            return Ok((grew > 0, rotated));
+        let look = self.log.look()?;
+        let now = Instant::now();
+        if let Some(finding) = look.finding {
+            tell(Notice::Found { name: self.name.clone(), finding });
+        }
+        let grew = look.end.saturating_sub(self.end);
+        self.note(look.end, grew > 0, now);
+        let passed = now.duration_since(self.looked).max(Duration::from_millis(1));
+        self.looked = now;
+        self.end = look.end;
+        if look.due {
+            let rotated = self.log.rotate()?;
+            // Once: one that is due again at once must not keep the others waiting.
+            self.next_look = Some(Instant::now());
+            tell(Notice::Rotated { name: self.name.clone(), rotated });
+            return Ok((true, true));
+        }
+        let rate = grew as f64 / passed.as_secs_f64();
+        let rest = self.log.settings().max_size.saturating_sub(look.size) as f64;
+        let due_in = if rate > 0.0 { rest / rate } else { f64::INFINITY };
+        let pause = Duration::try_from_secs_f64(due_in).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
+        self.next_look = Some(now + pause);
+        Ok((grew > 0, false))
+    }
+
+    /// Notes how far the log has come in the end.
+    pub(super) fn last_look(&mut self) {
+        if let Ok(look) = self.log.look() {
+            self.note(look.end, false, Instant::now());
         }
     }
 

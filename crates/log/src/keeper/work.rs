@@ -90,7 +90,7 @@ impl Work {
             self.notice();
         }
         for kept in self.logs.values_mut() {
-            kept.look(&mut self.tell);
+            kept.last_look();
         }
     }
 

@@ -24,20 +24,23 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
+    /// Where temporary files are, or where this was built.
     pub(crate) fn ordinary() -> Option<Self> {
-        Self::of(tempfile::tempdir().unwrap(), Way::Collapse)
+        Self::of(&[&std::env::temp_dir(), Path::new(env!("CARGO_TARGET_TMPDIR"))], Way::Collapse)
     }
 
     pub(crate) fn memory() -> Option<Self> {
-        Self::of(tempfile::tempdir_in("/dev/shm").unwrap(), Way::Punch)
+        Self::of(&[Path::new("/dev/shm"), &std::env::temp_dir()], Way::Punch)
     }
 
-    fn of(dir: tempfile::TempDir, wanted: Way) -> Option<Self> {
-        let way = capabilities(dir.path()).unwrap().way;
-        if way == wanted {
-            return Some(Self { dir, way });
+    fn of(folders: &[&Path], way: Way) -> Option<Self> {
+        for folder in folders {
+            let Ok(dir) = tempfile::tempdir_in(folder) else { continue };
+            if capabilities(dir.path()).unwrap().way == way {
+                return Some(Self { dir, way });
+            }
         }
-        skip(&format!("{} offers {way:?}, not {wanted:?}", dir.path().display()));
+        skip(&format!("none of {folders:?} offers {way:?}"));
         None
     }
 

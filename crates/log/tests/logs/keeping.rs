@@ -47,6 +47,29 @@ fn a_log_that_grows_is_rotated() {
 }
 
 #[test]
+fn a_writer_without_end_keeps_nobody_waiting() {
+    let Some(bed) = Bed::memory() else { return };
+    let (keeper, told) = keeper(&bed, Policy::default());
+    keeper.keep("web", settings(64 * 1024, 3));
+    keeper.keep("api", settings(64 * 1024, 3));
+    let mut component = open_append(&bed.log());
+    let (stop, stopped) = channel::<()>();
+    let writer = thread::spawn(move || {
+        let text = lines('a', 0..4096);
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            write(&mut component, &text);
+        }
+    });
+    wait_for("rotation", || matches!(told.try_recv(), Ok(Notice::Rotated { name, .. }) if name == "web"));
+    let api = bed.path().join("api.log");
+    write(&mut open_append(&api), &lines('b', 0..2000));
+    wait_for("the other's rotation", || extent(&api).unwrap().live > 0);
+    drop(keeper);
+    drop(stop);
+    writer.join().unwrap();
+}
+
+#[test]
 fn idle_logs_cost_nothing() {
     let Some(bed) = Bed::ordinary() else { return };
     let (keeper, _told) = keeper(&bed, Policy { max_total: Some(1 << 40) });
