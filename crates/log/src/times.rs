@@ -72,54 +72,57 @@ impl Moment {
 #[derive(Debug)]
 pub(crate) struct TimesWriter {
     path: PathBuf,
-    notes: Vec<Note>,
-    file: Option<File>,
+    last: Option<Note>,
+    /// Written by us from its beginning, and how many notes there are in it. `None`: not yet, or not whole.
+    file: Option<(File, usize)>,
 }
 
 impl TimesWriter {
     /// Goes on with the notes that there are.
     pub(crate) fn open(names: &Names) -> Self {
         let path = names.times();
-        let notes = read(&path);
-        Self { path, notes, file: None }
+        let last = read(&path).pop();
+        Self { path, last, file: None }
     }
 
     pub(crate) fn last(&self) -> Option<&Note> {
-        self.notes.last()
+        self.last.as_ref()
     }
 
     /// Notes that the log ended at `offset` at a moment; nothing if it had not grown. `oldest` is what is left
-    /// of it: notes on what has gone go, too.
+    /// of it: notes on what has gone go, too, sooner or later.
     ///
     /// # Errors
     /// It cannot be written. Then it is as if nobody had looked.
     pub(crate) fn note(&mut self, note: Note, oldest: u64) -> io::Result<()> {
-        if self.notes.last().is_some_and(|last| last.offset >= note.offset) {
+        if self.last.is_some_and(|last| last.offset >= note.offset) {
             return Ok(());
         }
-        self.notes.push(note);
-        let gone = self.notes.partition_point(|note| note.offset <= oldest).saturating_sub(1);
-        if self.notes.len() >= MOST || gone > MOST / 4 || self.file.is_none() {
-            self.notes.drain(..gone);
-            self.notes = thin(std::mem::take(&mut self.notes), note.at);
-            return self.rewrite();
-        }
-        match &self.file {
-            Some(file) => file.write_all_at(&encode(&note), ((self.notes.len() - 1) * NOTE) as u64),
-            None => Ok(()),
-        }
-        .inspect_err(|_| self.file = None)
+        self.last = Some(note);
+        let file = match self.file.take() {
+            Some((file, count)) if count < MOST => {
+                file.write_all_at(&encode(&note), (count * NOTE) as u64)?;
+                (file, count + 1)
+            }
+            _ => self.rewrite(note, oldest)?,
+        };
+        self.file = Some(file);
+        Ok(())
     }
 
-    fn rewrite(&mut self) -> io::Result<()> {
+    fn rewrite(&self, note: Note, oldest: u64) -> io::Result<(File, usize)> {
+        let mut notes = read(&self.path);
+        notes.push(note);
+        let gone = notes.partition_point(|note| note.offset <= oldest).saturating_sub(1);
+        notes.drain(..gone);
+        let notes = thin(notes, note.at);
         let mut new = self.path.clone().into_os_string();
         new.push(".next");
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        let bytes: Vec<u8> = self.notes.iter().flat_map(encode).collect();
+        let bytes: Vec<u8> = notes.iter().flat_map(encode).collect();
         file.write_all_at(&bytes, 0)?;
         fs::rename(&new, &self.path)?;
-        self.file = Some(file);
-        Ok(())
+        Ok((file, notes.len()))
     }
 }
 

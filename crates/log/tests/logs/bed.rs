@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use vitald_log::{Keeper, LogReader, OnDiskFull, Policy, Read, RotatingLog, Settings, Way, capabilities};
+use vitald_log::{
+    FolderWatch, Keeper, LogReader, OnDiskFull, Policy, Read, RotatingLog, Settings, Way, capabilities,
+};
 
 /// Bytes of a line.
 pub(crate) const LINE: usize = 64;
@@ -133,16 +135,22 @@ pub(crate) fn assert_same(left: &[u8], right: &[u8], what: &str) {
     );
 }
 
-/// Checks a log of numbered lines piece by piece: no more memory than a buffer, however long it is.
+/// Reads a log of numbered lines from its first byte until so many have come, and checks them piece by piece:
+/// no more memory than a buffer, however long it is.
 pub(crate) fn check_lines(log: &Path, mark: char, count: u64) {
+    let watch = FolderWatch::new(log.parent().unwrap());
     let mut reader = LogReader::open(log).unwrap();
     assert_eq!(reader.offset(), 0, "the oldest bytes are gone");
     let (mut buffer, mut next) = (vec![0; LINE * 8192], 0);
     let mut filled = 0;
-    loop {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while next < count {
         match reader.read(&mut buffer[filled..]).unwrap() {
             Read::Bytes(length) => filled += length,
-            Read::End => break,
+            Read::End => {
+                assert!(Instant::now() < deadline, "only {next} of {count} lines came");
+                watch.wait(Some(Duration::from_secs(5)));
+            }
             other => panic!("{other:?} at {}", reader.offset()),
         }
         let whole = filled / LINE;
@@ -151,7 +159,7 @@ pub(crate) fn check_lines(log: &Path, mark: char, count: u64) {
         buffer.copy_within(whole * LINE..filled, 0);
         filled -= whole * LINE;
     }
-    assert_eq!((next, filled), (count, 0), "lines in the log");
+    assert_eq!((next, filled, reader.read(&mut buffer).unwrap()), (count, 0, Read::End), "lines in the log");
 }
 
 /// This program again, as another process that does one of the jobs below.

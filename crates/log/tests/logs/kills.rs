@@ -28,6 +28,8 @@ fn killed(bed: &Bed, bytes: u64, max_size: u64, kills: u64) {
     let pause = 4_000_000 / (count / 1024);
     let mut writer = helper("write", &log, &[u64::from(b'a'), count, pause]);
     wait_for("the writer", || log.exists());
+    let followed = log.clone();
+    let follower = std::thread::spawn(move || check_lines(&followed, 'a', count));
     for kill in 0..kills {
         let mut keeper = helper("keep", &log, &[max_size, 100]);
         std::thread::sleep(Duration::from_millis(60 + 37 * (kill % 5)));
@@ -43,6 +45,7 @@ fn killed(bed: &Bed, bytes: u64, max_size: u64, kills: u64) {
     });
     keeper.kill().unwrap();
     keeper.wait().unwrap();
+    follower.join().unwrap();
     check_lines(&log, 'a', count);
 }
 
