@@ -50,7 +50,8 @@ impl RotatingLog {
         };
         log.open_live()?;
         if !known {
-            log.store_or(log.meta.clone())?;
+            // For readers and the next one to find the live file replaced. Until then it can be made up again.
+            let _ = log.meta.store(&log.names, false);
         }
         log.recover()?;
         Ok(log)
