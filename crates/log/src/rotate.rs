@@ -242,7 +242,11 @@ impl RotatingLog {
         self.meta.archives.drain(..surplus);
         self.meta.live.start = next;
         self.meta.live.begin += length;
-        self.store_or(before)?;
+        if let Err(err) = self.store_or(before) {
+            // The room that it takes is the component's.
+            let _ = chain::remove(&self.names, 0);
+            return Err(err);
+        }
         self.step(Step::Listed);
         self.free_hidden();
         self.shift()?;

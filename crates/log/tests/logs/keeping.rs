@@ -70,6 +70,35 @@ fn a_writer_without_end_keeps_nobody_waiting() {
 }
 
 #[test]
+fn two_hundred_logs_at_once() {
+    for bed in beds() {
+        let (keeper, _told) = keeper(&bed, Policy::default());
+        let logs: Vec<_> = (0..200).map(|number| format!("c{number}")).collect();
+        for name in &logs {
+            keeper.keep(name, settings(16 * 1024, 1000));
+        }
+        let path = |name: &str| bed.path().join(format!("{name}.log"));
+        thread::scope(|scope| {
+            for part in logs.chunks(25) {
+                scope.spawn(move || {
+                    let mut files: Vec<_> = part.iter().map(|name| open_append(&path(name))).collect();
+                    for next in (0..1000).step_by(50) {
+                        files.iter_mut().for_each(|file| write(file, &lines('a', next..next + 50)));
+                    }
+                });
+            }
+        });
+        for name in &logs {
+            wait_for("rotation", || {
+                let extent = extent(&path(name)).unwrap();
+                extent.end - extent.live <= 16 * 1024
+            });
+            assert_same(&read_all(&path(name)).0, &lines('a', 0..1000), name);
+        }
+    }
+}
+
+#[test]
 fn idle_logs_cost_nothing() {
     let Some(bed) = Bed::ordinary() else { return };
     let (keeper, _told) = keeper(&bed, Policy { max_total: Some(1 << 40) });
