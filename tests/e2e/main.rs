@@ -4,16 +4,27 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod adoption;
+mod applying;
 mod commands;
 mod demo;
 mod dependencies;
+mod edits;
 mod files;
+mod first;
+mod kills;
+mod limits;
 mod logs;
 mod manifests;
+mod midway;
+mod outages;
 mod probes;
 mod process;
 mod restarts;
 mod stopping;
+mod strangers;
 mod supervisors;
 mod surroundings;
+mod survivors;
+mod trees;
 mod unknown;

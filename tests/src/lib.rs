@@ -17,17 +17,23 @@
 // A harness fails by panicking; that is how a test hears of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod namespace;
 mod net;
+mod place;
 mod process;
 mod program;
 mod status;
 mod supervisor;
+mod trace;
 
+pub use namespace::{Namespace, skip};
 pub use net::{Counter, Stub, counting_proxy, free_port, http};
+pub use place::Place;
 pub use process::Pid;
-pub use program::{Output, program};
+pub use program::{Output, Running, program};
 pub use status::{Component, Event, LastExit, Probe, Status};
 pub use supervisor::Supervisor;
+pub use trace::{Mark, Traces, since_boot};
 
 use std::time::{Duration, Instant};
 

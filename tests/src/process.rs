@@ -1,6 +1,7 @@
 //! Processes, as `/proc` shows them.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -46,6 +47,31 @@ impl Pid {
         self.stat().map_or('-', |stat| stat.state)
     }
 
+    /// Who started it, or took it over.
+    pub fn parent(self) -> Option<Pid> {
+        self.stat().map(|stat| Pid(stat.parent))
+    }
+
+    /// Seconds of processor time so far.
+    pub fn cpu_seconds(self) -> f64 {
+        self.stat().map_or(0.0, |stat| stat.ticks as f64 / 100.0)
+    }
+
+    /// The folder of its cgroup of version 2, if the machine has any and it is not the root.
+    pub fn cgroup(self) -> Option<PathBuf> {
+        let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.0)).ok()?;
+        let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?.trim_start_matches('/');
+        let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+        let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let mount = mounts.find(|words| words.get(2) == Some(&"cgroup2"))?[1].to_owned();
+        (!path.is_empty()).then(|| Path::new(&mount).join(path))
+    }
+
+    /// The same, if it is one that vitald makes for components.
+    pub fn cgroup_of_a_component(self) -> Option<PathBuf> {
+        self.cgroup().filter(|dir| dir.parent().is_some_and(|above| above.ends_with("vitald")))
+    }
+
     /// All that descends from it and is alive.
     pub fn descendants(self) -> Vec<Pid> {
         let all: Vec<(Pid, i32)> =
@@ -59,12 +85,14 @@ impl Pid {
         found.into_iter().skip(1).filter(|pid| pid.exists()).collect()
     }
 
-    /// Every live process that has this text in its environment: a test's folder marks all that the test
-    /// started, however it has run away since.
+    /// Every live process that has this text in its environment or its arguments: a test's folder marks all
+    /// that the test started, however it has run away since.
     pub fn marked(text: &str) -> Vec<Pid> {
         let has_it = |pid: &Pid| {
-            fs::read(format!("/proc/{}/environ", pid.0))
-                .is_ok_and(|environ| environ.windows(text.len()).any(|window| window == text.as_bytes()))
+            ["environ", "cmdline"].iter().any(|file| {
+                fs::read(format!("/proc/{}/{file}", pid.0))
+                    .is_ok_and(|words| words.windows(text.len()).any(|window| window == text.as_bytes()))
+            })
         };
         Self::all().into_iter().filter(has_it).filter(|pid| pid.exists()).collect()
     }
@@ -78,7 +106,10 @@ impl Pid {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?;
         // The name, in parentheses, may hold anything.
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-        Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+        let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
+        // `utime` and `stime` are fields 14 and 15 of proc_pid_stat(5); these were 3 and 4.
+        let ticks = fields.skip(9).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Some(Stat { state, parent, ticks })
     }
 }
 
@@ -86,4 +117,5 @@ impl Pid {
 struct Stat {
     state: char,
     parent: i32,
+    ticks: u64,
 }

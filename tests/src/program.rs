@@ -1,7 +1,10 @@
 //! The programs under test, and what they say.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::eventually;
 
 /// What a command did.
 #[derive(Debug, Clone)]
@@ -17,12 +20,7 @@ pub struct Output {
 impl Output {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap_or_else(|err| panic!("cannot run {command:?}: {err}"));
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Self::from(command.output().unwrap_or_else(|err| panic!("cannot run {command:?}: {err}")))
     }
 
     /// Panics unless the exit status is this one.
@@ -35,6 +33,50 @@ impl Output {
     /// All that was said, on stdout and stderr.
     pub fn all(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A command that goes on beside the test; dropped, it is killed.
+#[derive(Debug)]
+pub struct Running(Option<Child>);
+
+impl Running {
+    /// Starts a command.
+    pub fn of(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(Some(command.spawn().unwrap_or_else(|err| panic!("cannot run {command:?}: {err}"))))
+    }
+
+    /// Whether it still goes on.
+    pub fn goes_on(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|child| child.try_wait().expect("a child's status").is_none())
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self, within: Duration) -> Output {
+        eventually("the end of a command", within, || (!self.goes_on()).then_some(()), String::new);
+        let child = self.0.take().expect("it was started");
+        Output::from(child.wait_with_output().expect("a child that has ended"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Component {
     pub ready: bool,
     /// Its main process.
     pub pid: Option<i32>,
+    /// When its run began.
+    pub started_at: Option<String>,
     /// Automatic restarts ever.
     pub restart_count: u64,
     /// Automatic restarts in the window.
@@ -59,6 +61,14 @@ impl Component {
     /// The main process, which there must be.
     pub fn pid(&self) -> Pid {
         Pid(self.pid.unwrap_or_else(|| panic!("{} has no process: {self:?}", self.name)))
+    }
+
+    /// When its run began, in seconds of that day.
+    pub fn began(&self) -> f64 {
+        let at =
+            self.started_at.as_deref().unwrap_or_else(|| panic!("{} has not begun: {self:?}", self.name));
+        let of_day = at.split_once('T').map_or("", |(_, of_day)| of_day.trim_end_matches('Z'));
+        of_day.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(0.0))
     }
 
     /// In a state, for a reason.

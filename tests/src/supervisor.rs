@@ -1,35 +1,37 @@
 //! A `vitald` in a folder of its own.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
-use crate::program::{Output, program};
-use crate::status::{Component, Event, Status};
-use crate::{Pid, eventually, seconds};
+use crate::{Pid, Place, eventually, seconds};
 
-/// A folder with manifests and state, and the vitald that works there, if one does.
+/// A [`Place`], and the vitald that works there, if one does.
 ///
 /// Dropped, it stops everything; what does not go fails the test.
 pub struct Supervisor {
-    dir: TempDir,
-    state_dir: PathBuf,
+    place: Place,
     foreground: Option<Child>,
-    env: Vec<(String, String)>,
+}
+
+impl Deref for Supervisor {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
 }
 
 impl Supervisor {
     /// Writes the manifests, and starts nothing. Each document may leave out `apiVersion` and `kind`, and
     /// be indented as the test is.
     pub fn prepare(manifests: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("v").tempdir().expect("a temporary folder");
-        fs::create_dir(dir.path().join("tmp")).expect("a folder for the test's own temporary files");
-        let prepared = Self { state_dir: dir.path().join("state"), dir, foreground: None, env: Vec::new() };
+        let prepared = Self { place: Place::new(), foreground: None };
         prepared.write_manifests(manifests);
         prepared
     }
@@ -41,38 +43,21 @@ impl Supervisor {
         supervisor
     }
 
-    /// Writes other manifests over the first ones.
-    pub fn write_manifests(&self, manifests: &str) {
-        self.write("manifests/test.yaml", &complete(manifests));
-    }
-
-    /// Writes a file into the folder, where vitald and the components also work.
-    pub fn write(&self, path: &str, text: &str) -> PathBuf {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for a file");
-        fs::write(&path, text).expect("a file to be written");
-        path
-    }
-
-    /// A place in the folder.
-    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join(path)
-    }
-
-    /// The state dir.
-    pub fn state_dir(&self) -> &Path {
-        &self.state_dir
-    }
-
     /// Puts the state dir somewhere else; before anything is started.
     pub fn with_state_dir(mut self, state_dir: PathBuf) -> Self {
-        self.state_dir = state_dir;
+        self.place.state_dir = state_dir;
         self
     }
 
     /// Sets a variable in the environment of vitald.
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
+        self.place.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts words before every command, such as those that lead into a namespace.
+    pub fn with_prefix(mut self, prefix: Vec<String>) -> Self {
+        self.place.prefix = prefix;
         self
     }
 
@@ -107,149 +92,11 @@ impl Supervisor {
         self.foreground = Some(child);
     }
 
-    /// What `vitald run` printed.
-    pub fn said(&self) -> String {
-        fs::read_to_string(self.path("said")).unwrap_or_default()
-    }
-
-    /// `vitald up`, to its end.
-    pub fn up(&self) -> Output {
-        self.cli(&["up", "-f", "manifests", "--timeout", "20"])
-    }
-
-    /// Any command, to its end.
-    pub fn cli(&self, args: &[&str]) -> Output {
-        Output::of(self.command(args).stdin(Stdio::null()))
-    }
-
-    /// Any command, ready to be started.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let vitald = program("vitald");
-        let fixtures = program("vitald-fixture");
-        let path = [fixtures.parent(), vitald.parent()].map(|dir| dir.expect("a folder").to_owned());
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(path.into_iter().chain(std::env::split_paths(&inherited)));
-        let mut command = Command::new(vitald);
-        command
-            .args(args)
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("PATH", path.expect("a PATH"))
-            .env("HOME", self.dir.path())
-            // Every component inherits this one: it is the mark by which leftovers are found.
-            .env("TMPDIR", self.path("tmp"))
-            .env("VITALD_STATE_DIR", &self.state_dir)
-            .envs(self.env.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    /// `vitald status -o json`.
-    pub fn status(&self) -> Status {
-        self.try_status().unwrap_or_else(|output| panic!("no status: {output:?}\n{}", self.said()))
-    }
-
-    fn try_status(&self) -> Result<Status, Output> {
-        let output = self.cli(&["status", "-o", "json"]);
-        if output.code != 0 {
-            return Err(output);
-        }
-        Ok(serde_json::from_str(&output.stdout)
-            .unwrap_or_else(|err| panic!("status -o json: {err}\n{}", output.stdout)))
-    }
-
-    /// One component, now.
-    pub fn component(&self, name: &str) -> Component {
-        let status = self.status();
-        let found = status.components.iter().find(|component| component.name == name).cloned();
-        found.unwrap_or_else(|| panic!("no component {name}: {status:?}"))
-    }
-
-    /// Polls a component until the condition holds; gives what was seen then.
-    #[track_caller]
-    pub fn wait_for(
-        &self,
-        name: &str,
-        what: &str,
-        within: Duration,
-        mut condition: impl FnMut(&Component) -> bool,
-    ) -> Component {
-        eventually(
-            &format!("{name}: {what}"),
-            within,
-            || {
-                let status = self.try_status().ok()?;
-                status.components.into_iter().find(|c| c.name == name && condition(c))
-            },
-            || self.account(name),
-        )
-    }
-
-    /// Polls until a component has a process. Its log may be ahead of its status by a moment.
-    pub fn wait_pid(&self, name: &str) -> Pid {
-        self.wait_for(name, "has a process", Duration::from_secs(10), |c| c.pid.is_some()).pid()
-    }
-
-    /// Polls until a component is Running and ready.
-    #[track_caller]
-    pub fn wait_ready(&self, name: &str) -> Component {
-        self.wait_for(name, "running and ready", seconds(15), |c| c.state == "Running" && c.ready)
-    }
-
-    /// Polls until a component is in a state.
-    #[track_caller]
-    pub fn wait_state(&self, name: &str, state: &str, within: Duration) -> Component {
-        self.wait_for(name, state, within, |c| c.state == state)
-    }
-
-    /// All that a person would want to see when something did not happen.
-    fn account(&self, name: &str) -> String {
-        let tail = |text: String| {
-            let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(30)..].join("\n")
-        };
-        format!(
-            "--- status\n{}\n--- events\n{}\n--- log of {name}\n{}\n--- vitald\n{}{}",
-            self.cli(&["status", "-o", "json"]).all(),
-            tail(self.cli(&["events"]).all()),
-            tail(self.log(name)),
-            tail(self.said()),
-            tail(fs::read_to_string(self.state_dir.join("vitald.log")).unwrap_or_default()),
-        )
-    }
-
-    /// A component's log, as it stands in its file.
-    pub fn log(&self, name: &str) -> String {
-        let path = self.state_dir.join("logs").join(format!("{name}.log"));
-        fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-    }
-
-    /// Polls until a component's log holds a text; gives the log.
-    #[track_caller]
-    pub fn wait_log(&self, name: &str, text: &str) -> String {
-        let log = || Some(self.log(name)).filter(|log| log.contains(text));
-        eventually(&format!("`{text}` in the log of {name}"), seconds(10), log, || self.account(name))
-    }
-
-    /// What happened, oldest first.
-    pub fn events(&self) -> Vec<Event> {
-        let output = self.cli(&["events", "-o", "json"]).expect(0);
-        let parse = |line: &str| {
-            serde_json::from_str(line).unwrap_or_else(|err| panic!("events -o json: {err}\n{line}"))
-        };
-        output.stdout.lines().filter(|line| !line.is_empty()).map(parse).collect()
-    }
-
-    /// What happened to one component, as `Reason: message`.
-    pub fn events_of(&self, name: &str) -> Vec<String> {
-        let events = self.events().into_iter().filter(|event| event.component == name);
-        events.map(|event| format!("{}: {}", event.reason, event.message)).collect()
-    }
-
     /// The supervisor's process.
     pub fn pid(&self) -> Pid {
         match &self.foreground {
             Some(child) => Pid(i32::try_from(child.id()).expect("a pid")),
-            None => Pid(self.status().supervisor.pid),
+            None => *self.supervisors().first().unwrap_or_else(|| panic!("no supervisor: {}", self.said())),
         }
     }
 
@@ -261,6 +108,22 @@ impl Supervisor {
             let _ = child.wait();
         }
         pid.wait_gone(seconds(5));
+    }
+
+    /// Kills every supervisor that works here, however it was started and whether it answers already; gives
+    /// them.
+    pub fn kill_supervisors(&mut self) -> Vec<Pid> {
+        let mut found = self.supervisors();
+        if self.foreground.is_some() && !found.contains(&self.pid()) {
+            found.push(self.pid());
+        }
+        found.iter().for_each(|pid| pid.kill());
+        if let Some(mut child) = self.foreground.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        found.iter().for_each(|pid| pid.wait_gone(seconds(5)));
+        found
     }
 
     /// Waits for the end of `vitald run`; gives its exit status, or minus the signal that ended it.
@@ -284,35 +147,13 @@ impl Supervisor {
         self.exit(within)
     }
 
-    /// Every live process that vitald or one of its components has started, and vitald itself.
-    pub fn processes(&self) -> Vec<Pid> {
-        Pid::marked(&self.path("tmp").display().to_string())
-    }
-
-    /// Panics if anything that was started still runs.
-    #[track_caller]
-    pub fn assert_nothing_left(&self) {
-        let mut left = self.processes();
-        // A process that has just been killed may take a moment to go.
-        for _ in 0..50 {
-            if left.is_empty() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-            left = self.processes();
-        }
-        let left: Vec<_> =
-            left.iter().map(|pid| format!("{} ({}) {}", pid.0, pid.state(), pid.command())).collect();
-        panic!("still running:\n  {}\n{}", left.join("\n  "), self.said());
-    }
-
     /// Asks the supervisor to end, twice if once is not enough.
     fn end(&mut self) {
         let pid = match &self.foreground {
             Some(_) => self.pid(),
-            None => match self.try_status() {
-                Ok(status) => Pid(status.supervisor.pid),
-                Err(_) => return,
+            None => match self.supervisors().first() {
+                Some(pid) => *pid,
+                None => return,
             },
         };
         for _ in 0..2 {
@@ -340,29 +181,20 @@ impl Drop for Supervisor {
         }
         let left = self.processes();
         let names: Vec<_> = left.iter().map(|pid| format!("{} {}", pid.0, pid.command())).collect();
+        let cgroups: Vec<_> = left.iter().filter_map(|pid| pid.cgroup_of_a_component()).collect();
         left.iter().for_each(|pid| pid.kill());
         if let Some(mut child) = self.foreground.take() {
             let _ = child.wait();
+        }
+        for _ in 0..50 {
+            // What nobody is left to remove; as soon as the killed have gone.
+            if cgroups.iter().all(|dir| fs::remove_dir(dir).is_ok() || !dir.exists()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         if !std::thread::panicking() && !left.is_empty() {
             panic!("vitald has ended and left these running:\n  {}", names.join("\n  "));
         }
     }
-}
-
-/// Takes the test's indentation off, and adds to each document what all of them have.
-fn complete(manifests: &str) -> String {
-    let indentation = manifests
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| line.len() - line.trim_start().len())
-        .min()
-        .unwrap_or(0);
-    let plain: String =
-        manifests.lines().map(|line| format!("{}\n", line.get(indentation..).unwrap_or(""))).collect();
-    let documents = plain.split("\n---\n").map(|document| match document.contains("apiVersion:") {
-        true => document.to_owned(),
-        false => format!("apiVersion: vitald/v1\nkind: Component\n{}", document.trim_start_matches('\n')),
-    });
-    documents.collect::<Vec<_>>().join("\n---\n")
 }

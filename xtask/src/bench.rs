@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what an idle supervisor costs.
+//! `cargo xtask bench`: what an idle supervisor costs, and how long a new one takes to take over.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +25,7 @@ pub(crate) fn idle(workspace: &Workspace, components: usize, seconds: u64) -> Re
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("idle.yaml"), manifest(components, port))?;
     let started = Instant::now();
-    let supervisor = Supervisor::run(&vitald, dir)?;
+    let mut supervisor = Supervisor::run(&vitald, dir)?;
     supervisor.wait_until_running(components)?;
     println!("{components} components running after {:.2} s", started.elapsed().as_secs_f64());
     // What the start left to do is not what idling costs.
@@ -36,6 +36,16 @@ pub(crate) fn idle(workspace: &Workspace, components: usize, seconds: u64) -> Re
     let cpu = cpu_seconds(pid)? - before;
     println!("memory: {:.1} MiB PSS", pss_kib(pid)? as f64 / 1024.0);
     println!("CPU: {:.3} s in {seconds} s ({:.2} % of a core)", cpu, 100.0 * cpu / seconds as f64);
+
+    supervisor.child.kill()?;
+    supervisor.child.wait()?;
+    let started = Instant::now();
+    supervisor.child = start(&vitald, &supervisor.dir)?;
+    supervisor.wait_until_adopted(&vitald, components)?;
+    println!(
+        "killed and started again: {components} components adopted after {:.2} s",
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -60,14 +70,22 @@ struct Supervisor {
 
 impl Supervisor {
     fn run(vitald: &Path, dir: PathBuf) -> Result<Self> {
-        let child = Command::new(vitald)
-            .args(["run", "-f", "idle.yaml", "--state-dir", "state"])
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("cannot start vitald")?;
-        Ok(Self { child, dir })
+        Ok(Self { child: start(vitald, &dir)?, dir })
+    }
+
+    fn wait_until_adopted(&self, vitald: &Path, components: usize) -> Result<()> {
+        for _ in 0..600 {
+            let status = Command::new(vitald)
+                .args(["status", "--state-dir", "state", "-o", "json"])
+                .current_dir(&self.dir)
+                .stderr(Stdio::null())
+                .output()?;
+            if String::from_utf8_lossy(&status.stdout).matches("\"Adopted\"").count() >= components {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        bail!("the components were not adopted")
     }
 
     /// A record names a process once it has been started.
@@ -86,6 +104,16 @@ impl Supervisor {
         }
         bail!("the components did not start within 30 s")
     }
+}
+
+fn start(vitald: &Path, dir: &Path) -> Result<Child> {
+    Command::new(vitald)
+        .args(["run", "-f", "idle.yaml", "--state-dir", "state"])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start vitald")
 }
 
 impl Drop for Supervisor {

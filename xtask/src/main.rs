@@ -1,10 +1,11 @@
-//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`.
+//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask simulate`.
 
 // What a task says is for the person at the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod run;
+mod simulate;
 mod temporal;
 mod test;
 mod workspace;
@@ -42,6 +43,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Virtual days of components, probes, people and disasters, and the rules that none may break
+    Simulate(simulate::Wanted),
     /// What an idle supervisor costs: memory and CPU
     Bench {
         /// How many components, each with a TCP probe every 10 s
@@ -70,6 +73,7 @@ fn execute(task: Task) -> Result<bool> {
     match task {
         Task::Run { args } => run::run(&workspace, &args).map(|never| match never {}),
         Task::Test { parts, args } => test::test(&workspace, &parts, &args),
+        Task::Simulate(wanted) => simulate::simulate(&workspace, &wanted),
         Task::Bench { components, seconds } => bench::idle(&workspace, components, seconds).map(|()| true),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Part {
     Tidy,
     /// Unit and documentation tests of all crates
     Unit,
+    /// Ten thousand virtual days of the lifecycle, optimized
+    Sim,
     /// The whole from outside, on programs that misbehave on purpose
     E2e,
     /// The whole from outside, on a real Temporal server
@@ -73,6 +75,7 @@ impl Part {
         match self {
             Self::Tidy => tally.count(of_the_whole("tidy")),
             Self::Unit => tally.count(cargo_test(&["--workspace", "--exclude", "vitald-tests"])),
+            Self::Sim => tally.count(cargo_test(&["--release", "--package", "vitald-sim", "--test", "days"])),
             Self::E2e => {
                 build(workspace)?;
                 let mut command = of_the_whole("e2e");

@@ -38,10 +38,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Supervise in the foreground; Ctrl-C stops everything in reverse order, a second one at once
     Run(Run),
-    /// Supervise in the background; return when all is ready
+    /// Supervise in the background; return when all is ready. What is up already gets the manifests
     Up(Up),
-    /// Stop all components and the supervisor
-    Down(Selector),
+    /// Stop all components and the supervisor, or what is left of a dead one
+    Down(Down),
+    /// List your supervisors, and dead ones whose components still run
+    Ls(Listing),
     /// Show how the components are
     Status(Status),
     /// Show all about one component
@@ -58,6 +60,13 @@ pub(crate) enum Command {
     Restart(Names),
     /// Clear the restart counters and start
     Reset(Names),
+    /// Make the components what the manifests say: only what has changed is touched
+    #[command(
+        after_help = "What the manifests do not have any more is stopped; `vitald diff` shows it before."
+    )]
+    Apply(Selector),
+    /// Show what apply would do: exit status 1 if anything
+    Diff(Selector),
     /// Check manifests, and start nothing
     Validate(Validate),
     /// Print the JSON Schema of manifests, for editors
@@ -65,6 +74,8 @@ pub(crate) enum Command {
     /// Run one probe once: exit status 0 healthy, 1 not, 4 unknown
     #[command(after_help = "Example: vitald check grpc port=50051")]
     Check(Check),
+    /// Show what this machine offers, and what is degraded without it
+    Doctor(Listing),
     /// What probes there are, and running a component's probe now
     #[command(subcommand)]
     Probe(Probe),
@@ -105,12 +116,31 @@ pub(crate) struct Up {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+    /// Leave the components running; the next `vitald up` takes them over
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Status {
     /// Components; all if none is named
     pub(crate) name: Vec<String>,
     #[command(flatten)]
     pub(crate) selector: Selector,
-    /// How to show it
+    /// Go on, and show it whenever it changes
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// How to show it; with --watch, json is one line each time
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
 }
@@ -204,16 +234,9 @@ pub(crate) struct Check {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Probe {
     /// What probes there are, and their settings
-    List(ProbeList),
+    List(Listing),
     /// Run a component's probe now, beside its schedule: 0 healthy, 1 not, 4 unknown
     Run(ProbeRun),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProbeList {
-    /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(crate) output: Format,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use vitald_supervisor::StateDir;
 
 use crate::exit::Failure;
-use crate::log_file;
+use crate::{log_file, scope};
 
 /// How many lines of its log tell why a supervisor died at once.
 const LAST_WORDS: usize = 20;
@@ -39,8 +39,20 @@ pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detac
         let start = file.metadata()?.len();
         // Still there under this name when the file has been replaced by a newer build.
         let program = env::current_exe().ok().filter(|path| path.exists());
-        let mut command = Command::new(program.unwrap_or_else(|| "/proc/self/exe".into()));
-        command.arg0("vitald").args(["run", "--detached", "--state-dir"]).arg(state_dir.path());
+        let program = program.unwrap_or_else(|| "/proc/self/exe".into());
+        let mut command = match scope::prefix().split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => {
+                let mut command = Command::new(program);
+                command.arg0("vitald");
+                command
+            }
+        };
+        command.args(["run", "--detached", "--state-dir"]).arg(state_dir.path());
         for path in manifests {
             command.arg("-f").arg(path);
         }
@@ -54,7 +66,11 @@ pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detac
 }
 
 fn open_log(dir: &Path, log: &Path) -> io::Result<File> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|err| match err.kind() {
+        // What exists is no folder.
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+        _ => err,
+    })?;
     OpenOptions::new().append(true).create(true).mode(0o600).open(log)
 }
 

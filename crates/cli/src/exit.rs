@@ -18,7 +18,12 @@ pub(crate) enum Exit {
     NoSupervisor,
     /// `check`, `probe run`: it could not be asked.
     Unknown,
+    /// `run` in the background says to `up`: nor will it be of any use to try again.
+    NeverSupervisor,
 }
+
+/// The exit status that only `up` sees.
+pub(crate) const NEVER: i32 = 5;
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -28,6 +33,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::NoSupervisor => 3,
             Exit::Unknown => 4,
+            Exit::NeverSupervisor => NEVER as u8,
         })
     }
 }

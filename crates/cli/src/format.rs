@@ -15,6 +15,16 @@ pub(crate) fn span(seconds: f64) -> String {
     }
 }
 
+/// `512 MiB`, `1.5 GiB`, `700 bytes`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.iter().find(|(_, unit)| bytes >= *unit) {
+        // To two places, without zeros at the end.
+        Some((name, unit)) => format!("{} {name}", (bytes as f64 / *unit as f64 * 100.0).round() / 100.0),
+        None => count(usize::try_from(bytes).unwrap_or(usize::MAX), "byte"),
+    }
+}
+
 /// `0.8 ms`, `2.31 s`.
 pub(crate) fn latency(milliseconds: f64) -> String {
     match milliseconds {
@@ -105,6 +115,14 @@ mod tests {
         ];
         for (seconds, shown) in table {
             assert_eq!(span(seconds), shown);
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let table = [(1, "1 byte"), (700, "700 bytes"), (512 << 20, "512 MiB"), (3 << 29, "1.5 GiB")];
+        for (bytes, shown) in table {
+            assert_eq!(size(bytes), shown);
         }
     }
 

@@ -10,6 +10,7 @@ mod commands;
 mod detach;
 mod exit;
 mod format;
+mod known;
 mod log_file;
 mod log_watch;
 mod manifests;
@@ -18,6 +19,9 @@ mod output;
 mod places;
 mod progress;
 mod reach;
+mod reload;
+mod scope;
+mod survivors;
 mod table;
 mod wiring;
 

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use vitald_supervisor::StateDir;
 
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::format::count;
+use crate::known::fnv1a;
+use crate::{known, output};
 
 /// What of our surroundings says where things are.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ impl Found {
         self.state_dir
     }
 }
+
+/// What names standard input among manifests.
+pub(crate) const STDIN: &str = "-";
 
 /// The folder of manifests where none is named.
 const DEFAULT_MANIFESTS: &str = "manifests";
@@ -86,16 +91,26 @@ impl Places {
         }
     }
 
-    /// The path from everywhere.
+    /// The path from everywhere; `-` is standard input.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
-        self.cwd.join(path)
+        if path == Path::new(STDIN) { path.to_owned() } else { self.cwd.join(path) }
+    }
+
+    /// All of them.
+    pub(crate) fn all_absolute(&self, paths: &[PathBuf]) -> Vec<PathBuf> {
+        paths.iter().map(|path| self.absolute(path)).collect()
     }
 
     /// The state dir of a supervisor of these manifests.
     pub(crate) fn of_manifests(&self, paths: &[PathBuf]) -> StateDir {
         let first = paths.first().map_or(DEFAULT_MANIFESTS.as_ref(), PathBuf::as_path);
-        let dir = self.chosen.clone().unwrap_or_else(|| self.base.join(folder_key(&self.absolute(first))));
+        let dir = self.chosen.clone().unwrap_or_else(|| self.base.join(folder_key(&self.cwd.join(first))));
         StateDir::new(dir)
+    }
+
+    /// Where state is kept: the state dir that was chosen, else the folder of all.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.chosen.clone().unwrap_or_else(|| self.base.clone())
     }
 
     /// The running supervisor that a command means: the one chosen, that of the manifests named, that of the
@@ -105,6 +120,15 @@ impl Places {
     /// It does not run, or there are several, or what is named does not exist.
     pub(crate) fn running(&self, named: &[PathBuf]) -> Result<Found, Failure> {
         self.find_running(named)?.ok_or_else(|| {
+            let own = self.own(named);
+            if let Some((dir, left)) = own.iter().map(|dir| (dir, known::left_running(dir))).find(|(_, n)| *n > 0) {
+                return Failure::no_supervisor(format!(
+                    "the supervisor on {} has died and left {} running; `vitald up` takes over, `vitald down` \
+                     ends what is left",
+                    dir.path().display(),
+                    count(left, "component")
+                ));
+            }
             let place = match self.is_chosen(named) {
                 true => format!("on {}", self.of_manifests(named).path().display()),
                 false if self.had_one() => format!("in {}", self.cwd.display()),
@@ -126,7 +150,7 @@ impl Places {
         if own.is_some() || self.is_chosen(named) || self.had_one() {
             return Ok(own.map(|state_dir| Found { state_dir, elsewhere: false }));
         }
-        let mut others = self.all_running();
+        let mut others = self.all().into_iter().filter(|dir| dir.holder().is_some()).collect::<Vec<_>>();
         if others.len() <= 1 {
             return Ok(others.pop().map(|state_dir| Found { state_dir, elsewhere: true }));
         }
@@ -174,7 +198,9 @@ impl Places {
 
     /// A path that was mistyped leads to no supervisor. Where the state dir is chosen, it need not.
     fn check_named(&self, named: &[PathBuf]) -> Result<(), Failure> {
-        let missing = |path: &&PathBuf| self.chosen.is_none() && !self.absolute(path).exists();
+        let missing = |path: &&PathBuf| {
+            self.chosen.is_none() && path.as_os_str() != STDIN && !self.cwd.join(path).exists()
+        };
         named.iter().find(missing).map_or(Ok(()), |path| {
             Err(Failure::usage(format!(
                 "there is no file or folder {}; should it be gone, name the supervisor's state dir with --state-dir",
@@ -183,12 +209,33 @@ impl Places {
         })
     }
 
-    /// All state dirs below the base whose lock is held, in name order.
-    fn all_running(&self) -> Vec<StateDir> {
-        let Ok(entries) = std::fs::read_dir(&self.base) else { return Vec::new() };
-        let mut dirs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        dirs.sort();
-        dirs.into_iter().map(StateDir::new).filter(|dir| dir.holder().is_some()).collect()
+    /// All state dirs of this user, in name order, and the one that was chosen.
+    pub(crate) fn all(&self) -> Vec<StateDir> {
+        let mut all = known::all(&self.base);
+        if let Some(chosen) = self.chosen.clone().map(StateDir::new).filter(|dir| !all.contains(dir)) {
+            all.push(chosen);
+        }
+        all
+    }
+
+    /// Makes a state dir known to [`all`](Self::all), if somebody chose it. Whoever has no place for that can do
+    /// without.
+    pub(crate) fn remember(&self, dir: &StateDir) {
+        if self.has_base() {
+            let _ = known::remember(&self.base, dir);
+        }
+    }
+
+    /// Takes that back: nothing of it runs any more.
+    pub(crate) fn forget(&self, dir: &StateDir) {
+        if self.has_base() {
+            known::forget(&self.base, dir);
+        }
+    }
+
+    /// Whether the base is not only a stand-in for the state dir that was chosen.
+    fn has_base(&self) -> bool {
+        self.chosen.as_ref().is_none_or(|dir| !self.base.starts_with(dir))
     }
 }
 
@@ -211,25 +258,12 @@ fn folder_key(path: &Path) -> String {
     format!("{name}-{:010x}", hash & 0xff_ffff_ffff)
 }
 
-/// FNV-1a, 64 bits: the same in every build, unlike the standard library's hasher.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn places(cwd: &Path) -> Places {
         Places { cwd: cwd.to_owned(), base: cwd.join("state/vitald"), chosen: None }
-    }
-
-    #[test]
-    fn hashes_are_those_of_the_book() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     }
 
     #[test]
@@ -301,6 +335,19 @@ mod tests {
         drop(own.lock().unwrap());
         assert_eq!(places.running(&[]).unwrap_err().exit, Exit::NoSupervisor);
         assert_eq!(places.readable(&[]).unwrap(), own);
+    }
+
+    #[test]
+    fn of_a_dead_supervisor_one_is_told_what_it_left() {
+        let temp = tempfile::tempdir().unwrap();
+        let places = places(temp.path());
+        let own = StateDir::new(places.base.join(folder_key(temp.path())));
+        drop(own.lock().unwrap());
+        let left = std::fs::File::create(own.component_lock("web")).unwrap();
+        left.lock().unwrap();
+        let failure = places.running(&[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::NoSupervisor);
+        assert!(failure.text.contains("has died and left 1 component running"), "{}", failure.text);
     }
 
     #[test]

@@ -149,8 +149,13 @@ mod tests {
     use vitald_core::status::SupervisorStatus;
 
     fn status(components: Vec<ComponentStatus>) -> Status {
-        let supervisor =
-            SupervisorStatus { pid: 1, version: "0".into(), uptime_seconds: 1.0, state_dir: "/s".into() };
+        let supervisor = SupervisorStatus {
+            pid: 1,
+            version: "0".into(),
+            uptime_seconds: 1.0,
+            state_dir: "/s".into(),
+            manifests: vec![],
+        };
         Status { supervisor, components }
     }
 

@@ -13,7 +13,7 @@ use crate::nearest;
 use crate::places::Places;
 
 /// How long a supervisor that holds its lock may take until it answers: it is just starting or ending.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Connects to the supervisor that a command means, to ask it something.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vitald_core::registry::Registry;
-use vitald_core::restarter::{ProcessIdentity, Restarter};
+use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
 use vitald_process::{Paths, ProcessRestarter};
 use vitald_supervisor::clock::SystemClock;
@@ -12,8 +12,25 @@ use vitald_supervisor::{
     Config, Refused, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle, Wanted,
 };
 
+use crate::exit::Failure;
+use crate::output;
+
 /// The version that status and `--version` tell.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Makes this process fit to be a supervisor.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn prepare() -> Result<(), Failure> {
+    vitald_process::become_subreaper()
+        .and_then(|()| vitald_process::spawn_reaper())
+        .map_err(|err| Failure::not(format!("orphans of components cannot be adopted: {err}")))?;
+    if let Err(err) = vitald_process::raise_open_files() {
+        output::note(&format!("warning: the limit of open files cannot be raised: {err}"));
+    }
+    Ok(())
+}
 
 /// Starts a supervisor of `components` on the state dir whose lock is held.
 ///
@@ -32,17 +49,11 @@ pub(crate) async fn supervise(
         registry,
         restarters: Box::new(restarter),
         inherited_env: vitald_process::inherited_environment,
-        holder_of,
+        holder_of: vitald_process::holder_of,
         clock: Arc::new(SystemClock),
         version: VERSION.to_owned(),
     })
     .await
-}
-
-/// Who a process is, for people: `4242 (sleep)`; `None` if it is not alive.
-fn holder_of(process: &ProcessIdentity) -> Option<String> {
-    let stat = vitald_process::procfs::stat_of(process).filter(|stat| !stat.is_dead())?;
-    Some(format!("{} ({})", stat.pid, stat.comm))
 }
 
 /// What starts and stops one component.
@@ -117,6 +128,20 @@ spec:
         ] {
             assert!(matches!(refused, Err(Error::Refused { status, .. }) if status == code), "{refused:?}");
         }
+
+        let mut specs = client.specs().await.unwrap();
+        assert_eq!(client.plan(&specs).await.unwrap().unchanged, ["sleeper"]);
+        specs[0].labels.insert("tier".into(), "a".into());
+        let plan = client.apply(&specs, Some(&["/manifests".into()])).await.unwrap();
+        assert_eq!(plan.relabelled, ["sleeper"]);
+        assert_eq!(client.status().await.unwrap().supervisor.manifests, ["/manifests"]);
+        assert_eq!(state_dir.manifests(), ["/manifests"]);
+        let renamed = |name: &str| ComponentSpec { name: name.into(), ..specs[0].clone() };
+        for refused in [vec![renamed("../up")], vec![renamed("a"), renamed("a")]] {
+            let answer = client.apply(&refused, None).await;
+            assert!(matches!(answer, Err(Error::Refused { status: 400, .. })), "{answer:?}");
+        }
+        assert_eq!(client.apply(&[], None).await.unwrap().removed, ["sleeper"]);
 
         client.shutdown(vitald_client::ShutdownMode::Graceful).await.unwrap();
         supervisor.finished().await;

@@ -21,6 +21,10 @@ use crate::error::Error;
 /// How long a supervisor that is there may take to accept a connection and to begin a stream.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often to look whether one has ended that closed a connection, and how long to wait in between.
+const GOODBYES: u32 = 10;
+const GOODBYE: Duration = Duration::from_millis(20);
+
 /// The way to one socket.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -52,7 +56,8 @@ impl Transport {
         limit: Option<Duration>,
     ) -> Result<A, Error> {
         let answer = async { read(self.send(method, path, body).await?).await };
-        Ok(serde_json::from_slice(&self.within(limit, answer).await?)?)
+        let answer = self.within(limit, answer).await;
+        Ok(serde_json::from_slice(&self.explained(answer).await?)?)
     }
 
     /// Sends a request whose answer has nothing to say but that it was taken.
@@ -63,7 +68,22 @@ impl Transport {
         limit: Option<Duration>,
     ) -> Result<(), Error> {
         let answer = async { read(self.send(Method::POST, path, Some(body)).await?).await };
-        self.within(limit, answer).await.map(drop)
+        let answer = self.within(limit, answer).await;
+        self.explained(answer).await.map(drop)
+    }
+
+    /// Tells a supervisor that ended before it had answered from one that cannot be asked.
+    async fn explained<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        let Err(Error::Transport(why)) = answer else { return answer };
+        // One that is killed closes its connections a moment before its socket, or after.
+        for _ in 0..GOODBYES {
+            if let Err(Error::NoSupervisor { .. }) = self.reach().await {
+                let reason = "it ended before it had answered";
+                return Err(Error::NoSupervisor { state_dir: self.state_dir.clone(), reason });
+            }
+            tokio::time::sleep(GOODBYE).await;
+        }
+        Err(Error::Transport(why))
     }
 
     /// Begins to read an answer that may have no end.

@@ -47,6 +47,21 @@ async fn nobody_there_is_told_apart_from_trouble() {
 }
 
 #[tokio::test]
+async fn one_that_dies_over_a_question_is_no_supervisor_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("vitald.sock")).unwrap();
+    let client = Client::connect(dir.path()).await.unwrap();
+    tokio::spawn(async move {
+        // `connect` has looked whether somebody listens.
+        drop(listener.accept().await);
+        drop(listener.accept().await);
+    });
+    let died = client.stop(&["web"]).await;
+    let Err(Error::NoSupervisor { reason, .. }) = died else { panic!("{died:?}") };
+    assert_eq!(reason, "it ended before it had answered");
+}
+
+#[tokio::test]
 async fn a_component_and_its_name_survive_the_way() {
     let detail = |name: String| {
         let mut detail = web();

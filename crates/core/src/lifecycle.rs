@@ -204,6 +204,8 @@ pub enum EventReason {
     NotEnforced,
     /// The manifests were read again, or could not be.
     Reloaded,
+    /// Its task in the supervisor has died of a bug.
+    Unattended,
 }
 
 /// The life of one component.
@@ -351,6 +353,16 @@ enum Step {
     Terminating { kill_at: Timestamp, extended: bool, sent: bool },
     /// SIGKILL was sent; what lives on is told then.
     Killing { tell_at: Option<Timestamp> },
+}
+
+impl Step {
+    /// Whether the component is known to have been signalled.
+    fn is_heard(self) -> bool {
+        match self {
+            Self::PreStop { .. } | Self::Terminating { sent: false, .. } => false,
+            Self::Terminating { sent: true, .. } | Self::Killing { .. } => true,
+        }
+    }
 }
 
 /// What a preStop hook that used up the grace period leaves for SIGTERM, as Kubernetes grants it
@@ -521,7 +533,8 @@ impl Lifecycle {
                 Phase::Stopping(stopping)
             }
             (Phase::Stopping(mut stopping), Observed::Exited { exit, leftovers }) => {
-                stopping.exit = Some((exit, self.now));
+                // It may have been seen, and written down, by an earlier supervisor, who knew more.
+                stopping.exit.get_or_insert((exit, self.now));
                 match stopping.step {
                     _ if !leftovers => self.ended(stopping),
                     // The hook was for the main process; what is left of the tree is asked to end.

@@ -85,7 +85,8 @@ pub trait Restarter: Send + Sync + 'static {
     /// What that supervisor left running of the component's probes and hooks is ended.
     ///
     /// # Errors
-    /// Whether something of it runs cannot be told now. It must not be started anew then.
+    /// Whether something of it runs cannot be told now. It is asked again for a while; only then is it started
+    /// anew, which ends what there is first.
     async fn adopt(
         &self,
         run: RunId,

@@ -15,6 +15,9 @@ pub use crate::lifecycle::backoff::{Backoff, InvalidBackoff};
 use crate::probe::ComponentContext;
 
 /// One component of a manifest.
+///
+/// It is on record while it runs, and read by later versions: a field that is added to anything in here is an
+/// `Option`, or has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComponentSpec {
     /// DNS label, unique in a supervisor.
@@ -64,12 +67,13 @@ impl ComponentSpec {
     }
 
     /// A hash (FNV-1a, 64 bits, hexadecimal) of all that a run is made of: equal for two specs that
-    /// [run alike](Self::runs_like), in every build.
+    /// [run alike](Self::runs_like), in every build. What is not said does not count, so that a field that a
+    /// later version has changes nothing where it is not used.
     pub fn digest(&self) -> String {
         let bare = Self { labels: BTreeMap::new(), annotations: BTreeMap::new(), ..self.clone() };
-        // Plain data, whose keys are all strings, can always be written.
-        let mut value = serde_json::to_value(&bare).unwrap_or_default();
-        sort_keys(&mut value);
+        // Only a path that is no UTF-8 cannot be written.
+        let mut value = serde_json::to_value(&bare).unwrap_or_else(|_| format!("{bare:?}").into());
+        normalize(&mut value, true);
         let hash = value.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
@@ -88,16 +92,26 @@ impl ComponentSpec {
     }
 }
 
-/// The order of a mapping's keys means nothing, and is kept by some builds of the library.
-fn sort_keys(value: &mut Value) {
+/// The order of a mapping's keys means nothing, and is kept by some builds of the library. What is off or empty in
+/// the model is as good as not there; what it means in a probe's configuration, the probe alone knows.
+fn normalize(value: &mut Value, ours: bool) {
     match value {
         Value::Object(map) => {
-            let sorted: BTreeMap<String, Value> = std::mem::take(map).into_iter().collect();
-            map.extend(sorted);
-            map.values_mut().for_each(sort_keys);
+            let mut sorted: BTreeMap<String, Value> = std::mem::take(map).into_iter().collect();
+            sorted.iter_mut().for_each(|(key, value)| normalize(value, ours && key != "config"));
+            map.extend(sorted.into_iter().filter(|(_, value)| !ours || says_something(value)));
         }
-        Value::Array(list) => list.iter_mut().for_each(sort_keys),
+        Value::Array(list) => list.iter_mut().for_each(|value| normalize(value, ours)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => true,
     }
 }
 
@@ -322,5 +336,42 @@ impl ProbeSpec {
             failure_threshold,
             termination_grace_period: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(config: serde_json::Value) -> String {
+        let text = serde_json::json!({
+            "name": "web", "labels": {}, "annotations": {}, "ports": [], "depends_on": [],
+            "workload": {"process": {
+                "command": ["web"], "working_dir": "/", "env": [], "env_from": [], "inherit_env": false,
+                "run_as_user": null, "run_as_group": null, "no_new_privileges": false, "open_files": null,
+            }},
+            "restart_policy": "Always", "restart": RestartSpec::default(),
+            "termination_grace_period": {"secs": 10, "nanos": 0},
+            "post_start": null, "pre_stop": null, "startup_probe": null, "readiness_probe": null,
+            "liveness_probe":
+                ProbeSpec::new(ProbeRole::Liveness, Check::Handler { key: "tcpSocket".into(), config }),
+        });
+        let spec: ComponentSpec = serde_json::from_value(text).unwrap();
+        let labelled = ComponentSpec { labels: [("a".into(), "b".into())].into(), ..spec.clone() };
+        assert_eq!(labelled.digest(), spec.digest());
+        assert!(labelled.runs_like(&spec) && labelled != spec);
+        spec.digest()
+    }
+
+    #[test]
+    fn a_digest_is_that_of_what_is_said() {
+        let parse = |text: &str| digest(serde_json::from_str(text).unwrap());
+        let plain = parse(r#"{"port": 80, "host": "localhost"}"#);
+        assert_eq!(plain, parse(r#"{"host": "localhost", "port": 80}"#));
+        assert_ne!(plain, parse(r#"{"host": "localhost", "port": 80, "tls": false}"#));
+        assert_ne!(plain, parse(r#"{"host": "localhost", "port": 81}"#));
+        assert_ne!(plain, parse(r#"{"host": "localhost", "port": "80"}"#));
+        // The same in every build: records are compared with it.
+        assert_eq!(plain, "27ee7920d19ec4cd");
     }
 }

@@ -132,7 +132,8 @@ impl Found {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         // What comes through a pipe has no folder: its paths begin where we are.
         let dir = match absolute.parent() {
-            Some(dir) if !is_inherited(path) => dir.to_owned(),
+            // One folder has one name, whatever way leads there: paths of two readings are compared.
+            Some(dir) if !is_inherited(path) => dir.canonicalize().unwrap_or_else(|_| dir.to_owned()),
             Some(_) => std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             None => PathBuf::from("/"),
         };

@@ -384,3 +384,16 @@ fn colour_is_only_there_when_asked_for() {
     assert!(!diagnostics.render(false).contains('\u{1b}'));
     assert!(diagnostics.render(true).contains('\u{1b}'));
 }
+
+#[test]
+fn whatever_way_leads_to_a_folder_its_components_are_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("manifests");
+    fs::create_dir_all(dir.join("sub")).unwrap();
+    fs::write(dir.join("a.yaml"), component("web", "command: [sleep]")).unwrap();
+    std::os::unix::fs::symlink(&dir, temp.path().join("link")).unwrap();
+    let straight = load_with(&dir, None).unwrap().components;
+    for way in ["manifests/a.yaml", "manifests/sub/..", "link", "link/a.yaml"] {
+        assert_eq!(load_with(&temp.path().join(way), None).unwrap().components, straight, "{way}");
+    }
+}

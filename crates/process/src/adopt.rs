@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use vitald_core::restarter::{ProcessIdentity, RunId, StartError};
 
 use crate::adopted::Adopted;
+use crate::cgroup::Cage;
 use crate::launch::system;
 use crate::lock::LockFile;
 use crate::procfs::{self, Stat};
 use crate::root::{Main, Root};
-use crate::tree::Tree;
+use crate::tree::{Tree, Whole};
 use crate::{mark, occupant};
 
 /// How long something may hold the component's lock without showing as its main process. A child of the
@@ -27,12 +28,14 @@ pub(crate) struct Wanted {
     /// Its main process, if that is on record.
     pub process: Option<ProcessIdentity>,
     pub lock: LockFile,
+    /// What there is of its cgroups.
+    pub cage: Arc<Cage>,
 }
 
 /// What there is of it.
 pub(crate) enum Found {
     /// Its main process, alive or ended, with all that belongs to it.
-    Run(Main, Arc<Tree>),
+    Run(Main, Arc<Tree>, Arc<Cage>),
     Nothing,
 }
 
@@ -53,7 +56,7 @@ impl Wanted {
         match Adopted::open(&process).map_err(looking)? {
             Some(adopted) => self.whole(adopted).map_err(looking),
             None => match self.whole(Adopted::gone(&process)).map_err(looking)? {
-                Found::Run(_, tree) if tree.members().map_err(looking)?.is_empty() => Ok(Found::Nothing),
+                Found::Run(_, tree, _) if tree.members().map_err(looking)?.is_empty() => Ok(Found::Nothing),
                 with_others => Ok(with_others),
             },
         }
@@ -67,9 +70,11 @@ impl Wanted {
     /// the main process has gone.
     fn whole(&self, adopted: Adopted) -> io::Result<Found> {
         let root = Main::Adopted(Arc::new(adopted));
-        let tree = Arc::new(Tree::new(Root::Main(root.clone()), self.mark(), Some(self.lock.clone())));
+        let (lock, cage) = (Some(self.lock.clone()), Arc::clone(&self.cage));
+        let whole = Whole { mark: self.mark(), lock, cage: Arc::clone(&cage) };
+        let tree = Arc::new(Tree::new(Root::Main(root.clone()), whole));
         tree.members()?;
-        Ok(Found::Run(root, tree))
+        Ok(Found::Run(root, tree, cage))
     }
 
     /// The main process of a run that was not written down.
@@ -80,7 +85,7 @@ impl Wanted {
                 return Ok(Some(found));
             }
             // Asked after the look: what took the lock before it was there to be seen.
-            if !self.lock.is_held() {
+            if !self.lock.is_held() && !self.cage.is_populated() {
                 return self.marked();
             }
             if Instant::now() > deadline {
@@ -101,10 +106,15 @@ impl Wanted {
         }))
     }
 
-    /// Who holds the lock and leads a session, the first of them: a main process that has executed something
+    /// Who lives in its cgroup or holds the lock, and leads a session, the first of them: a main process that has executed something
     /// else with another environment. Not where another was the main process, of which this is left.
     fn unmarked(&self) -> io::Result<Option<Stat>> {
-        let holders: Vec<Stat> = others()?.into_iter().filter(|p| self.lock.is_held_by(p)).collect();
+        let all = others()?;
+        let caged = self.cage.members()?;
+        let mut holders: Vec<Stat> = all.iter().filter(|p| caged.contains(&p.pid)).cloned().collect();
+        if holders.is_empty() {
+            holders = all.into_iter().filter(|p| self.lock.is_held_by(p)).collect();
+        }
         if holders.iter().any(|p| procfs::variable(p.pid, mark::MAIN_PID).is_some()) {
             return Ok(None);
         }

@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
 use crate::root::Root;
-use crate::tree::Tree;
-use crate::{mark, reaper};
+use crate::tree::{Tree, Whole};
+use crate::{mark, reaper, turn};
 
 /// Looks after which what forks on is left to the next supervisor.
 const ROUNDS: u32 = 20;
@@ -21,7 +21,10 @@ pub(crate) fn end(component: &str, instance: &str) -> io::Result<()> {
     let mark = mark::entries(&mark::of_commands(component, instance));
     let mut done = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let found = look(&mark)?;
+        let found = {
+            let _turn = turn::wait();
+            look(&mark)?
+        };
         let mut new = false;
         for (main, processes) in found {
             match processes.iter().find(|process| process.pid == main) {
@@ -29,13 +32,15 @@ pub(crate) fn end(component: &str, instance: &str) -> io::Result<()> {
                     new |= done.insert((running.pid, running.start_time));
                     let mut of_it = mark.clone();
                     of_it.push(mark::main_pid(main));
-                    Tree::new(Root::Stranger(Some(procfs::identity_of(running))), of_it, None).kill()?;
+                    let root = Root::Stranger(Some(procfs::identity_of(running)));
+                    // What we may not end is no reason to leave the rest, or the component.
+                    let _ = Tree::new(root, Whole::marked(of_it)).kill();
                 }
                 None => {
                     for process in processes.iter().filter(|process| process.group == main) {
                         new |= done.insert((process.pid, process.start_time));
                         if let Some(pinned) = Pinned::open(process)? {
-                            pinned.signal(Signal::SIGKILL)?;
+                            let _ = pinned.signal(Signal::SIGKILL);
                         }
                     }
                 }

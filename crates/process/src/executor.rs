@@ -11,9 +11,12 @@ use nix::sys::signal::Signal;
 use tokio::net::unix::pipe::Receiver;
 use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, MAX_EXEC_OUTPUT, StartError};
 
+use crate::cgroup::Entrance;
+use crate::component::Component;
 use crate::environment::{Environment, expand_with};
 use crate::launch::{Launch, ProcessSettings, system};
-use crate::restarter::{Component, blocking};
+use crate::restarter::blocking;
+use crate::tree::Whole;
 use crate::unclaimed::Unclaimed;
 use crate::{mark, procfs};
 
@@ -131,9 +134,10 @@ fn launch(place: &Place, request: &ExecRequest, dying: Weak<()>) -> Result<(Uncl
         settings: &settings,
         output: write.into(),
         lock: None,
+        cage: Entrance::default(),
     }
     .start()?;
-    let running = Unclaimed::new(newborn, vec![entry], None, dying)
+    let running = Unclaimed::new(newborn, Whole::marked(vec![entry]), dying)
         .map_err(|err| system("watching the command", err))?;
     Ok((running, read.into()))
 }

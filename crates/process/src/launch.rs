@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use vitald_core::restarter::StartError;
 use vitald_core::spec::ProcessSpec;
 
+use crate::cgroup::Entrance;
 use crate::environment::{Environment, expand_with};
 use crate::spawn::{Newborn, Plan, Refusal, Step, c_path, spawn};
 use crate::{limits, mark, program, user};
@@ -56,6 +57,8 @@ pub(crate) struct Launch<'a> {
     pub output: OwnedFd,
     /// Left open for the process.
     pub lock: Option<OwnedFd>,
+    /// The cgroups to live in.
+    pub cage: Entrance,
 }
 
 impl Launch<'_> {
@@ -87,6 +90,7 @@ impl Launch<'_> {
             open_files: limits::for_child(self.settings.open_files),
             user: self.user.map(|user| (user.uid, user.gid, user.groups)),
             no_new_privileges: self.settings.no_new_privileges,
+            cage: self.cage,
         };
         let asked_for = self.settings.open_files;
         spawn(plan).map_err(|refusal| explain(refusal, &program, shown, self.dir, who, asked_for))

@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 use vitald_core::restarter::{ProcessIdentity, StartError};
 
+use crate::cgroup::Cage;
 use crate::launch::system;
 use crate::lock::{Attempt, LockFile};
 use crate::procfs::{self, Stat};
 use crate::restarter::blocking;
 use crate::root::Root;
-use crate::tree::Tree;
-use crate::{mark, occupant};
+use crate::tree::{Tree, Whole};
+use crate::{cgroup, mark, occupant};
 
 /// How long the killed may take to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(5);
@@ -35,8 +36,13 @@ pub async fn end_leftovers(
     lock: &Path,
     grace: Duration,
 ) -> Result<Vec<String>, StartError> {
-    let lock = LockFile::open(lock).map_err(|err| system("opening the component's lock", err))?;
-    let left = tree(component, previous.clone(), &lock, true).survivors();
+    let (path, name, recorded) = (lock.to_owned(), component.to_owned(), previous.clone());
+    let (lock, left) = blocking(move || {
+        let lock = LockFile::open(&path).map_err(|err| system("opening the component's lock", err))?;
+        let left = tree(&name, recorded, &lock, true).survivors();
+        Ok((lock, left))
+    })
+    .await?;
     end(component, previous, &lock, true, grace).await?;
     Ok(left)
 }
@@ -44,7 +50,7 @@ pub async fn end_leftovers(
 /// Ends what is left of a component's earlier runs: SIGTERM and SIGCONT, SIGKILL after `grace`.
 ///
 /// These are the main process that an earlier supervisor recorded, if it is still the same, what descends
-/// from it, what carries the component's mark, and, with `ask_lock`, what holds its lock. A lock that is our
+/// from it, what lives in the component's cgroup, what carries its mark, and, with `ask_lock`, what holds its lock. A lock that is our
 /// own already tells nothing of others.
 pub(crate) async fn end(
     component: &str,
@@ -53,26 +59,40 @@ pub(crate) async fn end(
     ask_lock: bool,
     grace: Duration,
 ) -> Result<(), StartError> {
-    if let Some(holder) = previous.as_ref().and_then(|p| occupant::of_another(p, component, lock)) {
-        return Err(StartError::Occupied(holder));
-    }
-    let tree = Arc::new(tree(component, previous, lock, ask_lock));
-    if look(&tree).await?.is_empty() {
+    let (component, lock) = (component.to_owned(), lock.clone());
+    let tree = blocking(move || {
+        let holder = previous.as_ref().and_then(|p| occupant::of_another(p, &component, &lock));
+        match holder {
+            Some(holder) => Err(StartError::Occupied(holder)),
+            None => Ok(Arc::new(tree(&component, previous, &lock, ask_lock))),
+        }
+    })
+    .await?;
+    end_tree(&tree, grace).await?;
+    blocking(move || {
+        tree.remove_cage();
+        Ok(())
+    })
+    .await
+}
+
+async fn end_tree(tree: &Arc<Tree>, grace: Duration) -> Result<(), StartError> {
+    if look(tree).await?.is_empty() {
         return Ok(());
     }
-    if let Err(err) = on_its_own(&tree, Tree::terminate).await? {
-        refused(&look(&tree).await?, &err)?;
+    if let Err(err) = on_its_own(tree, Tree::terminate).await? {
+        refused(&look(tree).await?, &err)?;
     }
     if timeout(grace, tree.empty()).await.is_ok() {
         return Ok(());
     }
-    if let Err(err) = on_its_own(&tree, Tree::kill).await? {
-        refused(&look(&tree).await?, &err)?;
+    if let Err(err) = on_its_own(tree, Tree::kill).await? {
+        refused(&look(tree).await?, &err)?;
     }
     if timeout(AFTER_KILL, tree.empty()).await.is_ok() {
         return Ok(());
     }
-    let left = look(&tree).await?;
+    let left = look(tree).await?;
     if left.is_empty() {
         return Ok(());
     }
@@ -108,7 +128,8 @@ async fn on_its_own<T: Send + 'static>(
 
 fn tree(component: &str, previous: Option<ProcessIdentity>, lock: &LockFile, ask_lock: bool) -> Tree {
     let mark = mark::entries(&mark::of_component(component, &lock.instance()));
-    Tree::new(Root::Stranger(previous), mark, ask_lock.then(|| lock.clone()))
+    let cage = Arc::new(Cage::find(&cgroup::name_of(component, &lock.instance())));
+    Tree::new(Root::Stranger(previous), Whole { mark, lock: ask_lock.then(|| lock.clone()), cage })
 }
 
 /// Takes the lock, which is free or about to be.

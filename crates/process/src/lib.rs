@@ -1,19 +1,26 @@
 //! Native processes: how a component is started, watched, signalled and cleared away.
 //!
-//! A pid alone is never trusted. A run's main process is held by a pidfd from its birth, and stays
-//! unreaped until nothing of its tree is left, so that its pid, group and session cannot pass to a
+//! A pid alone is never trusted. A run's main process is held by a pidfd from its birth, and, as our child,
+//! stays unreaped until nothing of its tree is left, so that its pid, group and session cannot pass to a
 //! stranger. Everything else of the tree is found in `/proc` and pinned by a pidfd, with its start time
 //! read again, before it is signalled.
 //!
-//! What counts as a run's tree, without a cgroup: its process group, its session, what descends from
-//! either, and what carries the run's mark in its environment or still holds the component's lock. A
-//! process that leaves its session, clears its environment, closes its descriptors and loses its parent
-//! between two looks is beyond reach.
+//! A run lives in a cgroup of its own wherever one can be had, from its birth, and whatever lives there is
+//! its tree. What counts as its tree besides, and where there is no cgroup: its process group, its session,
+//! what descends from either, and what carries the run's mark in its environment or still holds the
+//! component's lock. Without a cgroup, a process that leaves its session, clears its environment, closes its
+//! descriptors and loses its parent between two looks is beyond reach. `VITALD_CGROUPS=off` in our environment
+//! does without cgroups.
+//!
+//! A run outlives its supervisor. The next one takes it over by pid, start time and boot, or finds
+//! it by these same traces where the pid had not been written down.
 //!
 //! Everything here is Linux (5.11 or later); nothing here decides when a component starts or stops.
 
 mod adopt;
+mod capabilities;
 mod commands;
+mod component;
 mod environment;
 mod executor;
 mod launch;
@@ -21,6 +28,7 @@ mod leftovers;
 mod limits;
 mod lock;
 mod log;
+mod look;
 mod mark;
 mod occupant;
 mod program;
@@ -30,9 +38,11 @@ mod restarter;
 mod root;
 mod run;
 mod tree;
+mod turn;
 mod unclaimed;
 
 mod adopted;
+mod cgroup;
 mod child;
 mod pidfd;
 mod spawn;
@@ -43,6 +53,7 @@ pub mod expand;
 pub mod procfs;
 pub mod signal;
 
+pub use capabilities::{Capability, capabilities};
 pub use environment::inherited_environment;
 pub use executor::LocalExecutor;
 pub use launch::ProcessSettings;

@@ -3,7 +3,7 @@
 use vitald_core::restarter::ProcessIdentity;
 
 use crate::lock::LockFile;
-use crate::{mark, procfs};
+use crate::{cgroup, mark, procfs};
 
 /// A recorded process that is alive, and which lock file it holds: `4242 (sleep), which holds
 /// locks/web.lock`. In a copied state dir that is the lock of the original.
@@ -24,7 +24,12 @@ pub fn holder_of(process: &ProcessIdentity) -> Option<String> {
 /// own account; for people.
 pub(crate) fn of_another(process: &ProcessIdentity, component: &str, lock: &LockFile) -> Option<String> {
     let holder = holder_of(process)?;
-    let same_name = procfs::variable(process.pid, mark::COMPONENT).is_some_and(|name| name == component);
-    let instance = procfs::variable(process.pid, mark::INSTANCE)?;
-    (same_name && instance != lock.instance()).then_some(holder)
+    let variable = |name| procfs::variable(process.pid, name);
+    // By its cgroup only where it has cleared its environment: it may live in that of a component whose
+    // supervisor runs others of that name in turn.
+    let instance = match variable(mark::COMPONENT) {
+        Some(name) => variable(mark::INSTANCE).filter(|_| name == component),
+        None => cgroup::instance_of(process.pid, component),
+    };
+    (instance? != lock.instance()).then_some(holder)
 }

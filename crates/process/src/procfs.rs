@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use nix::unistd::{getegid, geteuid};
 use vitald_core::restarter::ProcessIdentity;
 
 /// A line of `/proc/PID/stat`, as far as it is of use here.
@@ -98,10 +99,19 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     })
 }
 
-/// Whether we are permitted to know how a process ended. ptrace(2) asks the same of who would read its I/O
-/// counters, which are there for a zombie, too.
+/// Whether we are permitted to know how a zombie ended: whether its ids are ours, or we may look into any
+/// process, as ptrace(2) has it. For want of permission, `/proc/PID/stat` shows 0.
 pub(crate) fn may_know_end(pid: i32) -> bool {
-    fs::read(format!("/proc/{pid}/io")).is_ok()
+    // That it has no memory any more makes this file root's; the permission asked for is the same.
+    if fs::read(format!("/proc/{pid}/io")).is_ok() {
+        return true;
+    }
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let all_are = |name: &str, own: u32| {
+        let ids = status.lines().find_map(|line| line.strip_prefix(name));
+        ids.is_some_and(|ids| ids.split_ascii_whitespace().take(3).all(|id| id.parse() == Ok(own)))
+    };
+    all_are("Uid:", geteuid().as_raw()) && all_are("Gid:", getegid().as_raw())
 }
 
 /// All processes that can be seen, those that end while this looks left out.

@@ -1,12 +1,14 @@
 //! One run of a component.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use vitald_core::restarter::{Exit, ProcessIdentity, RunHandle};
 
+use crate::cgroup::Cage;
 use crate::root::Main;
 use crate::tree::Tree;
 
@@ -14,17 +16,34 @@ use crate::tree::Tree;
 pub(crate) struct Run {
     main: Main,
     tree: Arc<Tree>,
+    cage: Arc<Cage>,
     log_offset: u64,
-    gone: AtomicBool,
+    exit: OnceCell<Exit>,
+    /// That nothing of it is left has been seen, and cleared away.
+    over: Arc<Once>,
 }
 
 impl Run {
-    pub(crate) fn new(main: Main, tree: Arc<Tree>, log_offset: u64) -> Self {
-        Self { main, tree, log_offset, gone: AtomicBool::new(false) }
+    pub(crate) fn new(main: Main, tree: Arc<Tree>, cage: Arc<Cage>, log_offset: u64) -> Self {
+        Self { main, tree, cage, log_offset, exit: OnceCell::new(), over: Arc::new(Once::new()) }
     }
 
     fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.over.is_completed()
+    }
+
+    /// What there is to do when nothing of it is left and its end is known. The next run may begin when this
+    /// has returned, to whoever asked: it lives where this one did. May block for a moment.
+    fn finish(&self) -> impl FnOnce() + Send + 'static {
+        let (over, tree, main) = (Arc::clone(&self.over), Arc::clone(&self.tree), self.main.clone());
+        move || {
+            over.call_once(|| {
+                tree.close();
+                // What cannot be removed now is removed by the next start.
+                tree.remove_cage();
+                main.reap();
+            });
+        }
     }
 }
 
@@ -39,7 +58,15 @@ impl RunHandle for Run {
     }
 
     async fn exited(&self) -> Exit {
-        self.main.exited().await
+        let told = async {
+            match self.main.exited().await {
+                Exit::Signal(signal) if signal == "SIGKILL" && self.cage.has_killed_for_memory() => {
+                    Exit::OomKilled
+                }
+                exit => exit,
+            }
+        };
+        self.exit.get_or_init(|| told).await.clone()
     }
 
     fn is_alive(&self) -> bool {
@@ -47,17 +74,21 @@ impl RunHandle for Run {
             return false;
         }
         // Where nothing can be found out, nothing is said to be gone.
-        !self.main.has_exited() || self.tree.members().map_or(true, |left| !left.is_empty())
+        let alive = !self.main.has_exited() || self.tree.members().map_or(true, |left| !left.is_empty());
+        // Who hears that it is over may not wait for `gone`.
+        if !alive && self.exit.initialized() {
+            self.finish()();
+        }
+        alive
     }
 
     async fn gone(&self) {
         if self.is_gone() {
             return;
         }
-        self.main.exited().await;
+        self.exited().await;
         self.tree.empty().await;
-        self.gone.store(true, Ordering::Release);
-        self.main.reap();
+        let _ = spawn_blocking(self.finish()).await;
     }
 
     fn terminate(&self) -> io::Result<()> {
@@ -65,10 +96,21 @@ impl RunHandle for Run {
     }
 
     fn kill(&self) -> io::Result<()> {
-        if self.is_gone() { Ok(()) } else { self.tree.kill() }
+        if self.is_gone() {
+            return Ok(());
+        }
+        if !self.main.has_exited() {
+            // From now on it is us.
+            self.cage.forgive();
+        }
+        self.tree.kill()
     }
 
     fn survivors(&self) -> Vec<String> {
         if self.is_gone() { Vec::new() } else { self.tree.survivors() }
+    }
+
+    fn shortcomings(&self) -> Vec<String> {
+        self.cage.shortcomings().to_vec()
     }
 }

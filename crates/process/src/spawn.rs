@@ -1,14 +1,14 @@
-//! The fork and what the child does before it executes the program: fork(2), execve(2).
+//! Starting a process: what it needs is prepared, then comes the [`fork`], then the [`child_side`] until it
+//! executes the program.
 //!
-//! Between fork and exec only one thread exists, and any lock, the
-//! allocator's included, may be held by one that does not: the child calls nothing but what is
-//! async-signal-safe (signal-safety(7)), and all that it needs has been prepared before. `std` has no
-//! such spawn that also tells which step failed, keeps a signal from being lost between fork and exec,
-//! and leaves a script without `#!` alone.
+//! `std` has no such spawn that also tells which step failed, keeps a signal from being lost between fork and
+//! exec, leaves a script without `#!` alone, and lets a child be born in a cgroup.
 #![allow(unsafe_code)]
 
-use std::convert::Infallible;
-use std::ffi::{CString, c_char, c_int};
+mod child_side;
+mod fork;
+
+use std::ffi::{CString, c_char};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -16,31 +16,17 @@ use std::path::Path;
 use std::sync::Once;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
-use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, chdir, fork, setgid, setgroups, setsid, setuid};
+use nix::unistd::{Gid, Pid, Uid};
 use rustix::io::fcntl_dupfd_cloexec;
 
+use crate::cgroup::Entrance;
 use crate::{pidfd, reaper};
 
-/// The child's file mode creation mask: what services usually get, whatever the supervisor's is.
-const UMASK: Mode = Mode::from_bits_truncate(0o022);
-
-const LAST_SIGNAL: c_int = 64;
-
-/// Where close_range(2) is missing, descriptors are looked for up to here.
-const MANY_DESCRIPTORS: RawFd = 65_536;
-
-/// While a program's file is open for writing anywhere, it cannot be executed. Somebody who has just written
-/// it may have forked before closing it, as we fork ourselves, so that this passes: tries, and the pause
-/// between them in nanoseconds.
-const BUSY_TRIES: u32 = 20;
-const BUSY_PAUSE: libc::c_long = 10_000_000;
-
-/// Digits of the largest number that a pid can be.
-const PID_DIGITS: usize = 10;
+pub(crate) use child_side::has_close_range;
+use child_side::{ChildSide, PID_DIGITS, report};
+use fork::{Forked, fork_into};
 
 /// All that the child will be.
 pub(crate) struct Plan {
@@ -64,6 +50,8 @@ pub(crate) struct Plan {
     pub user: Option<(Uid, Gid, Vec<Gid>)>,
     /// Whether set-user-ID programs give no privileges.
     pub no_new_privileges: bool,
+    /// The cgroups to live in.
+    pub cage: Entrance,
 }
 
 /// What the child did when it failed. Goes through a pipe as a number.
@@ -158,7 +146,8 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
     children_stay_until_waited_for();
     let null = above_stdio(File::open("/dev/null").map_err(system)?.into()).map_err(system)?;
     let output = above_stdio(plan.output).map_err(system)?;
-    let Plan { program, dir, lock, open_files, user, no_new_privileges, .. } = plan;
+    let Plan { program, dir, lock, open_files, user, no_new_privileges, cage, .. } = plan;
+    let limits: Vec<RawFd> = cage.limits.iter().map(AsRawFd::as_raw_fd).collect();
     let arguments = pointers(&plan.arguments);
     let mut pid_variable = plan.pid_variable.into_bytes();
     let pid_place = pid_variable.len();
@@ -177,6 +166,8 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
         open_files,
         user: user.as_ref().map(|(uid, gid, groups)| (*uid, *gid, groups.as_slice())),
         no_new_privileges,
+        limits: &limits,
+        tree: cage.tree.as_ref().map(AsRawFd::as_raw_fd),
     };
 
     let (mut newborn, outcome) = {
@@ -188,146 +179,25 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
         // lost. It waits until they are.
         let mask =
             SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|e| Step::Fork.refused(e))?;
-        // SAFETY: the child's side calls only async-signal-safe functions and never returns.
-        let forked = unsafe { fork() };
-        if let Ok(ForkResult::Child) = forked {
-            let Err(refusal) = child.become_program();
+        let forked = fork_into(cage.birthplace.as_ref());
+        if let Ok(Forked::Child { in_tree }) = forked {
+            let Err(refusal) = child.become_program(in_tree);
             report(&write, refusal);
         }
         let _ = mask.thread_set_mask();
-        let Ok(ForkResult::Parent { child: pid }) = forked else {
-            return Err(Step::Fork.refused(forked.err().unwrap_or(Errno::UnknownErrno)));
+        let Forked::Parent { pid, pidfd } = forked.map_err(|errno| Step::Fork.refused(errno))? else {
+            return Err(Step::Fork.refused(Errno::UnknownErrno));
         };
         registered.insert(pid.as_raw());
         drop(lock);
-        (Newborn { pid, pidfd: None, kept: false }, outcome)
+        (Newborn { pid, pidfd, kept: false }, outcome)
     };
-    newborn.pidfd = Some(pidfd::open(newborn.pid()).map_err(system)?);
+    if newborn.pidfd.is_none() {
+        newborn.pidfd = Some(pidfd::open(newborn.pid()).map_err(system)?);
+    }
     match refusal_from(outcome).map_err(system)? {
         None => Ok(newborn),
         Some(refusal) => Err(refusal),
-    }
-}
-
-/// The child's half of the plan, in a shape that needs no memory any more.
-struct ChildSide<'a> {
-    program: &'a CString,
-    arguments: &'a [*const c_char],
-    environment: &'a [*const c_char],
-    /// Room for the digits of the child's pid, and a NUL.
-    pid_place: *mut u8,
-    dir: &'a CString,
-    null: RawFd,
-    output: RawFd,
-    lock: Option<RawFd>,
-    open_files: Option<(u64, u64)>,
-    user: Option<(Uid, Gid, &'a [Gid])>,
-    no_new_privileges: bool,
-}
-
-impl ChildSide<'_> {
-    /// Only async-signal-safe calls from here on.
-    fn become_program(&self) -> Result<Infallible, Refusal> {
-        let pid = step(Step::Session, setsid())?;
-        self.put_pid(pid.as_raw());
-        for (from, to) in [(self.null, 0), (self.output, 1), (self.output, 2)] {
-            // SAFETY: both are numbers; whatever `to` was is ours to replace in this process.
-            step(Step::Output, Errno::result(unsafe { libc::dup2(from, to) }))?;
-        }
-        self.leave_no_descriptor();
-        default_all_signals();
-        umask(UMASK);
-        if let Some((soft, hard)) = self.open_files {
-            step(Step::OpenFiles, setrlimit(Resource::RLIMIT_NOFILE, soft, hard))?;
-        }
-        if let Some((uid, gid, groups)) = self.user {
-            step(Step::Groups, setgroups(groups))?;
-            step(Step::Group, setgid(gid))?;
-            step(Step::User, setuid(uid))?;
-        }
-        if self.no_new_privileges {
-            step(Step::NoNewPrivileges, nix::sys::prctl::set_no_new_privs())?;
-        }
-        // As the user that it will be: a directory may be closed to us, or to them.
-        step(Step::WorkingDir, chdir(self.dir.as_c_str()))?;
-        let _ = SigSet::empty().thread_set_mask();
-        for _ in 0..BUSY_TRIES {
-            let pause = libc::timespec { tv_sec: 0, tv_nsec: BUSY_PAUSE };
-            // SAFETY: the path ends with NUL, both arrays with a null pointer, and what they point to
-            // outlives the calls.
-            unsafe {
-                libc::execve(self.program.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr());
-                if Errno::last() != Errno::ETXTBSY {
-                    break;
-                }
-                libc::nanosleep(&raw const pause, std::ptr::null_mut());
-                Errno::ETXTBSY.set();
-            }
-        }
-        Err(Step::Exec.refused(Errno::last()))
-    }
-
-    /// Completes the environment, in this process's own copy of it.
-    fn put_pid(&self, pid: i32) {
-        let (mut digits, mut count, mut rest) = ([0_u8; PID_DIGITS], 0, pid.unsigned_abs());
-        while count < PID_DIGITS {
-            digits[count] = b'0' + (rest % 10) as u8;
-            (count, rest) = (count + 1, rest / 10);
-            if rest == 0 {
-                break;
-            }
-        }
-        for (place, digit) in digits[..count].iter().rev().enumerate() {
-            // SAFETY: there is room for so many digits and a NUL, and nobody else has this copy.
-            unsafe { self.pid_place.add(place).write(*digit) };
-        }
-    }
-
-    /// Everything above stderr is closed by the exec, but for the lock.
-    fn leave_no_descriptor(&self) {
-        // SAFETY: changes flags of descriptors of this process, and touches no memory.
-        unsafe {
-            let (first, last) = (3_u32, u32::MAX);
-            if libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) != 0 {
-                // An older kernel, or a container's filter.
-                for fd in 3..MANY_DESCRIPTORS {
-                    libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-                }
-            }
-            if let Some(lock) = self.lock {
-                libc::fcntl(lock, libc::F_SETFD, 0);
-            }
-        }
-    }
-}
-
-fn step<T>(step: Step, result: nix::Result<T>) -> Result<T, Refusal> {
-    result.map_err(|errno| step.refused(errno))
-}
-
-/// Ignored signals stay ignored over an exec, SIGPIPE in every Rust program among them: signal(7). Past
-/// the C library, which will not touch the two signals of its own that its posix_spawn leaves ignored.
-fn default_all_signals() {
-    // All zero: SIG_DFL, no flags, an empty mask. At least as large as the kernel's struct anywhere.
-    let action = [0_u64; 8];
-    for number in 1..=LAST_SIGNAL {
-        // SAFETY: the kernel reads no more than `action` has, and writes nothing. It refuses SIGKILL and
-        // SIGSTOP, which is as well.
-        unsafe {
-            let old = std::ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, number, action.as_ptr(), old, size_of::<u64>());
-        }
-    }
-}
-
-/// Tells the parent what failed, and ends.
-fn report(pipe: &OwnedFd, refusal: Refusal) -> ! {
-    let record = [refusal.step as c_int, refusal.errno as c_int];
-    // SAFETY: reads the record's own bytes. `_exit` ends this process without running anything of the
-    // parent's.
-    unsafe {
-        libc::write(pipe.as_raw_fd(), record.as_ptr().cast(), size_of_val(&record));
-        libc::_exit(127)
     }
 }
 

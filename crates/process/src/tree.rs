@@ -10,11 +10,13 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
 
+use crate::cgroup::Cage;
 use crate::lock::LockFile;
+use crate::look::Look;
 use crate::pidfd::Pinned;
 use crate::procfs::{self, Stat};
-use crate::reaper;
 use crate::root::Root;
+use crate::turn;
 
 /// While something is left, a look this often finds what it has forked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -32,35 +34,78 @@ const MOST_WAITED_FOR: usize = 256;
 /// Rounds of stopping, and of killing, after which what forks on is left to the next look.
 const ROUNDS: u32 = 20;
 
+/// Beyond so many processes in its cgroup, a tree is looked for nowhere else: a fork bomb is ended there first.
+const CROWD: usize = 500;
+
+/// What tells who belongs to a tree, beside its root.
+#[derive(Default)]
+pub(crate) struct Whole {
+    /// `NAME=value` entries; who has all of them in its environment belongs to the tree.
+    pub mark: Vec<String>,
+    /// Looked at when nothing else is found: who holds it belongs to the tree.
+    pub lock: Option<LockFile>,
+    /// Who lives in it belongs to the tree.
+    pub cage: Arc<Cage>,
+}
+
+impl Whole {
+    /// By a mark alone.
+    pub(crate) fn marked(mark: Vec<String>) -> Self {
+        Self { mark, ..Self::default() }
+    }
+}
+
 /// The processes of one run, of a probe's command, or what an earlier supervisor left.
 pub(crate) struct Tree {
     root: Root,
-    /// `NAME=value` entries; who has all of them in its environment belongs to the tree.
-    mark: Vec<String>,
-    /// Looked at when nothing else is found: who holds it belongs to the tree.
-    lock: Option<LockFile>,
+    whole: Whole,
     /// Members seen so far, by pid and start time.
     known: Mutex<BTreeMap<i32, u64>>,
     /// Who has been sent SIGKILL.
     killed: Mutex<BTreeSet<(i32, u64)>>,
     killing: AtomicBool,
+    /// Whether nothing was left of it: from then on nothing is.
+    over: AtomicBool,
 }
 
 impl Tree {
-    pub(crate) fn new(root: Root, mark: Vec<String>, lock: Option<LockFile>) -> Self {
+    pub(crate) fn new(root: Root, whole: Whole) -> Self {
         Self {
             root,
-            mark,
-            lock,
+            whole,
             known: Mutex::default(),
             killed: Mutex::default(),
             killing: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         }
+    }
+
+    /// Nothing is left of it. Who has its lock and its place from now on is of the next run, and none of this
+    /// tree's; also for a look or a [`kill`](Self::kill) that is still under way.
+    pub(crate) fn close(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
     }
 
     /// Everything of the tree that is alive.
     pub(crate) fn members(&self) -> io::Result<Vec<Stat>> {
-        let look = Look::new(self.root.oldest())?;
+        if self.is_over() {
+            return Ok(Vec::new());
+        }
+        let members = self.look()?;
+        Ok(if self.is_over() { Vec::new() } else { members })
+    }
+
+    fn look(&self) -> io::Result<Vec<Stat>> {
+        let _turn = turn::wait();
+        let mut look = Look::new(self.root.oldest())?;
+        let caged = look.include(self.whole.cage.members()?)?;
+        if caged.len() > CROWD {
+            return Ok(look.alive(&caged));
+        }
         let leader = self.leader(&look);
         let mut found: BTreeSet<i32> = look
             .all
@@ -68,6 +113,7 @@ impl Tree {
             .filter(|p| look.may_belong(p) && self.is_member(p, leader))
             .map(|p| p.pid)
             .collect();
+        found.extend(caged);
         look.add_descendants(&mut found);
         for process in look.all.iter().filter(|p| look.may_belong(p) && !p.is_dead()) {
             if !found.contains(&process.pid) && self.is_marked(process) {
@@ -77,7 +123,7 @@ impl Tree {
         look.add_descendants(&mut found);
         let mut alive = look.alive(&found);
         if alive.is_empty()
-            && let Some(lock) = self.lock.as_ref().filter(|lock| lock.is_held())
+            && let Some(lock) = self.whole.lock.as_ref().filter(|lock| lock.is_held())
         {
             found.extend(look.all.iter().filter(|p| look.may_belong(p) && lock.is_held_by(p)).map(|p| p.pid));
             look.add_descendants(&mut found);
@@ -109,12 +155,18 @@ impl Tree {
             Ok(members) => (members, Ok(())),
             Err(err) => (Vec::new(), Err(err)),
         };
-        let elsewhere: Vec<Stat> = members.into_iter().filter(|p| !self.root.has_in_group(p)).collect();
+        let in_group: BTreeSet<i32> =
+            members.iter().filter(|p| self.root.has_in_group(p)).map(|p| p.pid).collect();
+        let is_in_group = |process: &&Stat| {
+            let has_left = |now: Stat| now.start_time == process.start_time && now.group != process.group;
+            in_group.contains(&process.pid) && !procfs::stat(process.pid).is_some_and(has_left)
+        };
         let mut result = looked;
         for signal in [Signal::SIGTERM, Signal::SIGCONT] {
             // The group in one go: nothing of it can escape by forking meanwhile.
             result = result.and(self.root.signal_group(signal));
-            for process in &elsewhere {
+            // Looked at again: what has left the group since the look has not heard it there.
+            for process in members.iter().filter(|p| !is_in_group(p)) {
                 result = result.and(signal_one(process, signal));
             }
         }
@@ -124,11 +176,15 @@ impl Tree {
     /// Ends all by SIGKILL, and goes on doing so in [`empty`](Self::empty). The group and what has been found
     /// are killed even where a look at the rest fails. May block for a moment.
     ///
-    /// What has left the group is stopped first, with all the rest. A parent that is killed before its child
+    /// A cgroup ends what is in it by itself. Of the rest, what has left the group is stopped first, with all the rest. A parent that is killed before its child
     /// has been found would leave the child without a trace of where it belongs, and what is stopped does
     /// not fork on. A group dies in one go, and needs none of this.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.killing.store(true, Ordering::Relaxed);
+        // What has left its cgroup is known from now on, though its parent dies there. Where this fails, or
+        // something cannot be ended there, it is looked for below.
+        let _ = self.members();
+        let _ = self.whole.cage.kill();
         let (mut members, looked) = self.stop();
         let mut result = looked.and(self.root.signal_group(Signal::SIGKILL));
         let mut tried = BTreeSet::new();
@@ -211,6 +267,11 @@ impl Tree {
         Ok(left)
     }
 
+    /// Removes its cgroups, which nothing is left in. May block for a moment.
+    pub(crate) fn remove_cage(&self) {
+        self.whole.cage.remove();
+    }
+
     /// What is alive, for people.
     pub(crate) fn survivors(&self) -> Vec<String> {
         self.members().unwrap_or_default().iter().map(Stat::describe).collect()
@@ -235,62 +296,11 @@ impl Tree {
     }
 
     fn lock_is_held(&self) -> bool {
-        self.lock.as_ref().is_some_and(LockFile::is_held)
+        self.whole.lock.as_ref().is_some_and(LockFile::is_held)
     }
 
     fn is_marked(&self, process: &Stat) -> bool {
-        !self.mark.is_empty() && procfs::environment_has(process.pid, &self.mark)
-    }
-}
-
-/// One look at all processes.
-struct Look {
-    all: Vec<Stat>,
-    own: i32,
-    own_session: Option<i32>,
-    waited_for: reaper::Registered,
-    oldest: u64,
-}
-
-impl Look {
-    fn new((oldest, root): (u64, Option<i32>)) -> io::Result<Self> {
-        let all = procfs::processes()?;
-        let own = procfs::own_pid();
-        let mut waited_for = reaper::registered().clone();
-        waited_for.forget(root);
-        let own_session = all.iter().find(|p| p.pid == own).map(|p| p.session);
-        Ok(Self { all, own, own_session, waited_for, oldest })
-    }
-
-    /// Neither we, nor init, nor a child of ours that is something else, nor one that is just being forked
-    /// (in our session still), nor one that is older than the root.
-    fn may_belong(&self, process: &Stat) -> bool {
-        process.pid != self.own
-            && process.pid != 1
-            && process.start_time >= self.oldest
-            && !self.waited_for.has(process)
-            && Some(process.session) != self.own_session
-    }
-
-    /// Adds the children of what is found, and who is in a session that one of them made; and theirs.
-    fn add_descendants(&self, found: &mut BTreeSet<i32>) {
-        loop {
-            let before = found.len();
-            for process in &self.all {
-                if self.may_belong(process)
-                    && (found.contains(&process.ppid) || found.contains(&process.session))
-                {
-                    found.insert(process.pid);
-                }
-            }
-            if found.len() == before {
-                return;
-            }
-        }
-    }
-
-    fn alive(&self, found: &BTreeSet<i32>) -> Vec<Stat> {
-        self.all.iter().filter(|p| found.contains(&p.pid) && !p.is_dead()).cloned().collect()
+        !self.whole.mark.is_empty() && procfs::environment_has(process.pid, &self.whole.mark)
     }
 }
 

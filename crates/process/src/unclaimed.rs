@@ -7,10 +7,9 @@ use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
 
 use crate::child::Child;
-use crate::lock::LockFile;
 use crate::root::{Main, Root};
 use crate::spawn::Newborn;
-use crate::tree::Tree;
+use crate::tree::{Tree, Whole};
 
 /// A new process with its tree. Dropped before it is [claimed](Self::claim), it is killed as a whole, and
 /// reaped in the background: whoever wanted it has gone away.
@@ -24,14 +23,9 @@ pub(crate) struct Unclaimed {
 impl Unclaimed {
     /// Takes over from the spawn. Must be called within a tokio runtime. Where it is killed, `dying` is held
     /// until nothing is left.
-    pub(crate) fn new(
-        newborn: Newborn,
-        mark: Vec<String>,
-        lock: Option<LockFile>,
-        dying: Weak<()>,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(newborn: Newborn, whole: Whole, dying: Weak<()>) -> io::Result<Self> {
         let child = Arc::new(Child::new(newborn)?);
-        let tree = Arc::new(Tree::new(Root::Main(Main::Child(Arc::clone(&child))), mark, lock));
+        let tree = Arc::new(Tree::new(Root::Main(Main::Child(Arc::clone(&child))), whole));
         Ok(Self { child, tree, claimed: false, dying })
     }
 

@@ -12,6 +12,7 @@ use vitald_core::restarter::{Restarter, RunId};
 use vitald_core::spec::ProcessSpec;
 use vitald_process::{Paths, ProcessRestarter, identity, is_same};
 
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn restarter(dir: &Path, script: &str) -> ProcessRestarter {
@@ -45,6 +46,14 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// One test at a time, with as few descriptors as an ordinary user has on some systems.
+async fn alone_with_few() -> tokio::sync::MutexGuard<'static, ()> {
+    let alone = ALONE.lock().await;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 256, hard).unwrap();
+    alone
+}
+
 /// Does something while no descriptor can be opened.
 fn without_descriptors<T>(work: impl FnOnce() -> T) -> T {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -56,6 +65,7 @@ fn without_descriptors<T>(work: impl FnOnce() -> T) -> T {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_group_is_signalled_at_once_and_the_rest_when_it_can_be_found() {
+    let _alone = alone_with_few().await;
     let dir = tempfile::TempDir::new().unwrap();
     let script = "trap 'echo asked' TERM; setsid sh -c 'echo $$; exec sleep 1000' & echo $$; \
                   while :; do sleep 0.05; done";
@@ -73,4 +83,34 @@ async fn the_group_is_signalled_at_once_and_the_rest_when_it_can_be_found() {
     tokio::time::timeout(DEADLINE, run.exited()).await.expect("the group is dead");
     tokio::time::timeout(DEADLINE, run.gone()).await.expect("nothing is left, the daemon included");
     assert!(!pids.into_iter().any(is_alive));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_components_start_at_once_with_few_descriptors() {
+    let _alone = alone_with_few().await;
+    let dirs: Vec<_> = (0..60).map(|_| tempfile::TempDir::new().unwrap()).collect();
+    let starts: Vec<_> = dirs
+        .iter()
+        .map(|dir| {
+            let restarter = restarter(dir.path(), "exec sleep 1000");
+            tokio::spawn(async move { restarter.start(RunId(1)).await })
+        })
+        .collect();
+    let mut runs = Vec::new();
+    let mut refused = Vec::new();
+    for start in starts {
+        match start.await.unwrap() {
+            Ok(run) => runs.push(run),
+            Err(err) => refused.push(err.to_string()),
+        }
+    }
+    // Each of them looks at all processes: not one after the other.
+    let kills = runs.iter().cloned().map(|run| tokio::task::spawn_blocking(move || run.kill().unwrap()));
+    for kill in kills.collect::<Vec<_>>() {
+        kill.await.unwrap();
+    }
+    for run in &runs {
+        tokio::time::timeout(DEADLINE, run.gone()).await.unwrap();
+    }
+    assert_eq!(refused, Vec::<String>::new());
 }

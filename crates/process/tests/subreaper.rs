@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use vitald_core::restarter::{ExecRequest, Executor, Exit, Restarter, RunHandle, RunId};
+use vitald_core::restarter::{Adoption, ExecRequest, Executor, Exit, Restarter, RunHandle, RunId};
 use vitald_core::spec::ProcessSpec;
 use vitald_process::{LocalExecutor, Paths, ProcessRestarter, procfs};
 
@@ -148,6 +148,37 @@ async fn a_run_that_is_dropped_before_its_end_is_reaped_by_the_reaper() {
     let pid = run.process().pid;
     drop(run);
     eventually("it is reaped", || procfs::stat(pid).map_or(Ok(()), |stat| Err(stat.describe()))).await;
+    tidy(&dir).await;
+    reaper.abort();
+}
+
+/// Also its cgroup, which nobody saw the end of.
+async fn tidy(dir: &TempDir) {
+    let left = vitald_process::end_leftovers("it", None, &dir.path().join("it.lock"), DEADLINE).await;
+    assert_eq!(left, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn the_status_of_an_adopted_run_that_falls_to_us_is_not_stolen() {
+    let _alone = ALONE.lock().await;
+    vitald_process::become_subreaper().unwrap();
+    let reaper = vitald_process::spawn_reaper().unwrap();
+    let dir = TempDir::new().unwrap();
+    // Started by nobody that waits: the restarter forgets it, the reaper would reap it.
+    let go = dir.path().join("go");
+    let script = format!("while ! [ -e {} ]; do sleep 0.02; done; exit 42", go.display());
+    let restarter = restarter(&dir, &script);
+    let record = restarter.start(RunId(1)).await.unwrap().process();
+    let Adoption::Running(run) = restarter.adopt(RunId(1), Some(&record), 0).await.unwrap() else {
+        panic!("it runs");
+    };
+    std::fs::write(go, "").unwrap();
+    assert_eq!(run.exited().await, Exit::Code(42));
+    // Longer than the reaper lets zombies gather.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(procfs::stat(record.pid).is_some_and(|stat| stat.is_dead()), "it is kept until it is let go");
+    run.gone().await;
+    no_zombie_is_left().await;
     reaper.abort();
 }
 

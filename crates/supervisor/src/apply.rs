@@ -58,9 +58,9 @@ pub(crate) async fn apply(
         .cloned()
         .collect();
     let removed: BTreeSet<_> = plan.removed.iter().cloned().collect();
-    in_reverse_order(&leaving, under_way, |member| match removed.contains(&member.name) {
-        true => Command::Shutdown,
-        false => Command::Replace,
+    in_reverse_order(&leaving, &members, under_way, |member| match removed.contains(&member.name) {
+        true => Some(Command::Shutdown),
+        false => Some(Command::Replace),
     })
     .await;
 
@@ -78,7 +78,7 @@ pub(crate) async fn apply(
         shared.set_manifests(manifests);
     }
     forget(shared, &begun);
-    // All of them: one that was adopted has not seen what it depends on before that was made.
+    // All of them: what they depend on may be another one, or gone.
     begun.iter().for_each(|member| member.watch_dependencies(&begun));
     for member in &begun {
         member.tell(Command::Begin).await;
@@ -91,11 +91,15 @@ pub(crate) async fn apply(
 /// Adds the new ones, which do not begin yet.
 fn create(shared: &Arc<Shared>, specs: &[ComponentSpec]) -> Result<Plan, CommandError> {
     let plan = plan(&shared.members(), specs);
-    let mut members = shared.members();
     for spec in specs.iter().filter(|spec| plan.created.contains(&spec.name)) {
-        members.push(shared.make(spec.clone())?);
+        shared.make(spec.clone())?;
     }
-    shared.set_members(&members)?;
+    // What stays as it is goes on, and somebody may tell the new ones to start. What changes or goes, and was only
+    // just adopted, is not started again under a spec of yesterday.
+    let members = shared.members();
+    let stays =
+        |member: &&Arc<Member>| !plan.changed.contains(&member.name) && !plan.removed.contains(&member.name);
+    members.iter().filter(stays).for_each(|member| member.watch_dependencies(&members));
     Ok(plan)
 }
 
@@ -104,6 +108,10 @@ async fn give(shared: &Shared, member: &Member, spec: Arc<ComponentSpec>) -> Res
     while !member.give(Arc::clone(&spec)).await {
         if shared.shutdown.is_asked() {
             return Err(CommandError::ShuttingDown);
+        }
+        if member.has_ended() {
+            // Nobody looks after it any more, and people have been told so.
+            return Ok(());
         }
         member.tell(Command::Replace).await;
         member.until(|view| view.lifecycle.is_settled()).await;
@@ -115,9 +123,20 @@ async fn give(shared: &Shared, member: &Member, spec: Arc<ComponentSpec>) -> Res
 fn forget(shared: &Shared, members: &[Arc<Member>]) {
     let names: BTreeSet<_> = members.iter().map(|member| member.name.as_str()).collect();
     let folder = shared.nursery.state_dir.path().join("components");
-    if let Err(err) = store::forget_all_but(&folder, |name| names.contains(name)) {
-        let message = format!("records of components that are gone cannot be removed: {err}");
-        let (kind, reason) = (EventType::Warning, EventReason::FailedWrite);
-        shared.nursery.events.add("", &Notice { kind, reason, message });
+    let warn = |name: &str, reason, message| {
+        shared.nursery.events.add(name, &Notice { kind: EventType::Warning, reason, message });
+    };
+    match store::forget_all_but(&folder, |name| names.contains(name)) {
+        Ok(put_aside) => {
+            for name in put_aside {
+                let message = "it is not in the manifests, and what an earlier vitald knew of it cannot be read: \
+                               what may run of it is left alone";
+                warn(&name, EventReason::FailedRead, message.into());
+            }
+        }
+        Err(err) => {
+            let message = format!("records of components that are gone cannot be removed: {err}");
+            warn("", EventReason::FailedWrite, message);
+        }
     }
 }

@@ -262,7 +262,13 @@ impl Driver {
     fn notify(&self, notice: Notice) {
         let notice = match (notice.reason, &self.run) {
             (EventReason::FailedKill, Some(run)) => {
-                let message = format!("{}: {}", notice.message, run.handle.survivors().join(", "));
+                let message = match run.handle.survivors() {
+                    // We are slow to see it, or it has ended this moment.
+                    none if none.is_empty() => {
+                        "SIGKILL was sent 5 s ago, and not all is known to be gone".into()
+                    }
+                    some => format!("{}: {}", notice.message, some.join(", ")),
+                };
                 Notice { message, ..notice }
             }
             _ => notice,

@@ -1,5 +1,6 @@
 //! What the control API and the command line may ask of a running supervisor.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::driver::View;
 use crate::member::{Member, Nursery};
 use crate::probe_run::check_once;
 use crate::report;
-use crate::shutdown::{Shutdown, in_reverse_order, in_start_order};
+use crate::shutdown::{Shutdown, in_reverse_order};
 use crate::state_dir::StateLock;
 use crate::supervisor::Shared;
 
@@ -174,24 +175,33 @@ impl SupervisorHandle {
         }
         let command = match command {
             Command::Stop => {
-                in_reverse_order(&in_start_order(members), None, |_| lifecycle::Command::Stop).await;
+                in_reverse_order(&members, &self.shared.members(), None, |_| Some(lifecycle::Command::Stop))
+                    .await;
                 return Ok(());
             }
             Command::Start => lifecycle::Command::Start,
             Command::Restart if members.len() > 1 => {
                 // All of them down first, so that none is started on what is about to go.
-                let members = in_start_order(members.clone());
-                in_reverse_order(&members, None, |_| lifecycle::Command::Pause).await;
-                lifecycle::Command::Start
+                return self.restart_together(members).await;
             }
             Command::Restart => lifecycle::Command::Restart,
             Command::Reset => lifecycle::Command::Reset,
         };
-        join_all(members.into_iter().map(|member| async move {
-            member.tell(command).await;
-            member.until(|view| view.lifecycle.is_settled()).await;
-        }))
+        begin(&members, command).await;
+        Ok(())
+    }
+
+    /// A stop that somebody asks for meanwhile is newer, and holds.
+    async fn restart_together(&self, members: Vec<Arc<Member>>) -> Result<(), CommandError> {
+        let stopped = |member: &&Arc<Member>| member.is_stopped_on_request();
+        let stopped_before: BTreeSet<_> = members.iter().filter(stopped).map(|m| m.name.clone()).collect();
+        in_reverse_order(&members, &self.shared.members(), None, |member| {
+            let asked_first = stopped_before.contains(&member.name) || !member.is_stopped_on_request();
+            asked_first.then_some(lifecycle::Command::Pause)
+        })
         .await;
+        let paused: Vec<_> = members.into_iter().filter(|member| !member.is_stopped_on_request()).collect();
+        begin(&paused, lifecycle::Command::Start).await;
         Ok(())
     }
 
@@ -302,4 +312,13 @@ impl SupervisorHandle {
             CommandError::NoSuchComponent { name: name.to_owned(), known }
         })
     }
+}
+
+/// Tells all of them, and waits until it has taken effect.
+async fn begin(members: &[Arc<Member>], command: lifecycle::Command) {
+    join_all(members.iter().map(|member| async move {
+        member.tell(command).await;
+        member.until(|view| view.lifecycle.is_settled()).await;
+    }))
+    .await;
 }

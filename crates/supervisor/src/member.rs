@@ -1,8 +1,11 @@
 //! A component as the rest of the supervisor sees it, and how its task comes to be.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use vitald_core::lifecycle::{Command, Event, EventReason, Lifecycle, Notice};
@@ -25,24 +28,22 @@ pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) view: watch::Receiver<View>,
     mailbox: mpsc::UnboundedSender<Message>,
-    watched: Mutex<Watched>,
+    /// `None` until it is told what it depends on; one that was adopted starts nothing before that.
+    watched: Mutex<Option<Watched>>,
 }
 
 /// What a component depends on, with the views of those that there are.
 type Dependencies = Vec<(Dependency, Option<watch::Receiver<View>>)>;
 
 /// That, and the task that watches them.
-#[derive(Default)]
 struct Watched {
     dependencies: Dependencies,
-    watcher: Option<AbortHandle>,
+    watcher: AbortHandle,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if let Some(watcher) = &self.watcher {
-            watcher.abort();
-        }
+        self.watcher.abort();
     }
 }
 
@@ -52,11 +53,18 @@ impl Member {
         Arc::clone(self.view.borrow().lifecycle.spec())
     }
 
+    /// Whether it is stopped on request, or being stopped.
+    pub(crate) fn is_stopped_on_request(&self) -> bool {
+        self.view.borrow().lifecycle.record().is_stopped_on_request()
+    }
+
     /// Tells the component's task, and waits until its lifecycle knows. A task that has ended is at rest.
     pub(crate) async fn tell(&self, command: Command) {
         // It may not have heard of a change that whoever asks has seen.
-        let missing = missing(&mut self.watched().dependencies.clone());
-        let _ = self.mailbox.send(Message::Dependencies(missing));
+        let dependencies = self.watched().as_ref().map(|watched| watched.dependencies.clone());
+        if let Some(mut dependencies) = dependencies {
+            let _ = self.mailbox.send(Message::Dependencies(missing(&mut dependencies)));
+        }
         let (done, told) = oneshot::channel();
         if self.mailbox.send(Message::Command(command, done)).is_ok() {
             // An error means that the task has ended meanwhile.
@@ -81,6 +89,11 @@ impl Member {
         let _ = self.view.clone().wait_for(wish).await;
     }
 
+    /// Whether its task has ended, so that it hears nothing any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+
     /// Waits until its task has ended.
     pub(crate) async fn ended(&self) {
         self.mailbox.closed().await;
@@ -93,10 +106,10 @@ impl Member {
         let dependencies: Dependencies =
             spec.depends_on.iter().map(|on| (on.clone(), view(&on.name))).collect();
         let watcher = tokio::spawn(watch(dependencies.clone(), self.mailbox.clone()));
-        *self.watched() = Watched { dependencies, watcher: Some(watcher.abort_handle()) };
+        *self.watched() = Some(Watched { dependencies, watcher: watcher.abort_handle() });
     }
 
-    fn watched(&self) -> std::sync::MutexGuard<'_, Watched> {
+    fn watched(&self) -> std::sync::MutexGuard<'_, Option<Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -145,7 +158,15 @@ impl Nursery {
             inherited_env,
             recorded,
         });
-        let task = tokio::spawn(driver.drive());
+        let (events, of) = (Arc::clone(&self.events), name.clone());
+        let task = tokio::spawn(async move {
+            if AssertUnwindSafe(driver.drive()).catch_unwind().await.is_err() {
+                let message =
+                    "vitald has a bug: nobody looks after it any more until vitald is restarted".into();
+                let (kind, reason) = (EventType::Warning, EventReason::Unattended);
+                events.add(&of, &Notice { kind, reason, message });
+            }
+        });
         (Member { name, view, mailbox, watched: Mutex::default() }, task)
     }
 
@@ -209,11 +230,20 @@ async fn watch(mut dependencies: Dependencies, mailbox: mpsc::UnboundedSender<Me
                 return;
             }
         }
-        let views = dependencies.iter_mut().filter_map(|(_, view)| view.as_mut());
-        let changes: Vec<_> = views.map(|view| Box::pin(view.changed())).collect();
-        // Without dependencies there is nothing to watch; with an ended one, only the end.
-        if changes.is_empty() || futures_util::future::select_all(changes).await.0.is_err() {
+        let views = dependencies.iter_mut().enumerate();
+        let changes: Vec<_> = views
+            .filter_map(|(i, (_, view))| {
+                let view = view.as_mut()?;
+                Some(Box::pin(async move { view.changed().await.is_err().then_some(i) }))
+            })
+            .collect();
+        // Without dependencies there is nothing to watch.
+        if changes.is_empty() {
             return;
+        }
+        let ended = select_all(changes).await.0;
+        if let Some((_, view)) = ended.and_then(|ended| dependencies.get_mut(ended)) {
+            *view = None;
         }
     }
 }
@@ -223,9 +253,18 @@ fn missing(dependencies: &mut Dependencies) -> Option<String> {
     let missing: Vec<String> = dependencies
         .iter_mut()
         .filter_map(|(Dependency { name, condition }, view)| {
-            let Some(view) = view else { return Some(format!("`{name}` to be {condition:?}")) };
+            // What nobody looks after any more is not there either.
+            let Some(view) = view.as_mut().filter(|view| view.has_changed().is_ok()) else {
+                return Some(format!("`{name}` to be {condition:?}"));
+            };
+            let lifecycle = &view.borrow_and_update().lifecycle;
+            if lifecycle.awaits_adoption() {
+                return Some(format!(
+                    "`{name}` to be {condition:?} (whether it still runs is not known yet)"
+                ));
+            }
             // No dependency's condition depends on the time.
-            let snapshot = view.borrow_and_update().lifecycle.snapshot(Timestamp::ZERO);
+            let snapshot = lifecycle.snapshot(Timestamp::ZERO);
             (!report::meets(&snapshot, *condition))
                 .then(|| format!("`{name}` to be {condition:?} (it is {})", snapshot.state))
         })

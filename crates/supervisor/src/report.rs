@@ -12,7 +12,12 @@ use crate::state_dir::StateDir;
 pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) -> ComponentStatus {
     let now = clock.now();
     let spec = view.lifecycle.spec();
-    let snapshot = view.lifecycle.snapshot(now);
+    let mut snapshot = view.lifecycle.snapshot(now);
+    if view.lifecycle.awaits_adoption() {
+        // What is on record of it may be long past.
+        snapshot.ready = false;
+        snapshot.message = "whether it still runs is not known yet".into();
+    }
     ComponentStatus {
         name: spec.name.clone(),
         kind: spec.workload.kind().to_owned(),

@@ -1,5 +1,6 @@
 //! The end of a supervisor: everything stopped, in the order that dependencies ask for, or left to the next one.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
@@ -61,10 +62,10 @@ impl Shutdown {
                     shared.shutdown.finish().await;
                 });
             }
-            (Some(ShutdownMode::Graceful), ShutdownMode::Now) => {
+            (Some(ShutdownMode::Graceful | ShutdownMode::Keep), ShutdownMode::Now) => {
                 tokio::spawn(async move { kill_all(&shared).await });
             }
-            // What is being stopped is not kept, what is kept is not stopped, and a kill is one.
+            // What is being stopped is not kept, what is kept is not stopped in order, and a kill is one.
             (Some(before), _) => {
                 shared.shutdown.asked.send_replace(Some(before));
             }
@@ -95,31 +96,34 @@ async fn stop_all(shared: &Shared) {
     let members = shared.members();
     // First of all nothing is started any more, so that nothing comes up while others go down.
     join_all(members.iter().map(|member| member.tell(Command::Close))).await;
-    in_reverse_order(&members, None, |_| Command::Shutdown).await;
+    in_reverse_order(&members, &members, None, |_| Some(Command::Shutdown)).await;
 }
 
 fn leave_all(shared: &Shared) {
     shared.members().iter().for_each(|member| member.leave());
 }
 
-/// Tells each of them its command once those of them that depend on it have come to where theirs leads: a stop,
-/// or something newer that somebody else wants. `under_way` is told when the first ones know.
+/// Tells each of them its command once those of them that depend on it, be it by way of others among `all`, have
+/// come to where theirs leads: a stop, or something newer that somebody else wants. What the command is, if there
+/// is to be one, is asked when its turn has come. `under_way` is told when the first ones know.
 pub(crate) async fn in_reverse_order(
     members: &[Arc<Member>],
+    all: &[Arc<Member>],
     under_way: Option<oneshot::Sender<()>>,
-    command: impl Fn(&Member) -> Command,
+    command: impl Fn(&Member) -> Option<Command>,
 ) {
     let under_way = Mutex::new(under_way);
+    let members = in_start_order(members, all);
     let (command, under_way) = (&command, &under_way);
     let done: Vec<watch::Sender<bool>> = members.iter().map(|_| watch::Sender::new(false)).collect();
     join_all(members.iter().zip(&done).enumerate().map(|(i, (member, here))| {
-        // Members are in start order. What is against it, as when specs of different manifests come together,
-        // is no reason to wait for each other.
+        // What is against the order, as when specs of different manifests come together, is no reason to wait
+        // for each other.
         let dependants: Vec<_> = members
             .iter()
             .zip(&done)
             .skip(i + 1)
-            .filter(|(other, _)| depends(other, member))
+            .filter(|(other, _)| depends(other, member, all))
             .map(|(_, done)| done.subscribe())
             .collect();
         async move {
@@ -127,7 +131,9 @@ pub(crate) async fn in_reverse_order(
                 // The sender outlives this wait.
                 let _ = dependant.wait_for(|done| *done).await;
             }
-            member.tell(command(member)).await;
+            if let Some(command) = command(member) {
+                member.tell(command).await;
+            }
             let told = under_way.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(told) = told {
                 // Whoever waits may have gone away.
@@ -140,15 +146,32 @@ pub(crate) async fn in_reverse_order(
     .await;
 }
 
-fn depends(member: &Member, on: &Member) -> bool {
-    member.spec().depends_on.iter().any(|dependency| dependency.name == on.name)
+/// Whether one depends on the other, be it by way of others.
+fn depends(member: &Member, on: &Member, all: &[Arc<Member>]) -> bool {
+    let names = |member: &Member| -> Vec<String> {
+        member.spec().depends_on.iter().map(|dependency| dependency.name.clone()).collect()
+    };
+    let (mut seen, mut next) = (BTreeSet::new(), names(member));
+    while let Some(name) = next.pop() {
+        if name == on.name {
+            return true;
+        }
+        if let Some(other) = all.iter().find(|other| other.name == name)
+            && seen.insert(name)
+        {
+            next.append(&mut names(other));
+        }
+    }
+    false
 }
 
 /// Each after what it depends on, as far as that is among them.
-pub(crate) fn in_start_order(members: Vec<Arc<Member>>) -> Vec<Arc<Member>> {
-    let (mut ordered, mut left): (Vec<Arc<Member>>, Vec<_>) = (Vec::new(), members);
+pub(crate) fn in_start_order(members: &[Arc<Member>], all: &[Arc<Member>]) -> Vec<Arc<Member>> {
+    let (mut ordered, mut left): (Vec<Arc<Member>>, Vec<_>) = (Vec::new(), members.to_vec());
     while !left.is_empty() {
-        let waits = |member: &Arc<Member>| left.iter().any(|other| depends(member, other));
+        let waits = |member: &Arc<Member>| {
+            left.iter().any(|other| !Arc::ptr_eq(other, member) && depends(member, other, all))
+        };
         let next = left.iter().position(|member| !waits(member)).unwrap_or_default();
         ordered.push(left.remove(next));
     }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::store::write_draft;
+
 /// How long those who only look may keep a supervisor from its lock.
 const LOOKERS_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -71,7 +73,7 @@ impl StateDir {
     pub(crate) fn write_manifests(&self, manifests: &[PathBuf]) -> std::io::Result<()> {
         let manifests: Vec<_> = manifests.iter().map(|path| path.to_string_lossy()).collect();
         let draft = self.0.join("manifests.json.new");
-        std::fs::write(&draft, serde_json::to_vec(&manifests)?)?;
+        write_draft(&draft, &serde_json::to_vec(&manifests)?, false)?;
         std::fs::rename(&draft, self.0.join("manifests.json"))
     }
 

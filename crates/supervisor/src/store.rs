@@ -99,7 +99,11 @@ impl Store {
         if let Err(err) = write_draft(&draft, &text, durable) {
             // On a full disk a draft is only in the way.
             let _ = std::fs::remove_file(&draft);
-            return Err(err);
+            if err.kind() != io::ErrorKind::StorageFull || !overwrite(&self.path, &text, durable)? {
+                return Err(err);
+            }
+            self.written = Some(record.clone());
+            return Ok(());
         }
         std::fs::rename(&draft, &self.path)?;
         if durable && let Some(folder) = self.path.parent() {
@@ -110,6 +114,24 @@ impl Store {
     }
 }
 
+/// Writes over a file that is at least as long, for which a full disk has room where it keeps files in place. A
+/// death in the midst of it may tear the record; without it, what it says would be untrue for certain.
+fn overwrite(path: &Path, text: &[u8], durable: bool) -> io::Result<bool> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+    if length < text.len() {
+        return Ok(false);
+    }
+    // Blanks after its end mean nothing in JSON.
+    let mut padded = text.to_vec();
+    padded.resize(length, b' ');
+    file.write_all(&padded)?;
+    if durable {
+        file.sync_data()?;
+    }
+    Ok(true)
+}
+
 /// The records of a state dir that can be read, in name order. What is wrong with the others is told when they
 /// are opened.
 pub(crate) fn records(folder: &Path) -> Vec<Record> {
@@ -118,14 +140,22 @@ pub(crate) fn records(folder: &Path) -> Vec<Record> {
     names.into_iter().filter_map(|path| parse(&std::fs::read(path).ok()?).ok()).collect()
 }
 
-/// Removes the records of all components but those named.
-pub(crate) fn forget_all_but(folder: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
+/// Removes the records of all components but those named. One that cannot be read may name something that runs:
+/// it is put aside as [`Store::open`] does, and given back is whose that was.
+pub(crate) fn forget_all_but(folder: &Path, keep: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+    let mut put_aside = Vec::new();
     for path in names(folder) {
-        if path.file_stem().and_then(|name| name.to_str()).is_some_and(|name| !keep(name)) {
-            std::fs::remove_file(path)?;
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()).filter(|name| !keep(name)) else {
+            continue;
+        };
+        if parse(&std::fs::read(&path)?).is_ok() {
+            std::fs::remove_file(&path)?;
+        } else {
+            std::fs::rename(&path, path.with_extension("json.bad"))?;
+            put_aside.push(name.to_owned());
         }
     }
-    Ok(())
+    Ok(put_aside)
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
@@ -143,8 +173,27 @@ fn parse(text: &[u8]) -> Result<Record, String> {
     serde_json::from_value(value).map_err(|err| err.to_string())
 }
 
-fn write_draft(path: &Path, text: &[u8], durable: bool) -> io::Result<()> {
+pub(crate) fn write_draft(path: &Path, text: &[u8], durable: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text)?;
     if durable { file.sync_data() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_over_a_longer_record_is_one_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("web.json");
+        std::fs::write(&path, r#"{"version": 2, "name": "web", "more": [1, 2, 3]}"#).unwrap();
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert!(overwrite(&path, br#"{"version": 2}"#, true).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), length, "no room is asked for");
+        let text = std::fs::read(&path).unwrap();
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap()["version"], 2);
+        assert!(!overwrite(&path, &[b' '; 100], false).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), text);
+    }
 }

@@ -134,16 +134,17 @@ impl Shared {
         *self.manifests.lock().unwrap_or_else(PoisonError::into_inner) = manifests;
     }
 
-    /// Makes a component, unless the supervisor is ending.
-    pub(crate) fn make(&self, spec: ComponentSpec) -> Result<Arc<Member>, CommandError> {
-        // Held, so that none is made after the end has begun.
-        let _list = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Makes a component, the last one of all, unless the supervisor is ending.
+    pub(crate) fn make(&self, spec: ComponentSpec) -> Result<(), CommandError> {
+        // Held, so that none is made after the end has begun, and whoever ends the supervisor sees each that was.
+        let mut list = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shutdown.is_asked() {
             return Err(CommandError::ShuttingDown);
         }
         let (member, task) = self.nursery.member(spec);
         self.shutdown.wait_for(task);
-        Ok(Arc::new(member))
+        list.push(Arc::new(member));
+        Ok(())
     }
 }
 
@@ -181,13 +182,14 @@ impl Supervisor {
 
         let survivors =
             records.into_iter().filter(|record| shared.nursery.is_own(record) && record.lifecycle.may_run());
-        let adopted =
-            survivors.filter_map(|record| shared.make(ComponentSpec::clone(&record.spec)).ok()).collect();
-        let adopted = in_start_order(adopted);
-        for member in &adopted {
-            member.watch_dependencies(&adopted);
+        for record in survivors {
+            // Cannot fail, like the next one: nobody has asked for the end so far.
+            let _ = shared.make(ComponentSpec::clone(&record.spec));
         }
-        // Cannot fail: nobody has asked for the end so far.
+        // None of them is started again before it has been told what it depends on, which is done when the
+        // manifests are applied: it may have changed, or be gone.
+        let adopted = shared.members();
+        let adopted = in_start_order(&adopted, &adopted);
         let _ = shared.set_members(&adopted);
         let all = join_all(adopted.iter().map(|m| m.until(|view| !view.lifecycle.awaits_adoption())));
         let _ = timeout(ADOPTION_PATIENCE, all).await;

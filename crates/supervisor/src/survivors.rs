@@ -11,7 +11,7 @@ use vitald_core::restarter::ProcessIdentity;
 
 use crate::clock::Clock;
 use crate::state_dir::{StateDir, StateLock};
-use crate::store::{FileIdentity, RECORD_VERSION};
+use crate::store::{self, FileIdentity, RECORD_VERSION};
 
 /// A component that has run on a state dir.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub fn forget(state_dir: &StateDir, _lock: &StateLock, name: &str) -> io::Result
     let Ok(Value::Object(mut record)) = serde_json::from_slice(&text) else { return Ok(()) };
     record.insert("process".into(), Value::Null);
     let draft = path.with_extension("json.new");
-    std::fs::write(&draft, serde_json::to_vec(&record)?)?;
+    store::write_draft(&draft, &serde_json::to_vec(&record)?, false)?;
     std::fs::rename(&draft, &path)
 }
 

@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use jiff::Timestamp;
-use vitald_core::status::{ComponentDetail, EventType};
+use vitald_core::status::{ComponentDetail, EventType, Limits};
 
 use crate::cli::{Describe, Format};
 use crate::exit::{Exit, Outcome};
-use crate::format::{ago, command, last_exit, latency, local_time, plain, span};
+use crate::format::{ago, command, last_exit, latency, local_time, plain, size, span};
 use crate::places::Places;
 use crate::table::or_dash;
 use crate::{log_file, output, reach, table};
@@ -90,6 +90,7 @@ fn text(detail: &ComponentDetail, log: &[String], now: Timestamp, colour: bool) 
     line("Command", &command(&detail.command));
     line("Working dir", &detail.working_dir);
     line("Grace period", &span(detail.termination_grace_period_seconds));
+    line("Limits", &limits(&detail.limits));
     line("Log", status.log_file.as_deref().unwrap_or_default());
 
     section(&mut text, "Depends on", dependencies(detail, colour));
@@ -97,6 +98,16 @@ fn text(detail: &ComponentDetail, log: &[String], now: Timestamp, colour: bool) 
     section(&mut text, "Log before the last exit", log.join("\n"));
     section(&mut text, "Events", events(detail, now, colour));
     text
+}
+
+/// `512 MiB of memory, 1.5 processors, 4096 open files`.
+fn limits(limits: &Limits) -> String {
+    let parts = [
+        limits.memory_bytes.map(|bytes| format!("{} of memory", size(bytes))),
+        limits.cpus.map(|cpus| format!("{cpus} processor{}", if cpus == 1.0 { "" } else { "s" })),
+        limits.open_files.map(|files| format!("{files} open files")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Local time, for people.
@@ -188,6 +199,7 @@ mod tests {
             }],
             restart_policy: RestartPolicy::Always,
             termination_grace_period_seconds: 10.0,
+            limits: Limits { memory_bytes: Some(512 << 20), cpus: Some(0.5), open_files: None },
             run: 13,
             runs: vec![RunLog { run: 12, log_offset: 100 }, RunLog { run: 13, log_offset: 300 }],
             events: vec![EventRecord {

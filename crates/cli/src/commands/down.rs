@@ -2,40 +2,41 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::sleep;
 use vitald_client::ShutdownMode;
-use vitald_core::restarter::StartError;
-use vitald_supervisor::clock::SystemClock;
-use vitald_supervisor::survivors::{self, StoredComponent};
-use vitald_supervisor::{StateDir, StateDirError, StateLock};
+use vitald_supervisor::StateDir;
 
-use crate::cli::Selector;
+use crate::cli::Down;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::Places;
-use crate::{output, reach};
-
-/// How long what a dead supervisor left may take to end when asked to. Its manifests, which may say something
-/// else, may be gone or changed by now: this is their default.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::{known, output, reach, survivors};
 
 /// Ends a supervisor and all its components, and waits until it is gone; or what is left of a dead one.
-pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
+pub(crate) async fn run(args: &Down, places: &Places) -> Outcome {
+    let named = &args.selector.filename;
     loop {
-        if let Some(found) = places.find_running(&args.filename)? {
-            return end(&found.into_changed()).await;
-        }
-        let mut ended = 0;
-        let mut begun_meanwhile = false;
-        for state_dir in places.own(&args.filename).iter().filter(|dir| dir.path().join("locks").is_dir()) {
-            match state_dir.lock() {
-                Ok(lock) => ended += end_survivors(state_dir, &lock).await?,
-                Err(StateDirError::Held { .. }) => begun_meanwhile = true,
-                Err(err @ StateDirError::Io { .. }) => return Err(Failure::not(err.to_string())),
+        let dirs = match places.find_running(named)? {
+            Some(found) => {
+                let state_dir = found.into_changed();
+                if end(&state_dir, args.keep).await? {
+                    return Ok(Exit::Done);
+                }
+                output::note("the supervisor died before all was stopped");
+                vec![state_dir]
             }
+            None => places.own(named),
+        };
+        if args.keep {
+            let left: usize = dirs.iter().map(known::left_running).sum();
+            output::say(match left {
+                0 => "no supervisor is running; nothing to keep".to_owned(),
+                _ => format!("no supervisor is running; {}", keeps_on(left)),
+            })?;
+            return Ok(Exit::Done);
         }
-        if !begun_meanwhile {
+        // Else a supervisor has begun meanwhile.
+        if let Some(ended) = end_left(&dirs, places).await? {
             output::say(match ended {
                 0 => "no supervisor is running; nothing to stop",
                 _ => "stopped what a supervisor that has died left running",
@@ -45,68 +46,95 @@ pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     }
 }
 
-/// Ends a supervisor that runs.
-async fn end(state_dir: &StateDir) -> Outcome {
+/// Ends what dead supervisors left in these state dirs. Gives of how many components there was something; `None`
+/// if a supervisor has begun in one.
+async fn end_left(dirs: &[StateDir], places: &Places) -> Result<Option<usize>, Failure> {
+    let mut ended = 0;
+    for state_dir in dirs.iter().filter(|dir| was_used(dir)) {
+        match survivors::end(state_dir).await? {
+            Some(number) => ended += number,
+            None => return Ok(None),
+        }
+        places.forget(state_dir);
+    }
+    Ok(Some(ended))
+}
+
+/// Whether a supervisor has kept anything there. Either folder may have been cleaned away.
+fn was_used(dir: &StateDir) -> bool {
+    ["locks", "components"].iter().any(|folder| dir.path().join(folder).is_dir())
+}
+
+/// Ends a supervisor that runs. `false` if it died before it had stopped all of its components.
+async fn end(state_dir: &StateDir, keep: bool) -> Result<bool, Failure> {
     let holder = state_dir.holder();
-    match stop(state_dir).await {
-        Ok(running) => output::say(format!("stopping {} …", count(running, "component")))?,
+    let running = match ask(state_dir, keep).await {
+        Ok(running) => running,
         // It went away by itself while it was being asked.
-        Err(_) if state_dir.holder().is_none() => {}
+        Err(_) if state_dir.holder().is_none() => 0,
         Err(failure) => return Err(failure),
+    };
+    if !keep && running > 0 {
+        output::say(format!("stopping {} …", count(running, "component")))?;
     }
     // Not one that somebody starts meanwhile.
     while holder.is_some() && state_dir.holder() == holder {
         sleep(Duration::from_millis(50)).await;
     }
-    output::say("stopped; the supervisor is gone")?;
-    Ok(Exit::Done)
+    if !keep {
+        let all_stopped = left_behind(state_dir) == 0;
+        if all_stopped {
+            output::say("stopped; the supervisor is gone")?;
+        }
+        return Ok(all_stopped);
+    }
+    // It may have been stopping everything already, as somebody else wanted.
+    output::say(match known::left_running(state_dir) {
+        0 => "the supervisor is gone; nothing of its components runs".to_owned(),
+        left => format!("the supervisor is gone; {}", keeps_on(left)),
+    })?;
+    Ok(true)
 }
 
-async fn stop(state_dir: &StateDir) -> Result<usize, Failure> {
+/// Of how many components something runs, and nobody watches over it.
+fn left_behind(state_dir: &StateDir) -> usize {
+    let left = known::left_running(state_dir);
+    // They are those of the next supervisor then.
+    if state_dir.holder().is_some() { 0 } else { left }
+}
+
+/// Asks for the end; gives how many components run.
+async fn ask(state_dir: &StateDir, keep: bool) -> Result<usize, Failure> {
     let client = reach::connect(state_dir).await?;
     let running = client.status().await?.components.iter().filter(|c| c.pid.is_some()).count();
-    client.shutdown(ShutdownMode::Graceful).await?;
+    client.shutdown(if keep { ShutdownMode::Keep } else { ShutdownMode::Graceful }).await?;
     Ok(running)
 }
 
-/// Ends what a supervisor that has died left running; gives of how many components there was something.
-async fn end_survivors(state_dir: &StateDir, lock: &StateLock) -> Result<usize, Failure> {
-    let cannot =
-        |doing: &str, err| Failure::not(format!("cannot {doing} {}: {err}", state_dir.path().display()));
-    let stored = survivors::stored(state_dir, lock, &SystemClock).map_err(|err| cannot("read", err))?;
-    let results = join_all(stored.iter().map(|component| end_one(state_dir, lock, component))).await;
-    let mut ended = 0;
-    let mut failed = String::new();
-    for result in results {
-        match result {
-            Ok(had_something) => ended += usize::from(had_something),
-            Err(why) => failed += &format!("\n  {why}"),
-        }
-    }
-    match failed.is_empty() {
-        true => Ok(ended),
-        false => {
-            Err(Failure::not(format!("not all that a supervisor left running could be stopped:{failed}")))
-        }
-    }
+fn keeps_on(number: usize) -> String {
+    let verb = if number == 1 { "goes" } else { "go" };
+    let components = count(number, "component");
+    format!("{components} {verb} on: `vitald up` takes over, `vitald down` ends what is left")
 }
 
-async fn end_one(
-    state_dir: &StateDir,
-    lock: &StateLock,
-    component: &StoredComponent,
-) -> Result<bool, String> {
-    let StoredComponent { name, process, lock: component_lock } = component;
-    let left = vitald_process::end_leftovers(name, process.clone(), component_lock, GRACE).await;
-    let left = left.map_err(|err| match err {
-        StartError::Occupied(why) => format!("{name}: {why}"),
-        other => format!("{name}: {other}"),
-    })?;
-    if !left.is_empty() {
-        // Whether anybody reads it or not, the rest is to be ended, too.
-        output::say(format!("{name}: ended {}", left.join(", "))).map_err(|failure| failure.text)?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_supervisor_left_is_not_taken_for_stopped() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path().join("state"));
+        assert!(!was_used(&dir));
+        let supervisor = dir.lock().unwrap();
+        let component = std::fs::File::create(dir.component_lock("web")).unwrap();
+        component.lock().unwrap();
+        assert_eq!(left_behind(&dir), 0, "it is its supervisor's");
+        drop(supervisor);
+        assert_eq!(left_behind(&dir), 1);
+        drop(component);
+        assert_eq!(left_behind(&dir), 0);
+        std::fs::remove_dir_all(dir.path().join("locks")).unwrap();
+        assert!(was_used(&dir));
     }
-    survivors::forget(state_dir, lock, name)
-        .map_err(|err| format!("{name}: has been ended, but {}: {err}", state_dir.record(name).display()))?;
-    Ok(!left.is_empty())
 }

@@ -29,7 +29,11 @@ pub(crate) async fn run(args: &Events, places: &Places) -> Outcome {
             () = output::unread() => None,
         };
         let Some(event) = event else { return Ok(Exit::Done) };
-        let event = event?;
+        let event = match event {
+            Ok(event) => event,
+            // That it has died says more than that the stream broke off.
+            Err(err) => return Err(client.status().await.err().unwrap_or(err).into()),
+        };
         match args.output {
             Format::Table | Format::Wide => output::line(look.event(&event))?,
             Format::Json => output::json_line(&event)?,

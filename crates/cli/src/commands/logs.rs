@@ -13,9 +13,9 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::log_file::{Merger, previous_run, read_range, tail_start};
 use crate::log_watch::{FolderWatch, Follower};
 use crate::places::Places;
-use crate::{nearest, output, reach};
+use crate::{known, nearest, output, reach};
 
-/// How often to look whether the supervisor whose logs are followed is still there.
+/// How often to look whether there is still something whose logs can be followed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// One component's log.
@@ -49,10 +49,11 @@ pub(crate) async fn run(args: &Logs, places: &Places) -> Outcome {
     let mut looked = Instant::now();
     loop {
         watch.changed();
-        // A supervisor that has gone restarts nothing: what is there by now is all.
+        // What a supervisor left running when it died goes on writing. Where nothing runs, and nobody is there who
+        // would start it, what is there by now is all.
         let ended = looked.elapsed() >= LOOK && {
             looked = Instant::now();
-            state_dir.holder().is_none()
+            state_dir.holder().is_none() && known::left_running(&state_dir) == 0
         };
         for (of, follower) in followers.iter_mut().enumerate() {
             follower.read(|bytes| write(&mut merger, of, bytes))?;

@@ -1,10 +1,14 @@
 //! One file a command.
 
+mod apply;
 mod check;
 mod describe;
+mod diff;
+mod doctor;
 mod down;
 mod events;
 mod logs;
+mod ls;
 mod names;
 mod probe_list;
 mod probe_run;
@@ -24,6 +28,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Run(args) => run::run(&args, places).await,
         Command::Up(args) => up::run(&args, places).await,
         Command::Down(args) => down::run(&args, places).await,
+        Command::Ls(args) => ls::run(&args, places).await,
         Command::Status(args) => status::run(&args, places).await,
         Command::Describe(args) => describe::run(&args, places).await,
         Command::Logs(args) => logs::run(&args, places).await,
@@ -32,9 +37,12 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Stop(args) => names::run(names::Verb::Stop, &args, places).await,
         Command::Restart(args) => names::run(names::Verb::Restart, &args, places).await,
         Command::Reset(args) => names::run(names::Verb::Reset, &args, places).await,
+        Command::Apply(args) => apply::run(&args, places).await,
+        Command::Diff(args) => diff::run(&args, places).await,
         Command::Validate(args) => validate::run(&args, places),
         Command::Schema => schema::run(),
         Command::Check(args) => check::run(&args).await,
+        Command::Doctor(args) => doctor::run(&args, places),
         Command::Probe(Probe::List(args)) => probe_list::run(&args),
         Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
     }

@@ -33,7 +33,8 @@ pub(crate) async fn run(verb: Verb, args: &Names, places: &Places) -> Outcome {
     Ok(verdict(verb, &components))
 }
 
-fn line(component: &ComponentStatus) -> String {
+/// How it is then.
+pub(crate) fn line(component: &ComponentStatus) -> String {
     let pid = component.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     let message = format::message(component);
     let message = if message.is_empty() { message } else { format!(": {message}") };
@@ -51,7 +52,7 @@ fn verdict(verb: Verb, components: &[ComponentStatus]) -> Exit {
 
 /// Whether a run has begun, or begins as soon as what it waits for is there. A start on request waits for no
 /// delay: whoever is in one after it could not be started, or has ended badly at once.
-fn has_begun(component: &ComponentStatus) -> bool {
+pub(crate) fn has_begun(component: &ComponentStatus) -> bool {
     match component.state {
         State::Failed => false,
         State::Stopped => !matches!(component.reason, Reason::Error | Reason::StoppedByUser),

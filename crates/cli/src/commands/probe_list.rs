@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use vitald_core::registry::Registry;
 
-use crate::cli::{Format, ProbeList};
+use crate::cli::{Format, Listing};
 use crate::exit::{Exit, Outcome};
 use crate::{builtin, output, table};
 
@@ -24,7 +24,7 @@ struct Field {
 }
 
 /// Shows what probes there are.
-pub(crate) fn run(args: &ProbeList) -> Outcome {
+pub(crate) fn run(args: &Listing) -> Outcome {
     let kinds = kinds(&builtin::registry());
     match args.output {
         Format::Json => output::json(&kinds)?,

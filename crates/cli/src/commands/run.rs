@@ -1,11 +1,13 @@
 //! `vitald run`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::interval;
+use vitald_core::registry::Registry;
 use vitald_core::status::{ComponentStatus, Status};
 use vitald_supervisor::{
     Refused, ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle, Wanted,
@@ -16,7 +18,7 @@ use crate::cli::Run;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::Places;
-use crate::{builtin, detach, manifests, output, table, wiring};
+use crate::{builtin, detach, manifests, output, reload, survivors, table, wiring};
 
 /// How often to see whether all is ready, until it has been once.
 const LOOK: Duration = Duration::from_millis(250);
@@ -35,13 +37,16 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     let names: Vec<_> = components.iter().map(|component| component.name.clone()).collect();
     let state_dir = places.of_manifests(&paths);
     let lock = lock(&state_dir)?;
-    prepare()?;
+    wiring::prepare()?;
 
     let live = output::is_terminal() && !args.detached;
     let look = Look::new(names, output::colour(), args.detached);
-    let supervisor = wiring::supervise(state_dir.clone(), lock, Wanted::Manifests(components), registry)
+    let wanted = Wanted::Manifests(components);
+    let supervisor = wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry))
         .await
-        .map_err(refused)?;
+        .map_err(|refused| refused_copy(&refused, args.detached))?;
+    supervisor.set_manifests(places.all_absolute(&paths));
+    places.remember(&state_dir);
     let account = Account::begin();
     let opening = format!("supervising {number} in {}", state_dir.path().display());
     account.say(look.own(&opening));
@@ -54,12 +59,36 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
             return Err(Failure::not(format!("cannot listen on {}: {err}", socket.display())));
         }
     };
-    tell(&supervisor, signals, &account, &look, live).await;
+    tell(&supervisor, signals, &account, &look, live, &registry).await;
     control.stop().await;
+    let last = match supervisor.keeps() {
+        true => "the components go on; the next `vitald up` or `vitald run` takes them over",
+        false => {
+            places.forget(&state_dir);
+            "all stopped"
+        }
+    };
     supervisor.unlock();
-    account.say(look.own("all stopped"));
+    account.say(look.own(last));
     account.end();
     Ok(Exit::Done)
+}
+
+fn refused_copy(refused: &Refused, detached: bool) -> Failure {
+    let exit = if detached { Exit::NeverSupervisor } else { Exit::NoSupervisor };
+    let hint = match survivors::holds_another(refused) {
+        true => {
+            "`vitald down --state-dir DIR` with the other state dir ends them; to let them be, and begin anew here, \
+             remove the folder `components` of the copy"
+        }
+        // Whoever began anew here would have them twice.
+        false => {
+            "Should there be no other state dir, because the folder `locks` of this one was removed: end those that \
+             hold no lock with `kill`, then try again"
+        }
+    };
+    let text = format!("{refused}\nNothing was started. {hint}");
+    Failure::new(exit, text)
 }
 
 fn lock(state_dir: &StateDir) -> Result<StateLock, Failure> {
@@ -71,25 +100,6 @@ fn lock(state_dir: &StateDir) -> Result<StateLock, Failure> {
     })
 }
 
-fn refused(refused: Refused) -> Failure {
-    let Refused::Copied { .. } = refused;
-    Failure::no_supervisor(format!(
-        "{refused}\nNothing was started. `vitald down --state-dir DIR` with the other state dir ends them; to let \
-         them be, and begin anew here, remove the folder `components` of the copy"
-    ))
-}
-
-/// Makes this process fit to be a supervisor.
-fn prepare() -> Result<(), Failure> {
-    vitald_process::become_subreaper()
-        .and_then(|()| vitald_process::spawn_reaper())
-        .map_err(|err| Failure::not(format!("orphans of components cannot be adopted: {err}")))?;
-    if let Err(err) = vitald_process::raise_open_files() {
-        output::note(&format!("warning: the limit of open files cannot be raised: {err}"));
-    }
-    Ok(())
-}
-
 /// Tells what happens, and passes on signals, until everything has been stopped.
 async fn tell(
     supervisor: &SupervisorHandle,
@@ -97,6 +107,7 @@ async fn tell(
     account: &Account,
     look: &Look,
     live: bool,
+    registry: &Arc<Registry>,
 ) {
     let (recent, mut news) = supervisor.events();
     for event in &recent {
@@ -105,6 +116,9 @@ async fn tell(
     let mut ready_once = false;
     let mut asked_to_stop = false;
     let mut looks = interval(LOOK);
+    let mut reloading: Option<Reloading<'_>> = None;
+    let mut reload_again = false;
+    let reload = || -> Reloading<'_> { Box::pin(reload::reload(supervisor, Arc::clone(registry))) };
     let finished = supervisor.finished();
     tokio::pin!(finished);
     loop {
@@ -127,10 +141,19 @@ async fn tell(
                     account.say(look.own(&format!("stopping everything, in reverse order{again}")));
                     supervisor.shutdown(ShutdownMode::Graceful);
                 }
-                Asked::Reload => account.say(look.own(
-                    "SIGHUP: the components go on; changed manifests take effect when the supervisor is started again",
-                )),
+                // One at a time, so that the last word is that of the last one.
+                Asked::Reload if reloading.is_some() => reload_again = true,
+                Asked::Reload => {
+                    account.say(look.own("SIGHUP: reading the manifests again"));
+                    reloading = Some(reload());
+                }
             },
+            mistakes = async { reloading.as_mut()?.await }, if reloading.is_some() => {
+                if let Some(mistakes) = mistakes {
+                    account.say(mistakes);
+                }
+                reloading = std::mem::take(&mut reload_again).then(&reload);
+            }
             _ = looks.tick(), if !ready_once && !asked_to_stop => {
                 let status = supervisor.status();
                 if !status.components.is_empty() && status.components.iter().all(ComponentStatus::is_settled) {
@@ -142,6 +165,9 @@ async fn tell(
         }
     }
 }
+
+/// A SIGHUP under way.
+type Reloading<'a> = Pin<Box<dyn Future<Output = Option<String>> + 'a>>;
 
 /// What is said when all is ready for the first time.
 fn summary(status: &Status, look: &Look, live: bool) -> String {
@@ -194,5 +220,20 @@ impl Signals {
             // A closed terminal says the same, and is no reason to stop what runs either.
             _ = self.hangup.recv() => Asked::Reload,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_begin_anew_beside_components_without_another_state_dir() {
+        let told = |holder: &str| {
+            let holders = vec![("web".to_owned(), holder.to_owned())];
+            refused_copy(&Refused::Copied { dir: "/state/copy".into(), holders }, false).text
+        };
+        assert!(told("4242 (sleep), which holds /state/app/locks/web.lock").contains("remove the folder"));
+        assert!(told("4242 (sleep)").ends_with("with `kill`, then try again"));
     }
 }

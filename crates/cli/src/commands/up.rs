@@ -4,33 +4,43 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use vitald_client::{Client, Error};
+use vitald_core::spec::ComponentSpec;
 use vitald_core::status::{ComponentStatus, Status};
 use vitald_supervisor::StateDir;
 
 use crate::cli::Up;
+use crate::commands::apply;
 use crate::detach::{self, Detached};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, NEVER, Outcome};
 use crate::format::count;
-use crate::places::Places;
+use crate::places::{Places, STDIN};
 use crate::progress::{self, Progress};
-use crate::{builtin, manifests, output};
+use crate::{builtin, known, manifests, output};
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Starts a supervisor in the background, if there is none, and waits until all is ready.
+/// Starts a supervisor in the background, or applies the manifests to the one that there is, and waits until all
+/// is ready.
 pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
     let paths = places.manifests(&args.manifests.filename)?;
-    manifests::load(&paths, &builtin::registry())?;
+    if paths.iter().any(|path| path.as_os_str() == STDIN) {
+        return Err(Failure::usage(
+            "a supervisor in the background has no standard input to read; name a file or a folder, or use \
+             `vitald run -f -`",
+        ));
+    }
+    let components = manifests::load(&paths, &builtin::registry())?;
     let state_dir = places.of_manifests(&paths);
     let mut up = Attempt {
-        manifests: paths.iter().map(|path| places.absolute(path)).collect(),
+        manifests: places.all_absolute(&paths),
+        components,
         deadline: Instant::now() + Duration::from_secs_f64(args.timeout),
         timeout: args.timeout,
         child: None,
-        told: false,
+        applied_to: None,
         state_dir,
     };
     loop {
@@ -45,13 +55,14 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
 struct Attempt {
     /// Absolute.
     manifests: Vec<PathBuf>,
+    components: Vec<ComponentSpec>,
     state_dir: StateDir,
     deadline: Instant,
     timeout: f64,
     /// The supervisor that we have started; `None` while there is somebody else's.
     child: Option<Detached>,
-    /// Whether it was said that there is somebody else's.
-    told: bool,
+    /// Whose supervisor, by pid, has got the manifests from us.
+    applied_to: Option<u32>,
 }
 
 impl Attempt {
@@ -62,10 +73,9 @@ impl Attempt {
                 // Ours is still trying to take the place, and would get it when somebody ends theirs.
                 Ok(_) if self.is_beaten() && Instant::now() < self.deadline => {}
                 Ok(client) => {
-                    if self.child.is_none() {
-                        self.tell_already_up()?;
+                    if self.child.is_some() || self.apply(&client).await? {
+                        return Ok(client);
                     }
-                    return Ok(client);
                 }
                 Err(Error::NoSupervisor { .. }) => {}
                 Err(err) => return Err(err.into()),
@@ -78,7 +88,7 @@ impl Attempt {
                     None => {}
                     // Somebody else was faster: theirs is as good as ours.
                     Some(3) => self.child = None,
-                    Some(code) => return Err(died(child, code)),
+                    Some(code) => return Err(died(child, code, &self.state_dir)),
                 },
             }
             if Instant::now() >= self.deadline {
@@ -98,7 +108,10 @@ impl Attempt {
                 (Err(_), None) => return Ok(None),
                 (Err(err), Some(child)) => {
                     sleep(PERIOD).await;
-                    return Err(child.exit_code().map_or_else(|| err.into(), |code| died(child, code)));
+                    return Err(match child.exit_code() {
+                        Some(code) => died(child, code, &self.state_dir),
+                        None => err.into(),
+                    });
                 }
             };
             progress.show(&status)?;
@@ -128,14 +141,39 @@ impl Attempt {
         self.child.as_mut().is_some_and(|child| holder != Some(child.pid()) && child.exit_code().is_none())
     }
 
-    fn tell_already_up(&mut self) -> Result<(), Failure> {
-        if let Some(pid) = self.state_dir.holder().filter(|_| !self.told) {
-            self.told = true;
-            output::say(format!(
-                "already up (pid {pid}); changed manifests take effect after `vitald down` and `vitald up`"
-            ))?;
+    /// Gives the manifests to a supervisor that is up already; `false` if it is on its way out.
+    async fn apply(&mut self, client: &Client) -> Result<bool, Failure> {
+        let pid = match client.status().await {
+            Ok(status) => status.supervisor.pid,
+            Err(Error::NoSupervisor { .. } | Error::Transport(_)) => return Ok(false),
+            Err(err) => return Err(err.into()),
+        };
+        if self.applied_to == Some(pid) {
+            return Ok(true);
         }
-        Ok(())
+        let apply = client.apply(&self.components, Some(&self.manifests));
+        let plan = match timeout_at(self.deadline, apply).await {
+            Ok(Ok(plan)) => plan,
+            Ok(Err(
+                Error::Refused { status: 503, .. } | Error::NoSupervisor { .. } | Error::Transport(_),
+            )) => {
+                return Ok(false);
+            }
+            Ok(Err(err)) => return Err(err.into()),
+            // It goes on with that by itself; what is not ready will be told.
+            Err(_) => return Ok(true),
+        };
+        self.applied_to = Some(pid);
+        if plan.is_empty() {
+            output::say(format!("already up (pid {pid}), as the manifests say"))?;
+            return Ok(true);
+        }
+        output::say(format!("already up (pid {pid}); the manifests have been applied:"))?;
+        let status = client.status().await.map(|status| status.components).unwrap_or_default();
+        for line in apply::lines(&plan, &self.components, &status) {
+            output::say(format!("  {line}"))?;
+        }
+        Ok(true)
     }
 }
 
@@ -158,15 +196,40 @@ fn all_ready(status: &Status) -> String {
     format!("{} ready{rest}; supervisor pid {}", count(ready, "component"), status.supervisor.pid)
 }
 
-fn died(child: &Detached, code: i32) -> Failure {
+fn died(child: &Detached, code: i32, state_dir: &StateDir) -> Failure {
     let exit = match code {
         2 => Exit::Usage,
-        3 => Exit::NoSupervisor,
+        3 | NEVER => Exit::NoSupervisor,
         _ => Exit::Not,
     };
-    let how = if code < 0 { "was killed".into() } else { format!("ended with exit status {code}") };
-    Failure::new(
-        exit,
-        format!("the supervisor {how}; the end of {}:{}", child.log().display(), child.last_words()),
-    )
+    let how = match code {
+        NEVER => "was refused".to_owned(),
+        _ if code < 0 => "was killed".to_owned(),
+        _ => format!("ended with exit status {code}"),
+    };
+    let (log, words) = (child.log().display(), child.last_words());
+    let left = goes_on(known::left_running(state_dir));
+    Failure::new(exit, format!("the supervisor {how}; the end of {log}:{words}{left}"))
+}
+
+/// What to do about components that go on without it, if any do.
+fn goes_on(left: usize) -> String {
+    match left {
+        0 => String::new(),
+        left => {
+            let left = count(left, "component");
+            format!("\nIt has left {left} running; `vitald up` takes over, `vitald down` ends what is left")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::goes_on;
+
+    #[test]
+    fn what_a_dead_supervisor_left_is_told_with_what_to_do() {
+        assert_eq!(goes_on(0), "");
+        assert!(goes_on(2).starts_with("\nIt has left 2 components running; `vitald up` takes over"));
+    }
 }

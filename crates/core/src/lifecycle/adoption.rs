@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    Action, EventReason, Lifecycle, Observed, Phase, Rest, RestartWindow, Step, Stopping, Then, Up,
+    Action, EventReason, Lifecycle, Observed, Phase, Rest, RestartWindow, Step, Stopping, Then, Up, Why,
     missing_at_first,
 };
 use crate::restarter::Exit;
@@ -38,10 +38,18 @@ impl Lifecycle {
             }
 
             (Phase::Spawning { launch, then }, Observed::Exited { exit, leftovers }) => {
-                match self.spawned(&launch, then) {
-                    Phase::Up(up) => self.exited(up, exit, leftovers),
-                    Phase::Stopping(stopping) => self.ended_unwatched(stopping, exit, leftovers),
-                    phase => phase,
+                let up = self.begun(&launch);
+                match then {
+                    Then::Policy | Then::StartAgain => self.exited(up, exit, leftovers),
+                    then @ (Then::Rest { .. } | Then::Pause | Then::Replace | Then::Close { .. }) => {
+                        let stopping = self.stopping(up, Why::Requested, then);
+                        let stopping = Stopping { exit: Some((exit, self.now)), ..stopping };
+                        match leftovers {
+                            false => self.ended(stopping),
+                            true if then.kills() => Phase::Stopping(self.kill(stopping)),
+                            true => Phase::Stopping(self.terminate(stopping)),
+                        }
+                    }
                 }
             }
             (Phase::Up(up), Observed::Exited { exit, leftovers }) => {
@@ -72,7 +80,7 @@ impl Lifecycle {
     }
 
     fn say_adopted(&mut self) {
-        self.say(EventReason::Adopted, "adopted from an earlier supervisor, and not restarted".into());
+        self.say(EventReason::Adopted, "adopted from an earlier supervisor".into());
     }
 
     /// Its probes go on in their rhythm.
@@ -84,7 +92,14 @@ impl Lifecycle {
     }
 
     fn go_on_stopping(&mut self, stopping: Stopping) -> Stopping {
-        let stopping = Stopping { up: self.resumed(stopping.up), ..stopping };
+        let mut stopping = Stopping { up: self.resumed(stopping.up), ..stopping };
+        if stopping.began + stopping.grace <= self.now && !stopping.step.is_heard() {
+            // Nobody was there to tell it in time. It has the grace that it would have had.
+            stopping.began = self.now;
+            if let Step::PreStop { until } = &mut stopping.step {
+                *until = self.now + stopping.grace;
+            }
+        }
         match stopping.step {
             Step::PreStop { .. } => {
                 self.actions.push(Action::PreStop(self.run));
@@ -106,6 +121,7 @@ impl Lifecycle {
         if !leftovers {
             return self.ended(stopping);
         }
+        let stopping = Stopping { up: self.resumed(stopping.up), ..stopping };
         Phase::Stopping(match stopping.step {
             // The hook was for the main process; what is left of the tree is asked to end.
             Step::PreStop { .. } => self.terminate(stopping),

@@ -36,6 +36,12 @@ impl RestartWindow {
         self.count(at)
     }
 
+    /// The last restart is made at `at` instead; gives how many the window holds now.
+    pub(crate) fn make_last_at(&mut self, at: Timestamp) -> u32 {
+        self.restarts.pop_back();
+        self.add(at)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.restarts.clear();
     }

@@ -102,8 +102,10 @@ impl Lifecycle {
         }
         let launch = match launch {
             Launch::Plain => Launch::Plain,
-            // Made and counted, and lost with the supervisor that made it.
-            Launch::Automatic { cause, attempt: attempt @ 1.. } => Launch::Automatic { cause, attempt },
+            // Counted, and lost with the supervisor that was making it: it is made now, and counts from now.
+            Launch::Automatic { cause, attempt: 1.. } => {
+                Launch::Automatic { cause, attempt: self.window.make_last_at(self.now) }
+            }
             Launch::Automatic { cause, .. } if self.window.is_full(self.now) => return self.give_up(&cause),
             Launch::Automatic { cause, .. } => {
                 self.restart_count += 1;
@@ -116,15 +118,7 @@ impl Lifecycle {
     }
 
     pub(super) fn spawned(&mut self, launch: &Launch, then: Then) -> Phase {
-        let up = Up::new(&self.spec, self.now);
-        match launch {
-            Launch::Plain => self.say(EventReason::Started, "started".into()),
-            Launch::Automatic { cause, attempt } => {
-                let (name, max) = (&self.spec.name, self.spec.restart.max_restarts);
-                let message = format!("Restarted {name} (attempt {attempt}/{max}): {cause}");
-                self.say(EventReason::Restarted, message);
-            }
-        }
+        let up = self.begun(launch);
         match then {
             Then::Policy | Then::StartAgain => {
                 if !up.post_start_done {
@@ -136,6 +130,19 @@ impl Lifecycle {
                 self.stop(up, Why::Requested, then)
             }
         }
+    }
+
+    /// A run has begun, which is told; nothing is done with it so far.
+    pub(super) fn begun(&mut self, launch: &Launch) -> Up {
+        match launch {
+            Launch::Plain => self.say(EventReason::Started, "started".into()),
+            Launch::Automatic { cause, attempt } => {
+                let (name, max) = (&self.spec.name, self.spec.restart.max_restarts);
+                let message = format!("Restarted {name} (attempt {attempt}/{max}): {cause}");
+                self.say(EventReason::Restarted, message);
+            }
+        }
+        Up::new(&self.spec, self.now)
     }
 
     pub(super) fn start_failed(&mut self, launch: &Launch, then: Then, why: &str) -> Phase {
@@ -250,25 +257,9 @@ impl Lifecycle {
 
     // ---- the way down ----
 
-    pub(super) fn stop(&mut self, mut up: Up, why: Why, then: Then) -> Phase {
-        // Kubernetes: while a container is terminated, only readiness is probed on.
-        for prober in [&mut up.startup, &mut up.liveness].into_iter().flatten() {
-            prober.hold();
-        }
-        let own_grace = match &why {
-            Why::ProbeFailed(role, _) => self.spec.probe(*role).and_then(|p| p.termination_grace_period),
-            Why::PostStartFailed(_) | Why::Exited | Why::Requested => None,
-        };
-        let grace = own_grace.unwrap_or(self.spec.termination_grace_period);
-        let stopping = Stopping {
-            up,
-            why,
-            then,
-            step: Step::Killing { tell_at: None },
-            began: self.now,
-            grace,
-            exit: None,
-        };
+    pub(super) fn stop(&mut self, up: Up, why: Why, then: Then) -> Phase {
+        let stopping = self.stopping(up, why, then);
+        let grace = stopping.grace;
         let patience = format!("SIGTERM, then SIGKILL after {}", seconds(grace));
         match (&stopping.why, then) {
             (_, Then::Rest { kill: true } | Then::Close { kill: true }) => {
@@ -298,6 +289,21 @@ impl Lifecycle {
         } else {
             self.terminate(stopping)
         })
+    }
+
+    /// A run that is to end, before anything has been done about it.
+    pub(super) fn stopping(&self, mut up: Up, why: Why, then: Then) -> Stopping {
+        // Kubernetes: while a container is terminated, only readiness is probed on.
+        for prober in [&mut up.startup, &mut up.liveness].into_iter().flatten() {
+            prober.hold();
+        }
+        let own_grace = match &why {
+            Why::ProbeFailed(role, _) => self.spec.probe(*role).and_then(|p| p.termination_grace_period),
+            Why::PostStartFailed(_) | Why::Exited | Why::Requested => None,
+        };
+        let grace = own_grace.unwrap_or(self.spec.termination_grace_period);
+        let step = Step::Killing { tell_at: None };
+        Stopping { up, why, then, step, began: self.now, grace, exit: None }
     }
 
     pub(super) fn terminate(&mut self, stopping: Stopping) -> Stopping {
@@ -434,8 +440,9 @@ impl Lifecycle {
     pub(super) fn limit_message(&self) -> String {
         let restart = &self.spec.restart;
         format!(
-            "the limit of {} restarts in {} is reached, given up until started on request",
+            "the limit of {} restart{} in {} is reached, given up until started on request",
             restart.max_restarts,
+            if restart.max_restarts == 1 { "" } else { "s" },
             seconds(restart.window)
         )
     }

@@ -14,7 +14,7 @@ use vitald_core::restarter::{
 use vitald_core::spec::{EnvValue, EnvVar};
 use vitald_process::{holder_of, identity, is_same, procfs};
 
-use crate::bed::{Bed, clear, eventually, is_alive, verbatim, within};
+use crate::bed::{Bed, clear, eventually, is_alive, skip, verbatim, within};
 use crate::earlier::{Earlier, RUN};
 
 async fn adopt(bed: &Bed, process: Option<&ProcessIdentity>) -> Adoption {
@@ -120,7 +120,7 @@ async fn it_is_adopted_from_a_supervisor_of_this_process_too() {
     fs::write(bed.path("go"), "").unwrap();
     assert_eq!(within("its end", run.exited()).await, Exit::Code(42));
     within("the end of its tree", run.gone()).await;
-    assert_eq!(procfs::stat(record.pid), None, "it is reaped");
+    assert_eq!(procfs::stat_of(&record), None, "it is reaped");
 }
 
 #[tokio::test]
@@ -231,6 +231,30 @@ async fn what_is_being_born_is_waited_for() {
     within("the end of its tree", run.gone()).await;
 }
 
+#[tokio::test]
+async fn a_supervisor_killed_at_any_moment_of_a_start_leaves_no_second_one() {
+    for delay in 0..30 {
+        let bed = Bed::sh("echo $$; exec sleep 1000");
+        let mut earlier = Earlier::begin(&bed, None);
+        let has_begun = || bed.path("locks/it.lock").exists();
+        eventually("it begins to start it", has_begun).await;
+        std::thread::sleep(Duration::from_micros(delay * 200));
+        earlier.kill().unwrap();
+        earlier.wait().unwrap();
+        let restarter = bed.restarter();
+        let run = match within("the adoption", restarter.adopt(RUN, None, 0)).await.unwrap() {
+            Adoption::Running(run) => run,
+            Adoption::Ended(_) => panic!("it does not end by itself"),
+            Adoption::Nothing => within("the start", restarter.start(RunId(8))).await.unwrap(),
+        };
+        eventually("it runs", || !bed.log().is_empty()).await;
+        let alive: Vec<i32> =
+            bed.log().lines().map(|pid| pid.parse().unwrap()).filter(|p| is_alive(*p)).collect();
+        assert_eq!(alive, [run.process().pid], "after {delay}");
+        clear(&run).await;
+    }
+}
+
 /// What its processes carry as `VITALD_INSTANCE`.
 async fn instance_of(bed: &Bed) -> String {
     let request = ExecRequest {
@@ -243,22 +267,44 @@ async fn instance_of(bed: &Bed) -> String {
 
 /// A process that has this pid now, which is free.
 fn with_pid(pid: i32) -> std::process::Child {
-    for _ in 0..1000 {
-        fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
-        let mut child = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
-        if child.id().cast_signed() == pid {
-            return child;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    panic!("pid {pid} could not be had again");
+    fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
+    let child = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+    assert_eq!(child.id().cast_signed(), pid, "nobody else forks here");
+    child
 }
 
 #[tokio::test]
 async fn a_stranger_who_has_the_pid_now_is_neither_adopted_nor_signalled() {
-    if fs::OpenOptions::new().write(true).open("/proc/sys/kernel/ns_last_pid").is_err() {
-        return crate::bed::skip("only root may say which pid comes next");
+    // Which pid comes next can be said where nobody else is disturbed by it: in a namespace of pids.
+    let mut alone = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        alone.args(["--user", "--map-root-user"]);
+    }
+    alone.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    let program = std::env::current_exe().unwrap();
+    // `true`, so that what is refused is the namespace, and no test.
+    let arguments: Vec<_> = alone.get_args().map(ToOwned::to_owned).collect();
+    if !Command::new("unshare").args(arguments).arg("true").status().is_ok_and(|status| status.success()) {
+        return skip("no namespace of pids can be had");
+    }
+    let output = alone
+        .arg(program)
+        .args(["--exact", "adopt::as_the_next_one_where_pids_are_few"])
+        .env(FEW_PIDS, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+const FEW_PIDS: &str = "WHERE_PIDS_ARE_FEW";
+
+/// Not a test by itself: what [the one above](a_stranger_who_has_the_pid_now_is_neither_adopted_nor_signalled)
+/// does in its namespace.
+#[tokio::test]
+async fn as_the_next_one_where_pids_are_few() {
+    if std::env::var_os(FEW_PIDS).is_none() {
+        return;
     }
     let bed = Bed::new(&["sleep", "1000"]);
     let run = bed.start().await;
@@ -361,4 +407,52 @@ async fn in_a_copied_state_dir_the_original_s_process_is_named_and_left_alone() 
     assert!(run.is_alive());
     clear(&run).await;
     assert_eq!(holder_of(&record), None);
+}
+
+#[tokio::test]
+async fn a_command_that_may_not_be_ended_is_no_reason_not_to_adopt() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can make what an ordinary user may not end");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = 65_534;
+    std::os::unix::fs::chown(folder.path(), Some(nobody), Some(nobody)).unwrap();
+    let program = folder.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let Ok(found) = Command::new("sh").args(["-c", "command -v setpriv"]).output() else { return };
+    let become_root = folder.path().join("become-root");
+    if fs::copy(String::from_utf8_lossy(&found.stdout).trim(), &become_root).is_err() {
+        return skip("there is no setpriv");
+    }
+    crate::bed::set_mode(&become_root, 0o4755);
+    let output = std::os::unix::process::CommandExt::uid(&mut Command::new(program), nobody)
+        .args(["--exact", "adopt::as_one_whose_command_has_become_root"])
+        .current_dir(&folder)
+        .env("TMPDIR", folder.path())
+        .env(BECOME_ROOT, become_root)
+        .output()
+        .unwrap();
+    if let Ok(pid) = fs::read_to_string(folder.path().join("root-s")) {
+        let _ = kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL);
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+const BECOME_ROOT: &str = "BECOME_ROOT";
+
+/// Not a test by itself: what [the one above](a_command_that_may_not_be_ended_is_no_reason_not_to_adopt) does as
+/// an ordinary user.
+#[tokio::test]
+async fn as_one_whose_command_has_become_root() {
+    let Ok(become_root) = std::env::var(BECOME_ROOT) else { return };
+    let bed = Bed::new(&["sleep", "1000"]);
+    let told = std::env::current_dir().unwrap().join("root-s");
+    let script = format!(
+        "{become_root} --reuid=0 --regid=0 --clear-groups sh -c 'echo $$ >{}; exec sleep 1000'; :",
+        told.display()
+    );
+    let earlier = Earlier::with_command(&bed, Some(&verbatim(&script))).await;
+    eventually("the command runs", || fs::read_to_string(&told).is_ok_and(|pid| !pid.is_empty())).await;
+    let run = running(&bed, Some(&earlier.die())).await;
+    clear(&run).await;
 }

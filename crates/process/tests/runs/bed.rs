@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,11 +120,56 @@ impl Bed {
         self.log().lines().map(|line| line.trim().parse().unwrap()).collect()
     }
 
+    /// Its cgroups, in whatever hierarchy: known by its lock file.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        let Ok(lock) = fs::metadata(self.path("locks/it.lock")) else { return Vec::new() };
+        let start = format!("it.{:x}-{:x}-", lock.dev(), lock.ino());
+        let of_it = |dir: &PathBuf| dir.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&start));
+        Self::all_cgroups().into_iter().filter(of_it).collect()
+    }
+
+    /// All cgroups that supervisors have made.
+    pub(crate) fn all_cgroups() -> Vec<PathBuf> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter(|line| line.contains(" - cgroup"));
+        let mut all: Vec<PathBuf> =
+            mounts.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect();
+        let mut next = 0;
+        while let Some(dir) = all.get(next) {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            let below: Vec<_> =
+                entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect();
+            all.extend(below);
+            next += 1;
+        }
+        all.retain(|dir| dir.parent().is_some_and(|parent| parent.ends_with("vitald")));
+        all
+    }
+
     pub(crate) fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         set_mode(&path, mode);
         path
+    }
+}
+
+/// Cgroups that a run has left are removed; where the test has failed, with what is in them.
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        for dir in self.cgroups() {
+            if !failed {
+                // One that is not empty may still be looked at.
+                let _ = fs::remove_dir(&dir);
+                continue;
+            }
+            let _ = fs::write(dir.join("cgroup.kill"), "1");
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while fs::remove_dir(&dir).is_err() && dir.exists() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 }
 

@@ -34,19 +34,24 @@ impl Earlier {
 
     /// Starts one that also runs `command` as a probe would.
     pub(crate) async fn with_command(bed: &Bed, command: Option<&str>) -> Self {
+        let process = Self::begin(bed, command);
+        eventually("its record", || bed.path("record").exists()).await;
+        let recorded = fs::read_to_string(bed.path("record")).unwrap();
+        Self { process, recorded: serde_json::from_str(&recorded).unwrap() }
+    }
+
+    /// A supervisor that is about to start the component.
+    pub(crate) fn begin(bed: &Bed, command: Option<&str>) -> Child {
         let command: Vec<&str> = command.map(|script| vec!["/bin/sh", "-c", script]).unwrap_or_default();
         let order = serde_json::to_string(&(&bed.spec, &bed.inherited, command)).unwrap();
         bed.write("order", &order, 0o600);
         let _ = fs::remove_file(bed.path("record"));
-        let process = Command::new(std::env::current_exe().unwrap())
+        Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "earlier::as_an_earlier_supervisor"])
             .env(FOLDER, bed.dir.path())
             .stdout(Stdio::null())
             .spawn()
-            .unwrap();
-        eventually("its record", || bed.path("record").exists()).await;
-        let recorded = fs::read_to_string(bed.path("record")).unwrap();
-        Self { process, recorded: serde_json::from_str(&recorded).unwrap() }
+            .unwrap()
     }
 
     /// Stops it where it stands: it reaps nobody any more.

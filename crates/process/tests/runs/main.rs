@@ -5,6 +5,7 @@ mod bed;
 mod earlier;
 
 mod adopt;
+mod cgroups;
 mod environment;
 mod exec;
 mod isolation;

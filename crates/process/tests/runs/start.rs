@@ -36,6 +36,7 @@ async fn an_end_is_told_to_all_who_ask_and_again_after_it_was_reaped() {
 async fn a_program_that_ends_at_once_was_started() {
     let run = Bed::new(&["false"]).start().await;
     assert_eq!(within("its end", run.exited()).await, Exit::Code(1));
+    within("the end of its tree", run.gone()).await;
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ async fn what_is_stopped_hears_sigterm() {
     assert!(run.is_alive());
     run.terminate().unwrap();
     assert_eq!(within("its end", run.exited()).await, Exit::Signal("SIGTERM".into()));
+    within("the end of its tree", run.gone()).await;
 }
 
 #[tokio::test]
@@ -142,5 +143,22 @@ async fn a_stop_right_after_the_start_is_not_lost() {
         run.terminate().unwrap();
         assert_eq!(within("its end", run.exited()).await, Exit::Signal("SIGTERM".into()));
         within("the end of its tree", run.gone()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_leaves_the_group_at_that_moment_hears_sigterm_too() {
+    // It is about to, when it has told its pid.
+    let bed = Bed::sh("i=0; while [ $i -lt 40 ]; do setsid sleep 1000 & i=$((i + 1)); done; echo 1; wait");
+    for lines in 1..=5 {
+        let run = bed.start().await;
+        bed.numbers(lines).await;
+        run.terminate().unwrap();
+        within("its end", run.exited()).await;
+        if tokio::time::timeout(Duration::from_secs(5), run.gone()).await.is_err() {
+            let deaf = run.survivors();
+            clear(&run).await;
+            panic!("{deaf:?} did not hear it");
+        }
     }
 }

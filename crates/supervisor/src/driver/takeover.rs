@@ -8,6 +8,9 @@ impl Driver {
         if !self.parts.lifecycle.awaits_adoption() {
             return;
         }
+        // Its next run is nothing to begin on one's own: the manifests may have changed.
+        let hold = Event::Dependencies(Some("waits for the manifests to be applied".into()));
+        self.parts.lifecycle.on(self.parts.nursery.clock.now(), hold);
         let run = self.parts.lifecycle.run();
         let log_offset = self.parts.runs.iter().find(|log| log.run == run.0).map_or(0, |log| log.log_offset);
         let clock = &self.parts.nursery.clock;
@@ -17,27 +20,31 @@ impl Driver {
         let found = loop {
             tries += 1;
             let process = self.parts.recorded.as_ref();
-            match self.parts.restarter.adopt(run, process, log_offset).await {
+            let adoption = AssertUnwindSafe(self.parts.restarter.adopt(run, process, log_offset));
+            let adoption = adoption.catch_unwind().await.unwrap_or_else(|_panic| {
+                Err(StartError::System { doing: "adopting".into(), reason: "vitald has a bug".into() })
+            });
+            let last = tries >= ADOPT_TRIES;
+            match adoption {
                 Ok(found) => break found,
-                // A start finds what there is, and fails as long as it cannot be ended.
-                Err(_) if tries >= ADOPT_TRIES => break Adoption::Nothing,
-                Err(err) if tries == 1 => {
-                    let message = format!(
-                        "whether it still runs cannot be told, and is asked again: {}",
-                        self.parts.restarter.redact(err.to_string())
-                    );
-                    self.notify(Notice {
-                        kind: EventType::Warning,
-                        reason: EventReason::FailedRead,
-                        message,
-                    });
+                Err(err) if tries == 1 || last => {
+                    let then = if last { "taken for ended" } else { "asked again" };
+                    let why = self.parts.restarter.redact(err.to_string());
+                    let message = format!("whether it still runs cannot be told, and is {then}: {why}");
+                    let (kind, reason) = (EventType::Warning, EventReason::FailedRead);
+                    self.notify(Notice { kind, reason, message });
                 }
                 Err(_) => {}
+            }
+            if last {
+                // A start finds what there is, and fails as long as it cannot be ended.
+                break Adoption::Nothing;
             }
             tokio::time::sleep(ADOPT_AGAIN_AFTER).await;
         };
         let what = match found {
             Adoption::Running(handle) => {
+                self.tell_shortcomings(handle.as_ref());
                 self.run = Some(self.watch(run, handle, began));
                 Observed::Adopted
             }

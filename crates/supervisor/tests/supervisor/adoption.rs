@@ -171,9 +171,9 @@ async fn a_start_whose_process_was_not_written_down_is_looked_for() {
         world.crash(supervisor).await;
         world.starts("web", Start::Takes(Duration::ZERO));
         // As it was written before the start.
-        let mut record = world.records().into_iter().find(|(call, _)| call == "start web 1").unwrap().1;
+        let record = world.records().into_iter().find(|(call, _)| call == "start web 1").unwrap().1;
         assert!(record["process"].is_null(), "{record}");
-        record["lock"] = world.record("web")["lock"].clone();
+        assert!(record["lock"].is_null(), "{record}");
         std::fs::write(world.state_dir().record("web"), record.to_string()).unwrap();
         let supervisor = world.start(vec![web()]).await;
         world.pass(SECOND).await;
@@ -252,4 +252,127 @@ async fn survivors_alone_are_adopted_to_be_stopped() {
     world.pass(SECOND).await;
     assert_eq!(world.component(&supervisor, "idle").reason, Reason::StoppedByUser);
     assert_eq!(world.component(&supervisor, "web").state, State::Running);
+}
+
+/// The starts of one component.
+fn starts(world: &World, name: &str) -> Vec<String> {
+    let of = format!("start {name} ");
+    world.calls().into_iter().filter(|call| call.starts_with(&of)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_before_the_manifests_are_applied_is_not_started_as_it_was() {
+    let mut other = web();
+    other.termination_grace_period = SECOND * 3;
+    // It is removed, or changed, or the supervisor ends; that one dies in the midst of it, and so does the component.
+    for (manifests, next) in [
+        (vec![component("db")], vec![component("db")]),
+        (vec![component("db"), other.clone()], vec![component("db"), other]),
+        (vec![], vec![component("db")]),
+    ] {
+        let world = World::new();
+        world.ignore_term("web");
+        let supervisor = world.start(vec![component("db"), web()]).await;
+        world.pass(SECOND).await;
+        if manifests.is_empty() {
+            supervisor.shutdown(ShutdownMode::Graceful);
+        } else {
+            let (applying, manifests) = (supervisor.clone(), manifests.clone());
+            tokio::spawn(async move { applying.apply(manifests).await });
+        }
+        world.pass(SECOND).await;
+        world.crash(supervisor).await;
+        world.exit("web", Exit::Code(0));
+        let supervisor = world.start(next.clone()).await;
+        world.pass(SECOND * 5).await;
+        let expected: &[&str] =
+            if next.len() > 1 { &["start web 1", "start web 2"] } else { &["start web 1"] };
+        assert_eq!(starts(&world, "web"), expected);
+        assert!(supervisor.plan(&next).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn survivors_that_end_are_not_started_again() {
+    for down in [false, true] {
+        let world = World::new();
+        world.ignore_term("web");
+        let supervisor = world.start(vec![web(), component("db")]).await;
+        world.pass(SECOND).await;
+        if down {
+            supervisor.shutdown(ShutdownMode::Graceful);
+            world.pass(SECOND).await;
+        }
+        world.crash(supervisor).await;
+        world.exit("web", Exit::Code(1));
+        let supervisor = world.begin(Wanted::Survivors).await.unwrap();
+        world.pass(SECOND * 20).await;
+        supervisor.shutdown(ShutdownMode::Graceful);
+        supervisor.finished().await;
+        assert_eq!(starts(&world, "web"), ["start web 1"], "down: {down}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_on_what_may_not_run() {
+    let world = World::new();
+    let mut page = component("page");
+    depends_on(&mut page, "db", Condition::Ready);
+    let all = vec![component("db"), page];
+    let supervisor = world.start(all.clone()).await;
+    world.pass(SECOND).await;
+    world.crash(supervisor).await;
+    world.exit("page", Exit::Code(1));
+    world.exit("db", Exit::Code(1));
+    world.undecided("db", 25);
+    world.adopts_slowly("db", SECOND / 10);
+    // That takes 11.5 s, longer than the start waits.
+    let supervisor = world.start(all).await;
+    let db = world.component(&supervisor, "db");
+    assert_eq!((db.ready, db.message.as_str()), (false, "whether it still runs is not known yet"));
+    world.pass(SECOND / 2).await;
+    let page = world.component(&supervisor, "page");
+    assert_eq!(page.reason, Reason::WaitingForDependency);
+    assert_eq!(page.message, "waits for `db` to be Ready (whether it still runs is not known yet)");
+    assert_eq!(starts(&world, "page"), ["start page 1"]);
+    world.pass(SECOND * 5).await;
+    let told = events(&supervisor, "FailedRead");
+    assert!(told[0].ends_with("is asked again: environment: too many open files"), "{told:?}");
+    assert!(told[1].ends_with("is taken for ended: environment: too many open files"), "{told:?}");
+    let calls = world.calls();
+    assert_eq!(calls[calls.len() - 2..], ["start db 2", "start page 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adoption_that_panics_is_tried_again() {
+    let world = World::new();
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND).await;
+    world.crash(supervisor).await;
+    world.undecided("web", 3);
+    world.breaks("web");
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND * 3).await;
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.state, status.reason, status.pid), (State::Running, Reason::Adopted, Some(1001)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_seen_is_not_forgotten_over_what_it_left_behind() {
+    let mut web = web();
+    web.restart_policy = RestartPolicy::OnFailure;
+    let world = World::new();
+    world.ignore_term("web");
+    world.leaves_others_behind("web");
+    let supervisor = world.start(vec![web.clone()]).await;
+    world.pass(SECOND).await;
+    world.exit("web", Exit::Code(0));
+    world.pass(SECOND).await;
+    world.crash(supervisor).await;
+    world.forgets_how("web");
+    let supervisor = world.start(vec![web]).await;
+    world.pass(SECOND * 20).await;
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.state, status.reason), (State::Stopped, Reason::Completed));
+    assert_eq!(status.last_exit.unwrap().code, Some(0));
 }

@@ -201,3 +201,116 @@ async fn specs_that_turn_around_who_depends_on_whom_come_through() {
         assert_eq!(seen, [("b", true, Some(1002)), ("a", true, Some(1002))]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_one_that_is_told_to_start_waits_for_what_it_depends_on() {
+    let world = World::new();
+    world.ignore_term("db");
+    let supervisor = world.start(vec![component("db")]).await;
+    world.pass(SECOND).await;
+    let all = vec![with_command("db", "db2"), component("web"), with(component("page"), "web")];
+    let applying = supervisor.clone();
+    let applied = tokio::spawn(async move { applying.apply(all).await });
+    world.pass(SECOND).await; // `db` takes its time, and the new ones wait for that.
+    supervisor.command(Command::Start, &names(&["page"])).await.unwrap();
+    let status = world.component(&supervisor, "page");
+    assert_eq!((status.state, status.reason), (State::Stopped, Reason::WaitingForDependency));
+    applied.await.unwrap().unwrap();
+    world.pass(SECOND).await;
+    assert!(world.component(&supervisor, "page").ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_comes_while_a_new_one_is_made() {
+    for mode in [ShutdownMode::Graceful, ShutdownMode::Now, ShutdownMode::Keep] {
+        let world = World::new();
+        let supervisor = world.start(before()).await;
+        world.pass(SECOND).await;
+        world.ends_with("mail", &supervisor, mode);
+        let _ = supervisor.apply(after()).await;
+        tokio::time::timeout(SECOND * 30, supervisor.finished()).await.expect("it comes to its end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_nobody_looks_after_any_more_is_told_and_holds_up_nobody() {
+    let world = World::new();
+    let supervisor = world.start(vec![component("db"), web()]).await;
+    world.pass(SECOND).await;
+    world.breaks("web");
+    world.exit("web", Exit::Code(1));
+    world.pass(SECOND * 2).await; // Its start panics in its own task.
+    let told = events(&supervisor, "Unattended");
+    assert_eq!(told, ["vitald has a bug: nobody looks after it any more until vitald is restarted"]);
+    let all = vec![with_command("db", "db2"), with_command("web", "web2")];
+    tokio::time::timeout(SECOND * 5, supervisor.apply(all)).await.expect("it comes to its end").unwrap();
+    assert_eq!(world.calls().last().unwrap(), "start db 2");
+    supervisor.shutdown(ShutdownMode::Graceful);
+    tokio::time::timeout(SECOND * 5, supervisor.finished()).await.expect("it comes to its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_looks_after_any_more_is_missing_and_hides_nothing_else() {
+    let world = World::new();
+    let all = vec![component("db"), web(), with(with(component("page"), "web"), "db")];
+    let supervisor = world.start(all).await;
+    world.pass(SECOND).await;
+    supervisor.command(Command::Stop, &names(&["db"])).await.unwrap();
+    world.breaks("web");
+    world.exit("web", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    world.exit("page", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    let page = world.component(&supervisor, "page");
+    assert_eq!(page.message, "waits for `web` to be Ready and `db` to be Ready (it is Stopped)");
+    supervisor.command(Command::Start, &names(&["db"])).await.unwrap();
+    world.pass(SECOND).await;
+    assert_eq!(world.component(&supervisor, "page").message, "waits for `web` to be Ready");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_started_in_the_midst_of_it_gets_its_new_spec_all_the_same() {
+    let world = World::new();
+    world.ignore_term("db");
+    let supervisor = world.start(vec![component("db"), web()]).await;
+    world.pass(SECOND).await;
+    let web = names(&["web"]);
+    supervisor.command(Command::Stop, &web).await.unwrap();
+    let applying = supervisor.clone();
+    let all = vec![with_command("db", "db2"), with_command("web", "web2")];
+    let applied = tokio::spawn(async move { applying.apply(all).await });
+    world.pass(SECOND).await; // `db` takes its time.
+    supervisor.command(Command::Start, &web).await.unwrap();
+    applied.await.unwrap().unwrap();
+    assert_eq!(supervisor.describe("web").unwrap().command, ["web2"]);
+    let mut calls = world.calls();
+    calls.retain(|call| call.contains("web"));
+    assert_eq!(calls, ["start web 1", "terminate web 1", "start web 2", "terminate web 2", "start web 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_answered_once_the_starts_are_done() {
+    let world = World::new();
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND).await;
+    world.starts("web", fake::Start::Takes(SECOND * 5));
+    supervisor.apply(vec![with_command("web", "web2")]).await.unwrap();
+    assert_eq!(world.component(&supervisor, "web").state, State::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_depends_by_way_of_others_goes_first() {
+    let world = World::new();
+    world.ignore_term("page");
+    let supervisor = world.start(before()).await;
+    world.pass(SECOND).await;
+    let applying = supervisor.clone();
+    let applied = tokio::spawn(async move { applying.apply(after()).await });
+    world.pass(SECOND * 5).await;
+    // `web`, between the two, did not change.
+    assert!(!world.calls().contains(&"terminate db 1".to_owned()), "{:?}", world.calls());
+    applied.await.unwrap().unwrap();
+    let calls = world.calls();
+    let place = |call: &str| calls.iter().position(|other| other == call).unwrap();
+    assert!(place("kill page 1") < place("terminate db 1"), "{calls:?}");
+}

@@ -151,3 +151,23 @@ async fn a_start_right_after_that_of_what_it_needs_waits_for_nothing() {
     supervisor.command(Command::Start, &names(&["web"])).await.unwrap();
     assert_eq!(world.component(&supervisor, "web").state, State::Running);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_in_the_middle_of_a_restart_of_several_is_newer() {
+    for stopped in ["web", "db"] {
+        let mut web = web();
+        depends_on(&mut web, "db", Condition::Ready);
+        let world = World::new();
+        world.ignore_term("web");
+        let supervisor = world.start(vec![component("db"), web]).await;
+        world.pass(SECOND).await;
+        let restarting = supervisor.clone();
+        let restarted =
+            tokio::spawn(async move { restarting.command(Command::Restart, &names(&["db", "web"])).await });
+        world.pass(SECOND).await; // `web` is being stopped, and `db` waits for that.
+        supervisor.command(Command::Stop, &names(&[stopped])).await.unwrap();
+        restarted.await.unwrap().unwrap();
+        let status = world.component(&supervisor, stopped);
+        assert_eq!((status.state, status.reason), (State::Stopped, Reason::StoppedByUser), "{stopped}");
+    }
+}

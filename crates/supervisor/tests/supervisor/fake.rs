@@ -57,6 +57,14 @@ struct Script {
     state_dir: Option<StateDir>,
     /// Supervisors that have died.
     lives: u32,
+    /// Whom it cannot be told of whether they run, and how often still.
+    undecided: BTreeMap<String, u32>,
+    /// How long it takes to look for each.
+    adopts_slowly: BTreeMap<String, Duration>,
+    /// Whose restarter panics where nothing of the sort may.
+    broken: BTreeSet<String>,
+    /// Whose making is the moment in which the supervisor is told to end.
+    ends_with: Option<(String, SupervisorHandle, ShutdownMode)>,
 }
 
 #[derive(Clone)]
@@ -203,6 +211,10 @@ impl World {
             registry: Arc::clone(&self.registry),
             restarters: Box::new(move |spec, context| {
                 script.lock().unwrap().contexts.push(context.clone());
+                let ends = script.lock().unwrap().ends_with.take_if(|(name, ..)| *name == spec.name);
+                if let Some((_, supervisor, mode)) = ends {
+                    supervisor.shutdown(mode);
+                }
                 Arc::new(FakeRestarter {
                     name: spec.name.clone(),
                     lock: context.lock,
@@ -291,6 +303,39 @@ impl World {
 
     pub(crate) fn cannot_be_signalled(&self, name: &str) {
         self.script.lock().unwrap().unreachable.insert(name.into());
+    }
+
+    /// Whether it runs cannot be told, so many times.
+    pub(crate) fn undecided(&self, name: &str, times: u32) {
+        self.script.lock().unwrap().undecided.insert(name.into(), times);
+    }
+
+    /// How its main process ended, nobody can tell any more.
+    pub(crate) fn forgets_how(&self, name: &str) {
+        self.script
+            .lock()
+            .unwrap()
+            .running
+            .get(name)
+            .expect("it was there")
+            .1
+            .exit
+            .send_replace(Some(Exit::Unknown));
+    }
+
+    /// It takes this long to look for it.
+    pub(crate) fn adopts_slowly(&self, name: &str, span: Duration) {
+        self.script.lock().unwrap().adopts_slowly.insert(name.into(), span);
+    }
+
+    /// Its restarter panics.
+    pub(crate) fn breaks(&self, name: &str) {
+        self.script.lock().unwrap().broken.insert(name.into());
+    }
+
+    /// The supervisor is told to end while this component is made.
+    pub(crate) fn ends_with(&self, name: &str, supervisor: &SupervisorHandle, mode: ShutdownMode) {
+        self.script.lock().unwrap().ends_with = Some((name.into(), supervisor.clone(), mode));
     }
 
     pub(crate) fn secret(&self, secret: &str) {
@@ -440,7 +485,18 @@ impl Restarter for FakeRestarter {
         process: Option<&ProcessIdentity>,
         _log_offset: u64,
     ) -> Result<Adoption, StartError> {
+        let slow = self.script.lock().unwrap().adopts_slowly.get(&self.name).copied();
+        if let Some(span) = slow {
+            tokio::time::sleep(span).await;
+        }
         let mut script = self.script.lock().unwrap();
+        if let Some(left) = script.undecided.get_mut(&self.name).filter(|left| **left > 0) {
+            *left -= 1;
+            let broken = script.broken.contains(&self.name);
+            drop(script);
+            assert!(!broken, "as told");
+            return Err(StartError::Environment("too many open files".into()));
+        }
         script.call(if process.is_some() { "adopt" } else { "look for" }, &self.name, run);
         let found = script.running.get(&self.name).filter(|(is, _)| *is == run).cloned();
         let Some((_, process)) = found else { return Ok(Adoption::Nothing) };
@@ -456,6 +512,7 @@ impl Restarter for FakeRestarter {
     }
 
     fn log_end(&self) -> u64 {
+        assert!(!self.script.lock().unwrap().broken.contains(&self.name), "as told");
         0
     }
 

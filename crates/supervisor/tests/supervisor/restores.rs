@@ -146,3 +146,17 @@ async fn a_write_that_failed_is_made_good() {
     world.pass(SECOND * 6).await;
     assert_eq!(world.record("web")["process"]["pid"], 1002);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_what_is_gone_that_cannot_be_read_is_kept_and_told() {
+    let world = World::new();
+    drop(world.state_dir().lock().unwrap());
+    let path = world.state_dir().record("cron");
+    std::fs::write(&path, "{\"version\": 3}").unwrap();
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND).await;
+    assert_eq!(std::fs::read_to_string(path.with_extension("json.bad")).unwrap(), "{\"version\": 3}");
+    assert!(!path.exists());
+    let told = events(&supervisor, "FailedRead");
+    assert!(told.len() == 1 && told[0].ends_with("what may run of it is left alone"), "{told:?}");
+}

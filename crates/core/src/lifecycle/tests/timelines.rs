@@ -16,11 +16,12 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::world::{Behaviour, World, exec, probe, spec};
-use crate::lifecycle::{Command, Event, Observed, Report};
+use crate::lifecycle::{Action, Command, Event, Lifecycle, Observed, Report};
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{ComponentSpec, ProbeRole, ProbeSpec, RestartPolicy};
 use crate::status::Reason;
+use crate::time::Timestamp;
 
 const SECOND: Duration = Duration::from_secs(1);
 
