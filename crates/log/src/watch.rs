@@ -44,17 +44,23 @@ impl FolderWatch {
 
     /// Waits until something may have happened, or `at_most` so long. Blocks.
     pub fn wait(&self, at_most: Option<Duration>) {
-        let Some(inotify) = &self.inotify else {
-            return std::thread::sleep(at_most.unwrap_or(LOOK_ANYWAY).min(LOOK_ANYWAY));
-        };
-        let at_most = match self.is_remote {
-            true => Some(at_most.unwrap_or(LOOK_ANYWAY).min(LOOK_ANYWAY)),
-            false => at_most,
+        self.wait_beside(&[], at_most);
+    }
+
+    /// The same, or until one of these has what is asked of it.
+    pub fn wait_beside(&self, others: &[PollFd<'_>], at_most: Option<Duration>) {
+        let at_most = match &self.inotify {
+            Some(_) if !self.is_remote => at_most,
+            _ => Some(at_most.unwrap_or(LOOK_ANYWAY).min(LOOK_ANYWAY)),
         };
         let timeout = at_most.and_then(|time| Timespec::try_from(time).ok());
+        let mut polled = others.to_vec();
+        polled.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify, PollFlags::IN)));
         // An error is an interruption: looking once too often does no harm.
-        let _ = rustix::event::poll(&mut [PollFd::new(inotify, PollFlags::IN)], timeout.as_ref());
-        drain(inotify, |_| {});
+        let _ = rustix::event::poll(&mut polled, timeout.as_ref());
+        if let Some(inotify) = &self.inotify {
+            drain(inotify, |_| {});
+        }
     }
 }
 
