@@ -41,7 +41,7 @@ pub(crate) async fn reload(supervisor: &SupervisorHandle, registry: Arc<Registry
 fn told(plan: &Plan) -> String {
     let Plan { created, changed, relabelled, removed, unchanged: _ } = plan;
     let parts: Vec<String> =
-        [("created", created), ("changed", changed), ("relabelled", relabelled), ("removed", removed)]
+        [("created", created), ("changed", changed), ("changed in place", relabelled), ("removed", removed)]
             .iter()
             .filter(|(_, names)| !names.is_empty())
             .map(|(what, names)| format!("{} {what}", names.join(", ")))

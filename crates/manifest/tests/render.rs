@@ -11,7 +11,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vitald_core::check::Check;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, Port, ProbeRole, ProbeSpec, ProcessSpec,
+    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, OnDiskFull, Port, ProbeRole, ProbeSpec, ProcessSpec,
     RestartPolicy, RestartSpec, Workload,
 };
 use vitald_manifest::{LoadOptions, Manifests, load, render};
@@ -330,7 +330,10 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
         ports.into_iter().enumerate().map(port).collect()
     });
     let probes = (probe(ProbeRole::Startup), probe(ProbeRole::Liveness), probe(ProbeRole::Readiness));
-    let rest = (ports, policy, restart, seconds(0.0, 1e9), hook(), hook());
+    let logs = (16 << 10..1u64 << 63, 1u32.., prop::sample::select(vec![OnDiskFull::Keep, OnDiskFull::DropOldest]));
+    let logs =
+        logs.prop_map(|(max_size, max_files, on_disk_full)| LogsSpec { max_size, max_files, on_disk_full });
+    let rest = (ports, policy, restart, seconds(0.0, 1e9), hook(), hook(), logs);
     let name = prop_oneof![Just("1e3"), Just("null"), Just("0x1f"), Just("true"), Just("a-b")];
     (name, notes(), notes(), process(), rest, probes).prop_map(
         |(name, labels, annotations, process, rest, probes)| ComponentSpec {
@@ -348,6 +351,7 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
             startup_probe: probes.0,
             liveness_probe: probes.1,
             readiness_probe: probes.2,
+            logs: rest.6,
         },
     )
 }

@@ -159,6 +159,7 @@ pub(crate) fn component(name: &str) -> ComponentSpec {
         startup_probe: None,
         liveness_probe: None,
         readiness_probe: None,
+        logs: Default::default(),
     }
 }
 
