@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use vitald_core::check::Check;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeSpec, ProcessSpec, RestartSpec, Workload,
+    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeSpec, ProcessSpec,
+    RestartSpec, Workload,
 };
 
 use crate::quantity;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitald_core::check::Check;
-use vitald_core::spec::{ComponentSpec, Condition, EnvValue, RestartPolicy, Workload};
+use vitald_core::spec::{ComponentSpec, Condition, EnvValue, OnDiskFull, RestartPolicy, Workload};
 use vitald_manifest::{Diagnostics, LoadOptions, Manifests, load};
 
 fn load_with(path: &Path, env_path: Option<&str>) -> Result<Manifests, Diagnostics> {
@@ -233,7 +233,11 @@ fn ranges_are_those_of_the_contract() {
     }
     check("terminationGracePeriodSeconds: #", &["0", "0.5", "30"], &["-1"]);
     check("logs: {maxFiles: #}", &["1", "5", "null"], &["0", "-1", "1.5", "many"]);
-    check("logs: {maxSize: #}", &["16Ki", "50Mi", "1.5G", "16384", "7Ei"], &["0", "-1", "16383", "8Ei", "50MB"]);
+    check(
+        "logs: {maxSize: #}",
+        &["16Ki", "50Mi", "1.5G", "16384", "7Ei"],
+        &["0", "-1", "16383", "8Ei", "50MB"],
+    );
     check("logs: {onDiskFull: #}", &["Keep", "DropOldest"], &["keep", "Drop"]);
     check("restart: {maxRestarts: #}", &["0", "10"], &["-1", "1.5"]);
     check("restart: {windowSeconds: #}", &["0.1", "600"], &["0", "-1"]);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vitald_core::check::Check;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, OnDiskFull, Port, ProbeRole, ProbeSpec, ProcessSpec,
-    RestartPolicy, RestartSpec, Workload,
+    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, OnDiskFull, Port, ProbeRole, ProbeSpec,
+    ProcessSpec, RestartPolicy, RestartSpec, Workload,
 };
 use vitald_manifest::{LoadOptions, Manifests, load, render};
 
@@ -330,7 +330,8 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
         ports.into_iter().enumerate().map(port).collect()
     });
     let probes = (probe(ProbeRole::Startup), probe(ProbeRole::Liveness), probe(ProbeRole::Readiness));
-    let logs = (16 << 10..1u64 << 63, 1u32.., prop::sample::select(vec![OnDiskFull::Keep, OnDiskFull::DropOldest]));
+    let logs =
+        (16 << 10..1u64 << 63, 1u32.., prop::sample::select(vec![OnDiskFull::Keep, OnDiskFull::DropOldest]));
     let logs =
         logs.prop_map(|(max_size, max_files, on_disk_full)| LogsSpec { max_size, max_files, on_disk_full });
     let rest = (ports, policy, restart, seconds(0.0, 1e9), hook(), hook(), logs);

@@ -10,8 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rustix::io::fcntl_dupfd_cloexec;
 use crate::procfs::{self, Stat};
+use rustix::io::fcntl_dupfd_cloexec;
 
 /// Scripts use the low descriptors for themselves (`exec 9>file`), which would drop the lock.
 const OUT_OF_THE_WAY: i32 = 100;
