@@ -102,6 +102,8 @@ pub(crate) struct LongSelector {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) manifests: Selector,
+    #[command(flatten)]
+    pub(crate) logs: SupervisorLogs,
     /// What `vitald up` leaves in the background.
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
@@ -114,6 +116,30 @@ pub(crate) struct Up {
     /// How long to wait until all is ready
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: f64,
+    #[command(flatten)]
+    pub(crate) logs: SupervisorLogs,
+}
+
+/// What a supervisor does about logs, from its start to its end.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SupervisorLogs {
+    /// Most room that the logs of all components take together, such as 2Gi: the oldest go first. Holds for the
+    /// supervisor that this starts [default: no limit]
+    #[arg(long, value_name = "SIZE", env = "VITALD_LOGS_MAX_TOTAL", hide_env_values = true, value_parser = size)]
+    pub(crate) logs_max_total: Option<u64>,
+    /// How the supervisor that this starts tells what happens
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How a supervisor tells what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one object a line
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -308,6 +334,11 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Bytes. An empty variable counts as unset.
+fn size(text: &str) -> Result<u64, String> {
+    if text.is_empty() { Ok(u64::MAX) } else { vitald_manifest::bytes(text, 1 << 20) }
+}
+
 fn positive_seconds(text: &str) -> Result<f64, String> {
     match seconds(text) {
         Ok(seconds) if seconds > 0.0 => Ok(seconds),
@@ -375,6 +406,9 @@ mod tests {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
         assert!(positive_seconds("0").is_err());
+        assert_eq!(size("1.5Gi"), Ok(3 << 29));
+        assert_eq!(size("1k"), Err("must be at least 1Mi".into()));
+        assert_eq!(size("lots"), Err("must be a quantity, such as 512Mi".into()));
         assert_eq!(lines("0"), Ok(0));
         assert!(lines("-1").is_err() && lines("1.5").is_err());
     }

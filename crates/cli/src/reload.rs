@@ -69,7 +69,7 @@ mod tests {
         let lock = state_dir.lock().unwrap();
         let wanted = Wanted::Manifests(Vec::new());
         let supervisor =
-            wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry)).await.unwrap();
+            wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry), None).await.unwrap();
         supervisor.set_manifests(vec![temp.path().join("web.yaml")]);
         let last = || supervisor.events().0.pop().unwrap();
 

@@ -51,7 +51,13 @@ pub enum Notice {
         name: String,
         /// Bytes of the archive.
         bytes: u64,
+        /// Why.
+        why: Shortage,
     },
+    /// There is hardly any room for anything on the disk of the folder. Told once until there is.
+    FolderFull,
+    /// There is room again on the disk of the folder.
+    FolderFreed,
     /// Somebody else has done something to a log.
     Found {
         /// Its name.
@@ -66,6 +72,15 @@ pub enum Notice {
         /// Why.
         error: LogError,
     },
+}
+
+/// Why an archive had to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortage {
+    /// All logs together take as much as [`Policy::max_total`] allows.
+    Total,
+    /// The disk is full.
+    Disk,
 }
 
 pub(crate) enum Command {

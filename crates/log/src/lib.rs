@@ -52,7 +52,7 @@ mod watch;
 pub use append::{Extent, append, extent};
 pub use capabilities::{Capabilities, Way, capabilities};
 pub use error::LogError;
-pub use keeper::{Keeper, Notice, Policy};
+pub use keeper::{Keeper, Notice, Policy, Shortage};
 pub use merge::{Piece, merge};
 pub use own::{Format, Level, Record, RotatingWriter};
 pub use reader::{LogReader, Read};

@@ -113,6 +113,8 @@ impl Write for RotatingWriter {
 
 impl Shared {
     fn write(&mut self, lines: &[u8]) {
+        // Our stderr may be the same file.
+        self.size = self.file.metadata().map_or(self.size, |data| data.len());
         if self.size > 0 && self.size + lines.len() as u64 > self.max_size {
             // It grows on if it cannot be rotated.
             let _ = self.rotate();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitald_core::check::Check;
-use vitald_core::spec::{ComponentSpec, Condition, EnvValue, RestartPolicy, Workload};
+use vitald_core::spec::{ComponentSpec, Condition, EnvValue, OnDiskFull, RestartPolicy, Workload};
 use vitald_manifest::{Diagnostics, LoadOptions, Manifests, load};
 
 fn load_with(path: &Path, env_path: Option<&str>) -> Result<Manifests, Diagnostics> {

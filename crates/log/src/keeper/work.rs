@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::WatchFlags;
 
 use super::kept::Kept;
-use super::{Command, Notice, Policy};
+use super::{Command, Notice, Policy, Shortage};
 use crate::rotate::{OnDiskFull, RotatingLog, Settings};
 use crate::total::limit_total;
 use crate::watch::{drain, inotify};
@@ -28,6 +28,13 @@ const LOOK_FOR_ROOM: Duration = Duration::from_secs(10);
 /// Less room than this is a full disk.
 const LITTLE: u64 = 1024 * 1024;
 
+/// With less room than this there is none for anything. A component whose writes fail is not heard of.
+const NOTHING: u64 = 64 * 1024;
+
+/// How often at most that is looked at while logs grow, and how often once there was none.
+const LOOK_AT_FOLDER: Duration = Duration::from_secs(1);
+const LOOK_AT_FULL_FOLDER: Duration = Duration::from_secs(3);
+
 /// Before a log that could not be opened is tried again, at first and at most.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
@@ -39,7 +46,6 @@ struct Waiting {
 }
 
 pub(super) struct Work {
-    folder: PathBuf,
     policy: Policy,
     tell: Box<dyn FnMut(Notice) + Send>,
     commands: Receiver<Command>,
@@ -53,6 +59,16 @@ pub(super) struct Work {
     /// Some log has grown or was rotated since.
     to_add_up: bool,
     looked_for_room: Instant,
+    folder: Folder,
+}
+
+/// The disk of the folder.
+struct Folder {
+    path: PathBuf,
+    is_full: bool,
+    looked: Instant,
+    /// Some log has been looked at since.
+    to_look: bool,
 }
 
 impl Work {
@@ -68,7 +84,6 @@ impl Work {
         let folder_watch = rustix::fs::inotify::add_watch(&inotify, folder, what)?;
         let now = Instant::now();
         Ok(Self {
-            folder: folder.to_owned(),
             policy,
             tell,
             commands,
@@ -80,6 +95,7 @@ impl Work {
             added_up: now,
             to_add_up: true,
             looked_for_room: now,
+            folder: Folder { path: folder.to_owned(), is_full: false, looked: now, to_look: true },
         })
     }
 
@@ -142,6 +158,7 @@ impl Work {
         }
         for kept in self.logs.values_mut().filter(|kept| kept.next_look.is_some_and(|at| at <= now)) {
             let (grew, rotated) = kept.look(&mut self.tell);
+            self.folder.to_look = true;
             self.to_add_up |= grew | rotated;
             if rotated {
                 self.added_up = now.checked_sub(ADD_UP).unwrap_or(now);
@@ -152,6 +169,7 @@ impl Work {
         }
         self.add_up(now);
         self.look_for_room(now);
+        self.folder.look(now, &mut self.tell);
     }
 
     fn add_up(&mut self, now: Instant) {
@@ -161,7 +179,7 @@ impl Work {
         }
         (self.added_up, self.to_add_up) = (now, false);
         let (logs, tell) = (&mut self.logs, &mut self.tell);
-        let limited = limit_total(&self.folder, max_total, |live| {
+        let limited = limit_total(&self.folder.path, max_total, |live| {
             let name = live.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let dropped = match logs.get_mut(&name) {
                 Some(kept) => kept.log.drop_oldest()?,
@@ -172,7 +190,7 @@ impl Work {
                 }
             };
             if let Some(bytes) = dropped {
-                tell(Notice::Dropped { name, bytes });
+                tell(Notice::Dropped { name, bytes, why: Shortage::Total });
             }
             Ok(dropped)
         });
@@ -188,13 +206,12 @@ impl Work {
         }
         self.looked_for_room = now;
         for kept in self.logs.values_mut().filter(|kept| wants_room(kept)) {
-            if rustix::fs::statvfs(&self.folder)
-                .is_ok_and(|it| it.f_bavail.saturating_mul(it.f_frsize) >= LITTLE)
-            {
+            if self.folder.room().is_some_and(|room| room >= LITTLE) {
                 return;
             }
             if let Ok(Some(bytes)) = kept.log.drop_oldest() {
-                (self.tell)(Notice::Dropped { name: kept.name.clone(), bytes });
+                let name = kept.name.clone();
+                (self.tell)(Notice::Dropped { name, bytes, why: Shortage::Disk });
             }
         }
     }
@@ -208,7 +225,7 @@ impl Work {
         let again = self.waiting.values().map(|waiting| waiting.again);
         let room = self.wants_room().then(|| self.looked_for_room + LOOK_FOR_ROOM);
         let total = (self.to_add_up && self.policy.max_total.is_some()).then(|| self.added_up + ADD_UP);
-        let next = by_time.chain(again).chain(room).chain(total).min();
+        let next = by_time.chain(again).chain(room).chain(total).chain(self.folder.next_look()).min();
         let pause = next.map(|at| at.saturating_duration_since(Instant::now()));
         let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&*self.wake, PollFlags::IN)];
@@ -247,7 +264,37 @@ impl Work {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.log"))
+        self.folder.path.join(format!("{name}.log"))
+    }
+}
+
+impl Folder {
+    /// Bytes that we may use; `None` where it cannot be asked.
+    fn room(&self) -> Option<u64> {
+        let it = rustix::fs::statvfs(&self.path).ok()?;
+        Some(it.f_bavail.saturating_mul(it.f_frsize))
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        match (self.is_full, self.to_look) {
+            (true, _) => Some(self.looked + LOOK_AT_FULL_FOLDER),
+            (false, true) => Some(self.looked + LOOK_AT_FOLDER),
+            (false, false) => None,
+        }
+    }
+
+    fn look(&mut self, now: Instant, tell: &mut dyn FnMut(Notice)) {
+        if self.next_look().is_none_or(|at| at > now) {
+            return;
+        }
+        (self.looked, self.to_look) = (now, false);
+        let Some(room) = self.room() else { return };
+        match self.is_full {
+            false if room < NOTHING => tell(Notice::FolderFull),
+            true if room >= LITTLE => tell(Notice::FolderFreed),
+            _ => return,
+        }
+        self.is_full = !self.is_full;
     }
 }
 
