@@ -77,8 +77,8 @@ fn three_followers_see_every_line_once() {
 }
 
 #[test]
-fn previous_and_describe_are_right_after_rotation() {
-    let s = Supervisor::run(
+fn previous_and_describe_are_right_after_rotation_and_under_the_next_supervisor() {
+    let mut s = Supervisor::run(
         "
         metadata: {name: web}
         spec:
@@ -92,14 +92,24 @@ fn previous_and_describe_are_right_after_rotation() {
     wait_archives(&s, "web", 1);
     pid.kill();
     s.wait_log("web", "up, run 2");
-    let previous = s.cli(&["logs", "web", "--previous"]).expect(0);
-    assert!(previous.stdout.ends_with("\n20000\nup, run 1\n"), "{}", previous.stdout);
-    assert!(previous.stdout.len() < 40_000, "{} bytes", previous.stdout.len());
-    assert!(previous.stderr.contains("before this have been rotated away"), "{}", previous.stderr);
-    let tail = s.cli(&["logs", "web", "-p", "--tail", "2"]).expect(0);
-    assert_eq!((tail.stdout.as_str(), tail.stderr.as_str()), ("20000\nup, run 1\n", ""));
-    let described = s.cli(&["describe", "web"]).expect(0).stdout;
-    assert!(described.contains("  20000\n  up, run 1\n") && !described.contains("run 2\n"), "{described}");
+    for adopted in [false, true] {
+        if adopted {
+            s.kill9();
+            s.start();
+            s.wait_ready("web");
+        }
+        let previous = s.cli(&["logs", "web", "--previous"]).expect(0);
+        assert!(previous.stdout.ends_with("\n20000\nup, run 1\n"), "{}", previous.stdout);
+        assert!(previous.stdout.len() < 40_000, "{} bytes", previous.stdout.len());
+        assert!(previous.stderr.contains("before this have been rotated away"), "{}", previous.stderr);
+        let tail = s.cli(&["logs", "web", "-p", "--tail", "2"]).expect(0);
+        assert_eq!((tail.stdout.as_str(), tail.stderr.as_str()), ("20000\nup, run 1\n", ""));
+        let described = s.cli(&["describe", "web"]).expect(0).stdout;
+        assert!(
+            described.contains("  20000\n  up, run 1\n") && !described.contains("run 2\n"),
+            "{described}"
+        );
+    }
 }
 
 #[test]

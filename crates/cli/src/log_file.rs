@@ -118,9 +118,13 @@ pub(crate) fn excerpt(log: &Path, range: Range<u64>, lines: usize) -> io::Result
     let begin = range.start.min(end);
     let start = reader.tail_start(begin..end, lines)?;
     let mut shown = Vec::new();
-    if begin < extent.oldest && start <= extent.oldest {
-        let gone = size(extent.oldest.min(end) - begin);
-        shown.push(format!("({gone} before this have been rotated away)"));
+    let gone = extent.oldest.min(end).saturating_sub(begin);
+    match start <= extent.oldest {
+        true if gone > 0 && gone == end - begin => {
+            shown.push(format!("({}, all of it, rotated away since)", size(gone)));
+        }
+        true if gone > 0 => shown.push(format!("({} before this rotated away)", size(gone))),
+        _ => {}
     }
     let mut bytes = Vec::new();
     // One screen at the most, however long the lines are.
@@ -297,7 +301,7 @@ mod tests {
         let latest = excerpt(&log.path(), 48_000..u64::MAX, 2).unwrap();
         assert_eq!(latest, ["3002998", "3002999"]);
         let first = excerpt(&log.path(), 0..24_000, 2).unwrap();
-        assert_eq!(first, ["(23.44 KiB before this have been rotated away)"]);
+        assert_eq!(first, ["(23.44 KiB, all of it, rotated away since)"]);
     }
 
     #[test]

@@ -126,6 +126,28 @@ fn a_reader_that_is_too_slow_is_told_what_it_has_missed() {
 }
 
 #[test]
+fn a_log_that_is_truncated_or_replaced_is_followed_on() {
+    let left = Left::new();
+    let mut writer = left.writer("web");
+    writer.log.write_all(b"one\n").unwrap();
+    let (reader, path) = left.follow(0, "web");
+    wait("the first line", || length(&path) == 4);
+    writer.log.set_len(0).unwrap();
+    writer.log.write_all(b"2\n").unwrap();
+    wait("the second line", || length(&path) == 6);
+    writer.log.write_all(b"last\n").unwrap();
+    let live = left.dir.log("web");
+    std::fs::rename(&live, left.folder.path().join("moved")).unwrap();
+    std::fs::write(&live, "new\n").unwrap();
+    wait("the new file's line", || length(&path) == 15);
+    drop(writer);
+    let output = reader.wait_with_output().unwrap();
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "one\n2\nlast\nnew\n");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.matches("web: its log was truncated or replaced").count(), 2, "{told}");
+}
+
+#[test]
 fn an_idle_reader_sleeps() {
     let left = Left::new();
     // Somebody who is no supervisor, but holds the lock of one.

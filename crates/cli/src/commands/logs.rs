@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use vitald_client::Client;
+use vitald_core::status::{ComponentStatus, Status};
 use vitald_log::{LogReader, Timeline, merge};
 use vitald_supervisor::StateDir;
 
@@ -19,6 +20,9 @@ use crate::{nearest, output, reach};
 
 /// How much of one log is shown before it is another's turn.
 const TURN: u64 = 1024 * 1024;
+
+/// How long a supervisor takes to die.
+const DYING: Duration = Duration::from_millis(100);
 
 /// One component's log.
 struct Log {
@@ -41,11 +45,7 @@ pub(crate) async fn run(args: &Logs, places: &Places) -> Outcome {
     let state_dir = places.readable(&args.selector.filename)?;
     // Before anything is read: what is written meanwhile is seen either way.
     let watch = args.follow.then(|| LogWatch::new(&state_dir));
-    let logs = match state_dir.holder() {
-        Some(_) => of_supervisor(&reach::connect(&state_dir).await?, &state_dir, &args.name).await?,
-        None => of_files(&state_dir, &args.name)?,
-    };
-    let mut shown = Shown::new(logs);
+    let mut shown = Shown::new(find(&state_dir, &args.name).await?);
     shown.past(args, |_, end| Some(0..end))?;
     if let Some(watch) = watch {
         shown.follow(watch)?;
@@ -62,7 +62,7 @@ async fn previous(args: &Logs, places: &Places) -> Outcome {
         )
     })?;
     let client = reach::connect(&found.state_dir).await?;
-    let logs = of_supervisor(&client, &found.state_dir, &args.name).await?;
+    let logs = of_supervisor(client.status().await?, &found.state_dir, &args.name)?;
     let mut runs = Vec::new();
     for log in &logs {
         runs.push(client.describe(&log.name).await?.runs);
@@ -173,10 +173,31 @@ fn part(log: &mut Log, times: &Timeline, args: &Logs, mut range: Range<u64>) -> 
     Ok(range)
 }
 
+/// The logs that are meant, whether a supervisor runs, or has died, or dies while it is asked.
+async fn find(state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
+    loop {
+        let holder = state_dir.holder();
+        if holder.is_none() {
+            return of_files(state_dir, names);
+        }
+        let asked = async { Ok(reach::connect(state_dir).await?.status().await?) };
+        match asked.await {
+            Ok(status) => return of_supervisor(status, state_dir, names),
+            Err(failure) => {
+                // Its connections end before its lock is free.
+                tokio::time::sleep(DYING).await;
+                if state_dir.holder() == holder {
+                    return Err(failure);
+                }
+            }
+        }
+    }
+}
+
 /// The logs as the supervisor knows them.
-async fn of_supervisor(client: &Client, state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
-    let status = reach::select(client.status().await?, names)?;
-    let log = |component: vitald_core::status::ComponentStatus| {
+fn of_supervisor(status: Status, state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
+    let status = reach::select(status, names)?;
+    let log = |component: ComponentStatus| {
         let path = component.log_file.map_or_else(|| state_dir.log(&component.name), PathBuf::from);
         open(component.name, path)
     };
