@@ -15,6 +15,7 @@ mod first;
 mod kills;
 mod limits;
 mod logs;
+mod logs_rotation;
 mod manifests;
 mod midway;
 mod outages;
