@@ -113,6 +113,8 @@ pub enum Adoption {
     Running(Arc<dyn RunHandle>),
     /// Its main process has ended, as [`RunHandle::exited`] tells at once; others of its tree may live on.
     Ended(Arc<dyn RunHandle>),
+    /// It began, by its own account, and nothing of it is there: it has ended, nobody knows how.
+    Gone,
     /// Nothing that is known to be of it: it never began, or has ended, nobody knows how.
     Nothing,
 }

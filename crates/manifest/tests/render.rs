@@ -95,6 +95,10 @@ fn little_is_written_where_there_is_little() {
           multiplier: 2
           jitter: 0
       terminationGracePeriodSeconds: 10
+      logs:
+        maxSize: 50Mi
+        maxFiles: 5
+        onDiskFull: Keep
     ");
 }
 

@@ -165,6 +165,7 @@ fn start(cage: Entrance) -> Result<spawn::Newborn, String> {
         user: None,
         output: output.into(),
         lock: None,
+        lock_note: Vec::new(),
         cage,
     };
     launch.start().map_err(|err: StartError| err.to_string())

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vitald_core::restarter::StartError;
+use vitald_core::restarter::{RunId, StartError};
 use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 
 use crate::cgroup::{Cage, Entrance};
@@ -14,7 +14,7 @@ use crate::launch::{Launch, ProcessSettings, system};
 use crate::lock::LockFile;
 use crate::restarter::Paths;
 use crate::spawn::Newborn;
-use crate::{cgroup, mark, redact, user};
+use crate::{cgroup, lock, mark, redact, user};
 
 /// What starts, probes and hooks of a component share.
 pub(crate) struct Component {
@@ -58,6 +58,7 @@ impl Component {
     /// Starts a run; gives the process and where its output begins.
     pub(crate) fn launch(
         &self,
+        run: RunId,
         mark: &[(String, String)],
         lock: OwnedFd,
         cage: Entrance,
@@ -80,6 +81,7 @@ impl Component {
             user,
             output: output.into(),
             lock: Some(lock),
+            lock_note: lock::note(run),
             cage,
         }
         .start()?;

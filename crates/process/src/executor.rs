@@ -134,6 +134,7 @@ fn launch(place: &Place, request: &ExecRequest, dying: Weak<()>) -> Result<(Uncl
         settings: &settings,
         output: write.into(),
         lock: None,
+        lock_note: Vec::new(),
         cage: Entrance::default(),
     }
     .start()?;

@@ -57,6 +57,8 @@ pub(crate) struct Launch<'a> {
     pub output: OwnedFd,
     /// Left open for the process.
     pub lock: Option<OwnedFd>,
+    /// See [`Plan::lock_note`].
+    pub lock_note: Vec<u8>,
     /// The cgroups to live in.
     pub cage: Entrance,
 }
@@ -87,6 +89,7 @@ impl Launch<'_> {
             dir: c_path(self.dir).ok_or_else(|| holds_nul("the working directory"))?,
             output: self.output,
             lock: self.lock,
+            lock_note: self.lock_note,
             open_files: limits::for_child(self.settings.open_files),
             user: self.user.map(|user| (user.uid, user.gid, user.groups)),
             no_new_privileges: self.settings.no_new_privileges,

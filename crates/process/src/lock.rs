@@ -10,8 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use crate::procfs::{self, Stat};
 use rustix::io::fcntl_dupfd_cloexec;
+use vitald_core::restarter::RunId;
+
+use crate::procfs::{self, Stat};
 
 /// Scripts use the low descriptors for themselves (`exec 9>file`), which would drop the lock.
 const OUT_OF_THE_WAY: i32 = 100;
@@ -55,6 +57,12 @@ impl LockFile {
         format!("{:x}-{:x}-{:x}", self.device, self.inode, self.born)
     }
 
+    /// The last run that was about to execute its program, as it noted itself.
+    pub(crate) fn noted(&self) -> Option<RunId> {
+        let text = std::fs::read_to_string(&self.path).ok()?;
+        text.lines().next()?.trim().parse().ok().map(RunId)
+    }
+
     /// Tries to lock; never waits.
     pub(crate) fn try_lock(&self) -> io::Result<Attempt> {
         let file = open(&self.path)?;
@@ -82,6 +90,11 @@ impl LockFile {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What a run notes in its lock file; always as long, so that it covers the one before.
+pub(crate) fn note(run: RunId) -> Vec<u8> {
+    format!("{:<20}\n", run.0).into_bytes()
 }
 
 fn open(path: &Path) -> io::Result<File> {

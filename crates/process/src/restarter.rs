@@ -114,7 +114,7 @@ impl Restarter for ProcessRestarter {
         let (started, cage, log_offset) = starting(move || {
             let limits = Limits::from(&component.spec);
             let mut cage = Cage::make(&cgroup::name_of(&component.name, &lock.instance()), limits);
-            let launched = component.launch(&mark, held, cage.entrance());
+            let launched = component.launch(run, &mark, held, cage.entrance());
             let (newborn, log_offset) = launched.inspect_err(|_| cage.remove())?;
             cage.check(newborn.pid());
             let cage = Arc::new(cage);
@@ -149,6 +149,8 @@ impl Restarter for ProcessRestarter {
             );
             let cage = Arc::new(cage);
             let name = component.name.clone();
+            let on_record = process.is_some();
+            let noted = lock.clone();
             let wanted = Wanted { component: name, run, process, lock, cage: Arc::clone(&cage) };
             let found = wanted.look()?;
             match found {
@@ -156,10 +158,15 @@ impl Restarter for ProcessRestarter {
                 Found::Nothing if cage.is_populated() => {}
                 Found::Nothing => cage.remove(),
             }
-            Ok(found)
+            // That of one on record is known already.
+            Ok((found, !on_record && noted.noted() == Some(run)))
         })
         .await?;
-        let Found::Run(main, tree, cage) = found else { return Ok(Adoption::Nothing) };
+        let (main, tree, cage) = match found {
+            (Found::Run(main, tree, cage), _) => (main, tree, cage),
+            (Found::Nothing, true) => return Ok(Adoption::Gone),
+            (Found::Nothing, false) => return Ok(Adoption::Nothing),
+        };
         let ended = main.has_exited();
         let run = Arc::new(Run::new(main, tree, cage, log_offset));
         *current = Arc::downgrade(&run);

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub output: OwnedFd,
     /// Stays open in the child under the number it has here; closed here as soon as the child has it.
     pub lock: Option<OwnedFd>,
+    /// Goes to the beginning of the lock file when the program is about to be executed.
+    pub lock_note: Vec<u8>,
     /// Soft and hard limit of open files.
     pub open_files: Option<(u64, u64)>,
     /// Whom to become, with which groups.
@@ -163,6 +165,7 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
         null: null.as_raw_fd(),
         output: output.as_raw_fd(),
         lock: lock.as_ref().map(AsRawFd::as_raw_fd),
+        lock_note: &plan.lock_note,
         open_files,
         user: user.as_ref().map(|(uid, gid, groups)| (*uid, *gid, groups.as_slice())),
         no_new_privileges,

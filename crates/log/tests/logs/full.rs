@@ -90,6 +90,25 @@ fn the_keeper_tells_once_that_it_is_full_and_once_that_it_is_not() {
 }
 
 #[test]
+fn a_disk_without_any_room_is_told_though_nothing_is_due() {
+    let Some(disk) = Disk::of(20) else { return };
+    let (tell, told) = channel();
+    let keeper = Keeper::start(&disk.0, Policy::default(), move |notice| drop(tell.send(notice))).unwrap();
+    keeper.keep("web", settings(50 * MIB, 5));
+    let mut component = open_append(&disk.0.join("web.log"));
+    write(&mut component, b"hello\n");
+    disk.fill(200 * 1024);
+    let line = [b'a'; 4096];
+    while std::io::Write::write_all(&mut component, &line).is_ok() {}
+    let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(next(), Notice::FolderFull));
+    fs::remove_file(disk.0.join("ballast")).unwrap();
+    assert!(matches!(next(), Notice::FolderFreed));
+    drop(keeper);
+    assert_eq!(told.iter().count(), 0, "once");
+}
+
+#[test]
 fn the_oldest_go_first_and_then_what_is_there() {
     let Some(disk) = Disk::of(20) else { return };
     let log = disk.0.join("web.log");

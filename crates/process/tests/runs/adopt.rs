@@ -24,7 +24,7 @@ async fn adopt(bed: &Bed, process: Option<&ProcessIdentity>) -> Adoption {
 async fn running(bed: &Bed, process: Option<&ProcessIdentity>) -> Arc<dyn RunHandle> {
     match adopt(bed, process).await {
         Adoption::Running(run) => run,
-        Adoption::Ended(_) => panic!("it has ended, they say"),
+        Adoption::Ended(_) | Adoption::Gone => panic!("it has ended, they say"),
         Adoption::Nothing => panic!("there is nothing, they say"),
     }
 }
@@ -33,7 +33,7 @@ async fn ended(bed: &Bed, process: Option<&ProcessIdentity>) -> Arc<dyn RunHandl
     match adopt(bed, process).await {
         Adoption::Ended(run) => run,
         Adoption::Running(_) => panic!("it runs, they say"),
-        Adoption::Nothing => panic!("there is nothing, they say"),
+        Adoption::Gone | Adoption::Nothing => panic!("there is nothing, they say"),
     }
 }
 
@@ -201,11 +201,26 @@ async fn leftovers_without_a_main_process_are_no_run_and_end_before_the_next() {
     signal(&record, Signal::SIGKILL);
     eventually("it is dead", || !is_same(&record)).await;
     let restarter = bed.restarter();
-    assert!(matches!(restarter.adopt(RUN, None, 0).await, Ok(Adoption::Nothing)));
+    assert!(matches!(restarter.adopt(RUN, None, 0).await, Ok(Adoption::Gone)));
     assert!(is_alive(daemon));
     let run = within("the start", restarter.start(RunId(8))).await.unwrap();
     assert!(!is_alive(daemon));
     clear(&run).await;
+}
+
+#[tokio::test]
+async fn that_a_run_began_is_known_though_nothing_is_left_of_it() {
+    let bed = Bed::sh("exec sleep 1000");
+    let record = Earlier::start(&bed).await.die();
+    signal(&record, Signal::SIGKILL);
+    eventually("it is dead", || !is_same(&record)).await;
+    let restarter = bed.restarter();
+    assert!(matches!(restarter.adopt(RUN, None, 0).await, Ok(Adoption::Gone)));
+    // The next one was never begun.
+    assert!(matches!(restarter.adopt(RunId(RUN.0 + 1), None, 0).await, Ok(Adoption::Nothing)));
+    let run = within("the start", restarter.start(RunId(RUN.0 + 1))).await.unwrap();
+    clear(&run).await;
+    assert!(matches!(restarter.adopt(RUN, None, 0).await, Ok(Adoption::Nothing)));
 }
 
 #[tokio::test]
@@ -244,7 +259,7 @@ async fn a_supervisor_killed_at_any_moment_of_a_start_leaves_no_second_one() {
         let restarter = bed.restarter();
         let run = match within("the adoption", restarter.adopt(RUN, None, 0)).await.unwrap() {
             Adoption::Running(run) => run,
-            Adoption::Ended(_) => panic!("it does not end by itself"),
+            Adoption::Ended(_) | Adoption::Gone => panic!("it does not end by itself"),
             Adoption::Nothing => within("the start", restarter.start(RunId(8))).await.unwrap(),
         };
         eventually("it runs", || !bed.log().is_empty()).await;

@@ -55,6 +55,7 @@ impl Driver {
                 self.run = Some(self.watch(run, handle, began));
                 Observed::Exited { exit, leftovers }
             }
+            Adoption::Gone => Observed::Exited { exit: Exit::Unknown, leftovers: false },
             Adoption::Nothing => Observed::NotFound,
         };
         self.apply(Event::Report(Report { run, what }), false);

@@ -189,6 +189,28 @@ async fn a_start_whose_process_was_not_written_down_is_looked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_began_and_ended_before_it_was_written_down_counts() {
+    let world = World::new();
+    let supervisor = world.start(vec![web()]).await;
+    world.pass(SECOND).await;
+    world.exit("web", Exit::Code(1));
+    world.pass(SECOND * 2).await;
+    world.crash(supervisor).await;
+    // As it was written before the second run.
+    let mut record = world.records().into_iter().find(|(call, _)| call == "start web 2").unwrap().1;
+    assert!(record["process"].is_null(), "{record}");
+    record["lock"] = world.record("web")["lock"].clone();
+    std::fs::write(world.state_dir().record("web"), record.to_string()).unwrap();
+    world.exit("web", Exit::Code(1));
+    let supervisor = world.start(vec![web()]).await;
+    let status = world.component(&supervisor, "web");
+    assert_eq!((status.state, status.restart_count), (State::Restarting, 1));
+    world.pass(SECOND * 3).await;
+    assert_eq!(world.calls()[2..], ["look for web 2", "start web 3"]);
+    assert_eq!(world.component(&supervisor, "web").restart_count, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hooks_under_way_run_again() {
     let world = World::new();
     let mut web = web();

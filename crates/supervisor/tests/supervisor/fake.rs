@@ -509,6 +509,7 @@ impl Restarter for FakeRestarter {
             return Err(StartError::Environment("too many open files".into()));
         }
         script.call(if process.is_some() { "adopt" } else { "look for" }, &self.name, run);
+        let on_record = process.is_some();
         let found = script.running.get(&self.name).filter(|(is, _)| *is == run).cloned();
         let Some((_, process)) = found else { return Ok(Adoption::Nothing) };
         let (ended, alive) = (process.exit.borrow().is_some(), *process.alive.borrow());
@@ -518,7 +519,8 @@ impl Restarter for FakeRestarter {
         Ok(match (ended, alive) {
             (false, _) => Adoption::Running(handle),
             (true, true) => Adoption::Ended(handle),
-            (true, false) => Adoption::Nothing,
+            (true, false) if on_record => Adoption::Nothing,
+            (true, false) => Adoption::Gone,
         })
     }
 
