@@ -15,6 +15,8 @@ mod first;
 mod kills;
 mod limits;
 mod logs;
+mod logs_read;
+mod logs_rotation;
 mod manifests;
 mod midway;
 mod outages;

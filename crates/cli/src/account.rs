@@ -1,20 +1,31 @@
 //! What happens, told line by line, by somebody who never holds up the supervisor.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use serde_json::json;
 use vitald_core::status::{EventRecord, EventType};
+use vitald_log::{Level, RotatingWriter};
 
+use crate::cli::LogFormat;
 use crate::format::{local_time, plain};
 use crate::output::paint;
 
 /// How long the last lines may take to be written: a terminal can be stopped (Ctrl-S), a pipe full.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Writes lines to stdout on a thread of its own. That stdout is closed or stuck is no reason to stop.
+/// The supervisor's own log has files of so many bytes, and so many of them.
+const MAX_SIZE: u64 = 10 << 20;
+const MAX_FILES: u32 = 5;
+
+/// Writes lines to stdout, or to a file that is kept, on a thread of its own. That stdout is closed or stuck, or the
+/// disk full, is no reason to stop.
 pub(crate) struct Account {
     lines: mpsc::Sender<String>,
     written: mpsc::Receiver<()>,
@@ -22,13 +33,24 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn begin() -> Self {
+    /// Begins one to stdout, or to the log that our stdout and stderr are, too, and go on to be when it is rotated.
+    pub(crate) fn begin(log: Option<PathBuf>) -> Self {
         let (lines, read) = mpsc::channel::<String>();
         let (done, written) = mpsc::channel();
         let thread = std::thread::spawn(move || {
+            let open = |log: &Path| RotatingWriter::open(log, MAX_SIZE, MAX_FILES, vitald_log::Format::Text);
+            let kept = log.and_then(|log| Some((open(&log).ok()?, log)));
             for line in read {
-                let mut stdout = std::io::stdout().lock();
-                let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+                match &kept {
+                    Some((writer, log)) => {
+                        writer.lines(format!("{line}\n").as_bytes());
+                        let _ = follow(log);
+                    }
+                    None => {
+                        let mut stdout = std::io::stdout().lock();
+                        let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+                    }
+                }
             }
             let _ = done.send(());
         });
@@ -46,6 +68,17 @@ impl Account {
     }
 }
 
+/// What is still written to stdout and stderr, such as the words of a panic, goes to the live file.
+fn follow(log: &Path) -> io::Result<()> {
+    let (there, ours) = (std::fs::metadata(log)?, rustix::fs::fstat(io::stderr())?);
+    if (there.dev(), there.ino()) != (ours.st_dev, ours.st_ino) {
+        let live = File::options().append(true).open(log)?;
+        rustix::stdio::dup2_stdout(&live)?;
+        rustix::stdio::dup2_stderr(&live)?;
+    }
+    Ok(())
+}
+
 /// How lines look.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
@@ -56,17 +89,33 @@ pub(crate) struct Look {
     time: &'static str,
     /// Decide the colour of a component.
     names: Vec<String>,
+    format: LogFormat,
 }
 
 impl Look {
-    pub(crate) fn new(names: Vec<String>, colour: bool, kept: bool) -> Self {
+    pub(crate) fn new(names: Vec<String>, colour: bool, kept: bool, format: LogFormat) -> Self {
         let width = names.iter().map(String::len).max().unwrap_or_default().max("vitald".len());
         let time = if kept { "%Y-%m-%d %H:%M:%S" } else { "%H:%M:%S" };
-        Self { width, colour, time, names }
+        Self { width, colour, time, names, format }
     }
 
     /// One event as one line.
     pub(crate) fn event(&self, event: &EventRecord) -> String {
+        if self.format == LogFormat::Json {
+            let level = match event.kind {
+                EventType::Normal => Level::Info,
+                EventType::Warning => Level::Warn,
+            };
+            let EventRecord { time, component, reason, message, count, .. } = event;
+            let mut line = json!({"time": time, "level": level});
+            if !component.is_empty() {
+                line["component"] = component.as_str().into();
+            }
+            line["message"] = message.as_str().into();
+            line["reason"] = reason.as_str().into();
+            line["count"] = (*count).into();
+            return line.to_string();
+        }
         let style = match event.kind {
             EventType::Normal => Style::new(),
             EventType::Warning => AnsiColor::Yellow.on_default(),
@@ -77,7 +126,21 @@ impl Look {
 
     /// Something that the supervisor itself has to say.
     pub(crate) fn own(&self, text: &str) -> String {
-        self.line(&jiff::Timestamp::now().to_string(), "", text, Style::new())
+        let now = jiff::Timestamp::now();
+        match self.format {
+            LogFormat::Text => self.line(&now.to_string(), "", text, Style::new()),
+            LogFormat::Json => {
+                json!({"time": format!("{now:.3}"), "level": Level::Info, "message": text}).to_string()
+            }
+        }
+    }
+
+    /// Several lines that are laid out already.
+    pub(crate) fn as_it_is(&self, text: String) -> String {
+        match self.format {
+            LogFormat::Text => text,
+            LogFormat::Json => self.own(&text),
+        }
     }
 
     fn line(&self, time: &str, component: &str, text: &str, style: Style) -> String {
@@ -122,7 +185,7 @@ mod tests {
 
     #[test]
     fn names_stand_in_a_column() {
-        let look = Look::new(vec!["web".into(), "workflow-runner".into()], false, false);
+        let look = Look::new(vec!["web".into(), "workflow-runner".into()], false, false, LogFormat::Text);
         assert_eq!(
             look.event(&event("web", 1)),
             "not a time  web              liveness probe failed: [2J no"
@@ -135,7 +198,19 @@ mod tests {
 
     #[test]
     fn colour_is_asked_for() {
-        let look = Look::new(vec!["web".into()], true, false);
+        let look = Look::new(vec!["web".into()], true, false, LogFormat::Text);
         assert!(look.event(&event("web", 1)).contains("\x1b[36mweb"));
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let look = Look::new(vec![], true, true, LogFormat::Json);
+        let parse = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let line = parse(&look.event(&event("web", 2)));
+        assert_eq!(
+            (&line["level"], &line["component"], &line["count"]),
+            (&json!("warn"), &json!("web"), &json!(2))
+        );
+        assert_eq!(parse(&look.as_it_is("a\nb".into()))["message"], "a\nb");
     }
 }

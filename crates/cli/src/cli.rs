@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vitald_core::spec::ProbeRole;
@@ -101,6 +102,8 @@ pub(crate) struct LongSelector {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) manifests: Selector,
+    #[command(flatten)]
+    pub(crate) logs: SupervisorLogs,
     /// What `vitald up` leaves in the background.
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
@@ -113,6 +116,30 @@ pub(crate) struct Up {
     /// How long to wait until all is ready
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: f64,
+    #[command(flatten)]
+    pub(crate) logs: SupervisorLogs,
+}
+
+/// What a supervisor does about logs, from its start to its end.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SupervisorLogs {
+    /// Most room that the logs of all components take together, such as 2Gi: the oldest go first. Holds for the
+    /// supervisor that this starts [default: no limit]
+    #[arg(long, value_name = "SIZE", env = "VITALD_LOGS_MAX_TOTAL", hide_env_values = true, value_parser = size)]
+    pub(crate) logs_max_total: Option<u64>,
+    /// How the supervisor that this starts tells what happens
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How a supervisor tells what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one object a line
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +199,9 @@ pub(crate) struct Logs {
     /// No more than the last N lines of each component
     #[arg(long, value_name = "N", value_parser = lines, allow_negative_numbers = true)]
     pub(crate) tail: Option<usize>,
+    /// What was written since, to about a second: 90s, 5m, 1h30m, 2d, or a time such as 2026-01-22T10:00:00Z
+    #[arg(long, value_name = "AGE|TIME", value_parser = since, allow_negative_numbers = true)]
+    pub(crate) since: Option<Since>,
     /// What the run before wrote
     #[arg(short, long)]
     pub(crate) previous: bool,
@@ -285,6 +315,15 @@ impl From<Role> for ProbeRole {
     }
 }
 
+/// From when on logs are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// So long ago.
+    Age(Duration),
+    /// Milliseconds since 1970.
+    Time(u64),
+}
+
 /// Most seconds that a deadline may be: beyond that it is as good as none.
 const MAX_SECONDS: f64 = 1e9;
 
@@ -293,6 +332,11 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if (0.0..=MAX_SECONDS).contains(&seconds) => Ok(seconds),
         _ => Err("must be a number of seconds, 0 or more".into()),
     }
+}
+
+/// Bytes. An empty variable counts as unset.
+fn size(text: &str) -> Result<u64, String> {
+    if text.is_empty() { Ok(u64::MAX) } else { vitald_manifest::bytes(text, 1 << 20) }
 }
 
 fn positive_seconds(text: &str) -> Result<f64, String> {
@@ -304,6 +348,33 @@ fn positive_seconds(text: &str) -> Result<f64, String> {
 
 fn lines(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "must be a number of lines, 0 or more".into())
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    let time = || u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()).ok();
+    age(text).map(Since::Age).or_else(|| time().map(Since::Time)).ok_or_else(|| {
+        "must be an age such as 90s, 5m, 1h30m, 2d, or a time such as 2026-01-22T10:00:00Z".into()
+    })
+}
+
+/// Numbers with units, one after another: `1h30m`.
+fn age(mut text: &str) -> Option<Duration> {
+    let mut age = None;
+    while !text.is_empty() {
+        let (number, rest) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+        let unit = rest.chars().next()?;
+        let seconds = match unit {
+            's' => 1.0,
+            'm' => 60.0,
+            'h' => 3600.0,
+            'd' => 86400.0,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        age = Some(age.unwrap_or(Duration::ZERO).checked_add(part)?);
+        text = &rest[1..];
+    }
+    age
 }
 
 #[cfg(test)]
@@ -335,7 +406,31 @@ mod tests {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
         assert!(positive_seconds("0").is_err());
+        assert_eq!(size("1.5Gi"), Ok(3 << 29));
+        assert_eq!(size("1k"), Err("must be at least 1Mi".into()));
+        assert_eq!(size("lots"), Err("must be a quantity, such as 512Mi".into()));
         assert_eq!(lines("0"), Ok(0));
         assert!(lines("-1").is_err() && lines("1.5").is_err());
+    }
+
+    #[test]
+    fn since_is_an_age_or_a_time() {
+        let age = |seconds| Ok(Since::Age(Duration::from_secs_f64(seconds)));
+        let table = [
+            ("0s", age(0.0)),
+            ("1.5s", age(1.5)),
+            ("5m", age(300.0)),
+            ("1h30m", age(5400.0)),
+            ("2d", age(172_800.0)),
+            ("1970-01-01T00:00:01.5Z", Ok(Since::Time(1500))),
+            ("1970-01-01T01:00:00+01:00", Ok(Since::Time(0))),
+        ];
+        for (text, expected) in table {
+            assert_eq!(since(text), expected, "{text}");
+        }
+        for wrong in ["", "5", "m", "-5m", "5 m", "5w", "1.2.3s", "9e9d", "yesterday", "2026-01-22", "5é"] {
+            assert!(since(wrong).unwrap_err().contains("such as"), "{wrong}");
+        }
+        assert!(since(&format!("{}d", "9".repeat(40))).is_err());
     }
 }

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use vitald_supervisor::StateDir;
 
+use crate::cli::{LogFormat, SupervisorLogs};
 use crate::exit::Failure;
 use crate::{log_file, scope};
 
@@ -28,7 +29,11 @@ pub(crate) struct Detached {
 ///
 /// # Errors
 /// It could not be started.
-pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detached, Failure> {
+pub(crate) fn start(
+    manifests: &[PathBuf],
+    state_dir: &StateDir,
+    logs: &SupervisorLogs,
+) -> Result<Detached, Failure> {
     let log = state_dir.supervisor_log();
     let file = open_log(state_dir.path(), &log)
         .map_err(|err| Failure::not(format!("cannot write {}: {err}", log.display())))?;
@@ -53,6 +58,12 @@ pub(crate) fn start(manifests: &[PathBuf], state_dir: &StateDir) -> Result<Detac
             }
         };
         command.args(["run", "--detached", "--state-dir"]).arg(state_dir.path());
+        if let Some(max_total) = logs.logs_max_total {
+            command.arg(format!("--logs-max-total={max_total}"));
+        }
+        if logs.log_format == LogFormat::Json {
+            command.arg("--log-format=json");
+        }
         for path in manifests {
             command.arg("-f").arg(path);
         }
@@ -86,7 +97,10 @@ impl Detached {
 
     /// What it said last.
     pub(crate) fn last_words(&self) -> String {
-        let lines = log_file::excerpt(&self.log, self.log_start..u64::MAX, LAST_WORDS).unwrap_or_default();
+        // Shorter than it was, it has been rotated meanwhile.
+        let length = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        let start = if length < self.log_start { 0 } else { self.log_start };
+        let lines = log_file::excerpt(&self.log, start..u64::MAX, LAST_WORDS).unwrap_or_default();
         if lines.is_empty()
             && let Some(err) = self.log.parent().and_then(unwritable)
         {

@@ -1,96 +1,82 @@
-//! Waiting for logs to grow, be made, be cut or be replaced.
+//! Waiting for logs to grow, for nobody to read them any more, and for the end of who writes them.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::io::{self, PipeReader};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::inotify::{CreateFlags, WatchFlags};
+use vitald_log::FolderWatch;
+use vitald_supervisor::StateDir;
 
-use crate::log_file;
+use crate::known;
 
-/// File systems such as NFS tell nothing of what others write: look now and then anyway.
-const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+/// How often to look whether anything still runs that a dead supervisor left: nothing tells when it ends.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// Tells when something happens in a folder.
-pub(crate) struct FolderWatch {
-    /// `None` where inotify(7) is not to be had.
-    inotify: Option<OwnedFd>,
+/// Wakes whoever follows the logs of a state dir. Asleep while nothing happens.
+pub(crate) struct LogWatch {
+    state_dir: StateDir,
+    folder: FolderWatch,
+    /// Hangs up when the supervisor's lock is free.
+    supervisor: Option<PipeReader>,
+    looked: Option<Instant>,
 }
 
-impl FolderWatch {
-    pub(crate) fn new(folder: &Path) -> Self {
-        let watch = || -> rustix::io::Result<OwnedFd> {
-            let inotify = rustix::fs::inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            let what = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
-            rustix::fs::inotify::add_watch(&inotify, folder, what)?;
-            Ok(inotify)
-        };
-        Self { inotify: watch().ok() }
+impl LogWatch {
+    /// Make it before reading: what is written meanwhile is not missed then.
+    pub(crate) fn new(state_dir: &StateDir) -> Self {
+        let folder = FolderWatch::new(&state_dir.path().join("logs"));
+        let supervisor = when_free(state_dir);
+        Self { state_dir: state_dir.clone(), folder, supervisor, looked: None }
+    }
+
+    /// Whether nothing runs that might write, and nobody who would start it: what is there by now is all.
+    pub(crate) fn is_over(&mut self) -> bool {
+        if self.supervisor.as_ref().is_some_and(|held| !has_hung_up(held)) {
+            return false;
+        }
+        self.supervisor = None;
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+            return false;
+        }
+        self.looked = Some(Instant::now());
+        if self.state_dir.holder().is_some() {
+            self.supervisor = when_free(&self.state_dir);
+            return false;
+        }
+        known::left_running(&self.state_dir) == 0
     }
 
     /// Waits until something may have happened. Blocks: whoever follows logs does nothing else.
-    pub(crate) fn changed(&self) {
-        let Some(inotify) = &self.inotify else { return std::thread::sleep(LOOK_ANYWAY / 5) };
-        let timeout = Timespec::try_from(LOOK_ANYWAY).ok();
-        // An error is an interruption: looking once too often does no harm.
-        let _ = rustix::event::poll(&mut [PollFd::new(inotify, PollFlags::IN)], timeout.as_ref());
-        // What happened does not matter; only that it is read.
-        let mut events = [0; 16 * 1024];
-        while rustix::io::read(inotify, &mut events).is_ok_and(|length| length > 0) {}
+    pub(crate) fn wait(&self) {
+        let stdout = io::stdout();
+        // Nothing is asked of it: that nobody reads it is told unasked.
+        let mut others = vec![PollFd::new(&stdout, PollFlags::empty())];
+        others.extend(self.supervisor.iter().map(|held| PollFd::new(held, PollFlags::empty())));
+        let at_most = if self.supervisor.is_some() { None } else { Some(LOOK) };
+        self.folder.wait_beside(&others, at_most);
     }
 }
 
-/// A log that is being followed.
-pub(crate) struct Follower {
-    path: PathBuf,
-    file: Option<File>,
-    /// Up to where it has been read.
-    position: u64,
+/// A pipe that hangs up when nobody holds the supervisor's lock. `None` if it cannot be had.
+fn when_free(state_dir: &StateDir) -> Option<PipeReader> {
+    let lock = File::open(state_dir.lock_file()).ok()?;
+    let (held, hang_up) = io::pipe().ok()?;
+    let wait = move || {
+        // Had for a moment: who wants it has the patience. What goes wrong here is seen by who looks then.
+        let _ = lock.lock_shared();
+        drop(lock);
+        drop(hang_up);
+    };
+    // Ends with this process at the latest.
+    std::thread::Builder::new().name("lock".into()).spawn(wait).ok()?;
+    Some(held)
 }
 
-impl Follower {
-    /// Goes on from `position` in a file that may not exist yet.
-    pub(crate) fn new(path: PathBuf, file: Option<File>, position: u64) -> Self {
-        Self { path, file, position }
-    }
-
-    /// Reads what has come since. A file that has shrunk, or is another one now, is read from its beginning.
-    ///
-    /// # Errors
-    /// The file cannot be read, or `take` fails.
-    pub(crate) fn read<E: From<io::Error>>(
-        &mut self,
-        mut take: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.drain(&mut take)?;
-        if self.is_replaced() {
-            self.file = File::open(&self.path).ok();
-            self.position = 0;
-            self.drain(&mut take)?;
-        }
-        Ok(())
-    }
-
-    fn drain<E: From<io::Error>>(&mut self, take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let length = file.metadata()?.len();
-        if length < self.position {
-            self.position = 0;
-        }
-        log_file::read_range(file, self.position..length, take)?;
-        self.position = length;
-        Ok(())
-    }
-
-    fn is_replaced(&self) -> bool {
-        let Ok(named) = std::fs::metadata(&self.path) else { return false };
-        let own = self.file.as_ref().and_then(|file| file.metadata().ok());
-        own.is_none_or(|own| (own.dev(), own.ino()) != (named.dev(), named.ino()))
-    }
+fn has_hung_up(pipe: &PipeReader) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut polled = [PollFd::new(pipe, PollFlags::empty())];
+    rustix::event::poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
 
 #[cfg(test)]
@@ -98,39 +84,30 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn news(follower: &mut Follower) -> String {
-        let mut bytes = Vec::new();
-        follower
-            .read(|block| {
-                bytes.extend_from_slice(block);
-                Ok::<_, io::Error>(())
-            })
-            .unwrap();
-        String::from_utf8(bytes).unwrap()
-    }
-
     #[test]
-    fn a_log_is_followed_through_all_it_may_go_through() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("web.log");
-        let watch = FolderWatch::new(dir.path());
-        let mut follower = Follower::new(path.clone(), None, 0);
-        assert_eq!(news(&mut follower), "");
-
-        let mut log = File::options().append(true).create(true).open(&path).unwrap();
+    fn it_wakes_for_what_is_written_and_for_the_end() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path().join("state"));
+        let lock = dir.lock().unwrap();
+        let mut watch = LogWatch::new(&dir);
+        assert!(!watch.is_over());
+        let (mut log, _) = vitald_log::append(&dir.log("web")).unwrap();
         log.write_all(b"one\n").unwrap();
-        watch.changed();
-        assert_eq!(news(&mut follower), "one\n");
-        log.write_all(b"two\n").unwrap();
-        assert_eq!(news(&mut follower), "two\n");
+        watch.wait();
+        assert!(!watch.is_over());
 
-        log.set_len(0).unwrap();
-        log.write_all(b"3\n").unwrap();
-        assert_eq!(news(&mut follower), "3\n");
-
-        log.write_all(b"last\n").unwrap();
-        std::fs::rename(&path, dir.path().join("web.log.1")).unwrap();
-        std::fs::write(&path, "new\n").unwrap();
-        assert_eq!(news(&mut follower), "last\nnew\n");
+        let end = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(lock);
+        });
+        while !watch.is_over() {
+            watch.wait();
+        }
+        end.join().unwrap();
+        // Somebody else has it now: it goes on.
+        let _lock = dir.lock().unwrap();
+        watch.looked = None;
+        assert!(!watch.is_over());
+        assert!(watch.supervisor.is_some());
     }
 }

@@ -12,6 +12,7 @@ mod exit;
 mod format;
 mod known;
 mod log_file;
+mod log_keeper;
 mod log_watch;
 mod manifests;
 mod nearest;

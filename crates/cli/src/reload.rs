@@ -41,7 +41,7 @@ pub(crate) async fn reload(supervisor: &SupervisorHandle, registry: Arc<Registry
 fn told(plan: &Plan) -> String {
     let Plan { created, changed, relabelled, removed, unchanged: _ } = plan;
     let parts: Vec<String> =
-        [("created", created), ("changed", changed), ("relabelled", relabelled), ("removed", removed)]
+        [("created", created), ("changed", changed), ("changed in place", relabelled), ("removed", removed)]
             .iter()
             .filter(|(_, names)| !names.is_empty())
             .map(|(what, names)| format!("{} {what}", names.join(", ")))
@@ -69,7 +69,7 @@ mod tests {
         let lock = state_dir.lock().unwrap();
         let wanted = Wanted::Manifests(Vec::new());
         let supervisor =
-            wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry)).await.unwrap();
+            wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry), None).await.unwrap();
         supervisor.set_manifests(vec![temp.path().join("web.yaml")]);
         let last = || supervisor.events().0.pop().unwrap();
 

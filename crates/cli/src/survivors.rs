@@ -33,7 +33,7 @@ pub(crate) async fn end(state_dir: &StateDir) -> Result<Option<usize>, Failure> 
     wiring::prepare()?;
     let wanted = Wanted::Survivors;
     let registry = builtin::registry().into();
-    match wiring::supervise(state_dir.clone(), lock, wanted, registry).await {
+    match wiring::supervise(state_dir.clone(), lock, wanted, registry, None).await {
         Ok(supervisor) => {
             let (lock, stopped) = stop(&supervisor, state_dir).await?;
             let swept = match lock {

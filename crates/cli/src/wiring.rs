@@ -13,7 +13,7 @@ use vitald_supervisor::{
 };
 
 use crate::exit::Failure;
-use crate::output;
+use crate::{log_keeper, output};
 
 /// The version that status and `--version` tell.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -32,7 +32,8 @@ pub(crate) fn prepare() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts a supervisor of `components` on the state dir whose lock is held.
+/// Starts a supervisor of `components` on the state dir whose lock is held. All logs of components together
+/// take `logs_max_total` bytes at most, if that is said.
 ///
 /// # Errors
 /// It must not be started there.
@@ -41,13 +42,16 @@ pub(crate) async fn supervise(
     lock: StateLock,
     components: Wanted,
     registry: Arc<Registry>,
+    logs_max_total: Option<u64>,
 ) -> Result<SupervisorHandle, Refused> {
+    let logs = state_dir.logs();
     Supervisor::start(Config {
         state_dir,
         lock,
         components,
         registry,
         restarters: Box::new(restarter),
+        logs: Box::new(move |tell| log_keeper::begin(&logs, logs_max_total, tell)),
         inherited_env: vitald_process::inherited_environment,
         holder_of: vitald_process::holder_of,
         clock: Arc::new(SystemClock),
@@ -101,7 +105,8 @@ spec:
         let state_dir = StateDir::new(temp.path().join("state"));
         let lock = state_dir.lock().unwrap();
         let components = Wanted::Manifests(manifests.components);
-        let supervisor = supervise(state_dir.clone(), lock, components, Arc::clone(&registry)).await.unwrap();
+        let supervisor =
+            supervise(state_dir.clone(), lock, components, Arc::clone(&registry), None).await.unwrap();
         let control = vitald_control::serve(supervisor.clone(), &state_dir).await.unwrap();
         let client = Client::connect(state_dir.path()).await.unwrap();
 

@@ -200,6 +200,16 @@ pub enum EventReason {
     FailedWrite,
     /// Its state could not be read.
     FailedRead,
+    /// There is no room on the disk of the state dir: to rotate its log, or for anything.
+    DiskFull,
+    /// There is room again.
+    DiskFreed,
+    /// Older parts of its log were dropped for want of room.
+    LogsDropped,
+    /// Somebody else has truncated, replaced or overwritten its log.
+    LogsChanged,
+    /// Its log cannot be rotated.
+    FailedRotation,
     /// The machine does not give what the manifest asks for.
     NotEnforced,
     /// The manifests were read again, or could not be.

@@ -48,6 +48,9 @@ pub struct ComponentSpec {
     pub liveness_probe: Option<ProbeSpec>,
     /// Whether it can do its work right now.
     pub readiness_probe: Option<ProbeSpec>,
+    /// How its log is kept.
+    #[serde(default, skip_serializing_if = "LogsSpec::is_default")]
+    pub logs: LogsSpec,
 }
 
 impl ComponentSpec {
@@ -60,17 +63,23 @@ impl ComponentSpec {
         }
     }
 
-    /// Whether a run of one is a run of the other: they differ in labels and annotations at most.
+    /// Whether a run of one is a run of the other: they differ at most in labels and annotations, and in how
+    /// what it writes is kept.
     pub fn runs_like(&self, other: &Self) -> bool {
-        let Self { labels, annotations, .. } = other.clone();
-        Self { labels, annotations, ..self.clone() } == *other
+        let Self { labels, annotations, logs, .. } = other.clone();
+        Self { labels, annotations, logs, ..self.clone() } == *other
     }
 
     /// A hash (FNV-1a, 64 bits, hexadecimal) of all that a run is made of: equal for two specs that
     /// [run alike](Self::runs_like), in every build. What is not said does not count, so that a field that a
     /// later version has changes nothing where it is not used.
     pub fn digest(&self) -> String {
-        let bare = Self { labels: BTreeMap::new(), annotations: BTreeMap::new(), ..self.clone() };
+        let bare = Self {
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            logs: LogsSpec::default(),
+            ..self.clone()
+        };
         // Only a path that is no UTF-8 cannot be written.
         let mut value = serde_json::to_value(&bare).unwrap_or_else(|_| format!("{bare:?}").into());
         normalize(&mut value, true);
@@ -252,6 +261,40 @@ impl Default for RestartSpec {
     }
 }
 
+/// How a component's log is kept: it is rotated underneath the component, which need not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogsSpec {
+    /// Bytes that the live file may have before it is rotated.
+    pub max_size: u64,
+    /// Files that are kept, the live one counted; at least 1.
+    pub max_files: u32,
+    /// What happens where there is no room for an archive.
+    pub on_disk_full: OnDiskFull,
+}
+
+impl LogsSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for LogsSpec {
+    fn default() -> Self {
+        Self { max_size: 50 << 20, max_files: 5, on_disk_full: OnDiskFull::Keep }
+    }
+}
+
+/// What happens to a log where there is no room on the disk to rotate it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnDiskFull {
+    /// The live file grows on until there is room; nothing that was written is given up.
+    #[default]
+    Keep,
+    /// The oldest of it is given up.
+    DropOldest,
+}
+
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecAction {
@@ -360,6 +403,12 @@ mod tests {
         let labelled = ComponentSpec { labels: [("a".into(), "b".into())].into(), ..spec.clone() };
         assert_eq!(labelled.digest(), spec.digest());
         assert!(labelled.runs_like(&spec) && labelled != spec);
+        let logs = LogsSpec { max_files: 2, ..LogsSpec::default() };
+        let rotated = ComponentSpec { logs, ..spec.clone() };
+        assert!(rotated.runs_like(&spec) && rotated != spec);
+        assert_eq!(rotated.digest(), spec.digest());
+        assert_eq!(serde_json::from_value::<ComponentSpec>(serde_json::json!(rotated)).unwrap(), rotated);
+        assert_eq!(serde_json::json!(spec).get("logs"), None, "records are those of earlier versions");
         spec.digest()
     }
 

@@ -143,7 +143,7 @@ pub struct Plan {
     pub created: Vec<String>,
     /// Those whose spec is another, which are restarted.
     pub changed: Vec<String>,
-    /// Those of which only labels or annotations are others. Nothing happens to what runs.
+    /// Those of which only labels, annotations or `logs` are others. Nothing happens to what runs.
     pub relabelled: Vec<String>,
     /// Those that are not in the manifests any more, which are stopped and forgotten.
     pub removed: Vec<String>,

@@ -42,6 +42,7 @@ use vitald_core::spec::ComponentSpec;
 
 pub use arguments::handler_config;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use limits::bytes;
 pub use render::render;
 pub use schema::schema;
 

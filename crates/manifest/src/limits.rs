@@ -1,4 +1,4 @@
-//! `resources.limits`: quantities that make sense as limits of a component.
+//! `resources.limits` and `logs`: quantities that make sense as limits of a component.
 
 use crate::mistake::Code;
 use crate::model::Modeller;
@@ -9,6 +9,8 @@ use crate::types::Quantity;
 
 /// A small program in C starts with less than this; hardly any other does.
 const LEAST_MEMORY: u64 = 1 << 20;
+/// Four blocks of the usual file system: what is rotated is whole blocks.
+const LEAST_LOG: u64 = 16 << 10;
 /// From here on, the kernel knows no number.
 const MOST_MEMORY: u64 = 1 << 63;
 /// 1 ms, the shortest quota, in 100 ms, the period: cpu.max of cgroup v2. The kubelet raises to it, too.
@@ -21,22 +23,25 @@ const CPU_UNITS: &str = "`1` is one processor, `500m` or `0.5` half of one";
 impl Modeller<'_> {
     /// Bytes.
     pub(crate) fn memory(&mut self, at: &At<Quantity>) -> Option<u64> {
+        self.bytes(at, LEAST_MEMORY, "512Mi", Some("leave it out for no limit"))
+    }
+
+    /// Bytes.
+    pub(crate) fn log_size(&mut self, at: &At<Quantity>) -> Option<u64> {
+        self.bytes(at, LEAST_LOG, "50Mi", Some("leave it out for 50Mi"))
+    }
+
+    fn bytes(&mut self, at: &At<Quantity>, least: u64, such_as: &str, if_none: Option<&str>) -> Option<u64> {
         let text = at.0.as_str();
-        let read = quantity::bytes(text);
-        let (rule, help) = match read {
-            Ok(bytes) if bytes >= MOST_MEMORY => ("must be less than 8Ei", None),
-            Ok(bytes) if bytes >= LEAST_MEMORY => return Some(bytes),
-            Ok(0) | Err(Refused::Negative) => ("must be at least 1Mi", Some("leave it out for no limit")),
-            Ok(_) => ("must be at least 1Mi", None),
-            Err(Refused::NotOne) => ("must be a quantity, such as 512Mi", None),
-            Err(Refused::Thousandths) => ("must be whole bytes, `m` is a thousandth of one", None),
-            Err(Refused::TooLarge) => ("must be less than 8Ei", None),
+        let (rule, help) = match read_bytes(text, least, such_as) {
+            Ok(bytes) => return Some(bytes),
+            Err(refused) => refused,
         };
-        let meant = meant_memory(text).filter(|meant| {
-            quantity::bytes(meant).is_ok_and(|bytes| (LEAST_MEMORY..MOST_MEMORY).contains(&bytes))
-        });
-        let help = help.map(str::to_owned).or_else(|| meant.map(|meant| did_you_mean(&meant)));
-        self.limit(at, rule, &help.unwrap_or_else(|| MEMORY_UNITS.to_owned()))
+        let meant = meant_memory(text)
+            .filter(|meant| quantity::bytes(meant).is_ok_and(|bytes| (least..MOST_MEMORY).contains(&bytes)));
+        let help = if_none.filter(|_| help).map(str::to_owned);
+        let help = help.or_else(|| meant.map(|meant| did_you_mean(&meant)));
+        self.limit(at, &rule, &help.unwrap_or_else(|| MEMORY_UNITS.to_owned()))
     }
 
     /// Thousandths of a processor.
@@ -63,6 +68,28 @@ impl Modeller<'_> {
         let mistake = self.at(Code::Invalid, at.id, message).label(rule).help(help);
         self.mistakes.push(mistake);
         None
+    }
+}
+
+/// Bytes, as `512Mi` or the like says them.
+///
+/// # Errors
+/// What must be.
+pub fn bytes(text: &str, least: u64) -> Result<u64, String> {
+    read_bytes(text, least, "512Mi").map_err(|(rule, _)| rule)
+}
+
+/// The rule that is broken, and whether nothing at all may have been meant.
+fn read_bytes(text: &str, least: u64, such_as: &str) -> Result<u64, (String, bool)> {
+    let too_little = || format!("must be at least {}", quantity::show_bytes(least));
+    match quantity::bytes(text) {
+        Ok(bytes) if bytes >= MOST_MEMORY => Err(("must be less than 8Ei".into(), false)),
+        Ok(bytes) if bytes >= least => Ok(bytes),
+        Ok(0) | Err(Refused::Negative) => Err((too_little(), true)),
+        Ok(_) => Err((too_little(), false)),
+        Err(Refused::NotOne) => Err((format!("must be a quantity, such as {such_as}"), false)),
+        Err(Refused::Thousandths) => Err(("must be whole bytes, `m` is a thousandth of one".into(), false)),
+        Err(Refused::TooLarge) => Err(("must be less than 8Ei".into(), false)),
     }
 }
 

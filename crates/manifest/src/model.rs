@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vitald_core::registry::Registry;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, Dependency, EnvValue, EnvVar, ExecAction, Port, ProbeRole, ProcessSpec,
+    Backoff, ComponentSpec, Dependency, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeRole, ProcessSpec,
     RestartSpec, Workload,
 };
 
@@ -67,6 +67,7 @@ impl Modeller<'_> {
             startup_probe: None,
             liveness_probe: None,
             readiness_probe: None,
+            logs: self.logs(spec.logs.as_ref()),
         };
         if let Some(lifecycle) = &spec.lifecycle {
             component.post_start = lifecycle.post_start.as_ref().map(|hook| self.hook(hook));
@@ -194,6 +195,17 @@ impl Modeller<'_> {
     /// Whether one of these fields is wrong itself, which has been told.
     fn told(&self, id: NodeId, fields: &[&str]) -> bool {
         fields.iter().filter_map(|field| self.tree.get(id, field)).any(|field| self.tree.any_faulty(field))
+    }
+
+    fn logs(&mut self, logs: Option<&types::Logs>) -> LogsSpec {
+        let default = LogsSpec::default();
+        let Some(logs) = logs else { return default };
+        let max_size = logs.max_size.as_ref().and_then(|size| self.log_size(size));
+        LogsSpec {
+            max_size: max_size.unwrap_or(default.max_size),
+            max_files: logs.max_files.unwrap_or(default.max_files),
+            on_disk_full: logs.on_disk_full.unwrap_or_default(),
+        }
     }
 
     fn hook(&mut self, hook: &types::Hook) -> ExecAction {

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use vitald_core::check::Check;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, Port, ProbeSpec, ProcessSpec, RestartSpec, Workload,
+    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeSpec, ProcessSpec,
+    RestartSpec, Workload,
 };
 
 use crate::quantity;
@@ -60,6 +61,7 @@ fn spec(component: &ComponentSpec, process: &ProcessSpec) -> Json {
             "lifecycle",
             object([("postStart", hook(&component.post_start)), ("preStop", hook(&component.pre_stop))]),
         ),
+        ("logs", logs(&component.logs)),
         ("startupProbe", probe(component.startup_probe.as_ref())),
         ("livenessProbe", probe(component.liveness_probe.as_ref())),
         ("readinessProbe", probe(component.readiness_probe.as_ref())),
@@ -111,6 +113,14 @@ fn restart(restart: &RestartSpec) -> Json {
         ("minUptimeSeconds", seconds(restart.min_uptime)),
         ("backoff", backoff(&restart.backoff)),
     ])
+}
+
+fn logs(logs: &LogsSpec) -> Json {
+    json!({
+        "maxSize": quantity::show_bytes(logs.max_size),
+        "maxFiles": logs.max_files,
+        "onDiskFull": logs.on_disk_full,
+    })
 }
 
 fn backoff(backoff: &Backoff) -> Json {

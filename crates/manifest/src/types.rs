@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use vitald_core::spec::{Condition, RestartPolicy};
+use vitald_core::spec::{Condition, OnDiskFull, RestartPolicy};
 
 use crate::typed::{At, Unread};
 
@@ -68,6 +68,8 @@ pub(crate) struct Spec {
     pub(crate) termination_grace_period_seconds: Option<f64>,
     /// Commands that run when the component starts and stops.
     pub(crate) lifecycle: Option<Lifecycle>,
+    /// How what it writes to stdout and stderr is kept.
+    pub(crate) logs: Option<Logs>,
     /// Whether the component has started; the other probes wait for it.
     #[schemars(with = "Option<Timing>")]
     pub(crate) startup_probe: Option<Unread>,
@@ -285,6 +287,22 @@ pub(crate) struct Backoff {
     pub(crate) jitter: Option<f64>,
 }
 
+/// How a component's log is kept: rotated while it goes on writing. A change restarts nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Logs {
+    /// How large the live file may become: `50Mi`, `1G` or a number of bytes, at least 16Ki.
+    #[schemars(extend("pattern" = r"^\+?([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[kMGTPE]|[eE][-+]?[0-9]+)?$", "default" = "50Mi"))]
+    pub(crate) max_size: Option<At<Quantity>>,
+    /// How many files are kept, the live one counted, at least 1. With 1, what is rotated is dropped.
+    #[schemars(range(min = 1), extend("default" = 5))]
+    pub(crate) max_files: Option<u32>,
+    /// Where the disk has no room to rotate: `Keep` lets the live file grow on until it has, `DropOldest` gives up
+    /// the oldest of the log.
+    #[schemars(with = "Option<OnDiskFullName>", extend("default" = "Keep"))]
+    pub(crate) on_disk_full: Option<OnDiskFull>,
+}
+
 /// Commands that run when a component starts and stops.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -344,6 +362,15 @@ enum PolicyName {
     Always,
     OnFailure,
     Never,
+}
+
+/// The names of [`OnDiskFull`], for the schema.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[allow(dead_code, reason = "only the schema is wanted")]
+enum OnDiskFullName {
+    Keep,
+    DropOldest,
 }
 
 /// The names of [`Condition`], for the schema.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitald_core::check::Check;
-use vitald_core::spec::{ComponentSpec, Condition, EnvValue, RestartPolicy, Workload};
+use vitald_core::spec::{ComponentSpec, Condition, EnvValue, OnDiskFull, RestartPolicy, Workload};
 use vitald_manifest::{Diagnostics, LoadOptions, Manifests, load};
 
 fn load_with(path: &Path, env_path: Option<&str>) -> Result<Manifests, Diagnostics> {
@@ -57,6 +57,8 @@ fn everything_arrives_in_the_model() {
     assert_eq!((run.memory_limit, run.cpu_limit_millis), (Some(3 << 29), Some(500)));
     assert_eq!(runner.depends_on[1].condition, Condition::Completed);
     assert_eq!(runner.restart.min_uptime, Duration::from_millis(250));
+    assert_eq!((runner.logs.max_size, runner.logs.max_files), (1 << 20, 3));
+    assert_eq!(runner.logs.on_disk_full, OnDiskFull::DropOldest);
     assert_eq!(runner.pre_stop.as_ref().unwrap().command, ["true", "now"]);
     let liveness = runner.liveness_probe.as_ref().unwrap();
     assert_eq!(liveness.period, Duration::from_millis(250));
@@ -230,6 +232,13 @@ fn ranges_are_those_of_the_contract() {
         }
     }
     check("terminationGracePeriodSeconds: #", &["0", "0.5", "30"], &["-1"]);
+    check("logs: {maxFiles: #}", &["1", "5", "null"], &["0", "-1", "1.5", "many"]);
+    check(
+        "logs: {maxSize: #}",
+        &["16Ki", "50Mi", "1.5G", "16384", "7Ei"],
+        &["0", "-1", "16383", "8Ei", "50MB"],
+    );
+    check("logs: {onDiskFull: #}", &["Keep", "DropOldest"], &["keep", "Drop"]);
     check("restart: {maxRestarts: #}", &["0", "10"], &["-1", "1.5"]);
     check("restart: {windowSeconds: #}", &["0.1", "600"], &["0", "-1"]);
     check("restart: {minUptimeSeconds: #}", &["0", "0.25", "10"], &["-1"]);

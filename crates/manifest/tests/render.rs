@@ -11,8 +11,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vitald_core::check::Check;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, Port, ProbeRole, ProbeSpec, ProcessSpec,
-    RestartPolicy, RestartSpec, Workload,
+    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, OnDiskFull, Port, ProbeRole, ProbeSpec,
+    ProcessSpec, RestartPolicy, RestartSpec, Workload,
 };
 use vitald_manifest::{LoadOptions, Manifests, load, render};
 
@@ -95,6 +95,10 @@ fn little_is_written_where_there_is_little() {
           multiplier: 2
           jitter: 0
       terminationGracePeriodSeconds: 10
+      logs:
+        maxSize: 50Mi
+        maxFiles: 5
+        onDiskFull: Keep
     ");
 }
 
@@ -330,7 +334,11 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
         ports.into_iter().enumerate().map(port).collect()
     });
     let probes = (probe(ProbeRole::Startup), probe(ProbeRole::Liveness), probe(ProbeRole::Readiness));
-    let rest = (ports, policy, restart, seconds(0.0, 1e9), hook(), hook());
+    let logs =
+        (16 << 10..1u64 << 63, 1u32.., prop::sample::select(vec![OnDiskFull::Keep, OnDiskFull::DropOldest]));
+    let logs =
+        logs.prop_map(|(max_size, max_files, on_disk_full)| LogsSpec { max_size, max_files, on_disk_full });
+    let rest = (ports, policy, restart, seconds(0.0, 1e9), hook(), hook(), logs);
     let name = prop_oneof![Just("1e3"), Just("null"), Just("0x1f"), Just("true"), Just("a-b")];
     (name, notes(), notes(), process(), rest, probes).prop_map(
         |(name, labels, annotations, process, rest, probes)| ComponentSpec {
@@ -348,6 +356,7 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
             startup_probe: probes.0,
             liveness_probe: probes.1,
             readiness_probe: probes.2,
+            logs: rest.6,
         },
     )
 }

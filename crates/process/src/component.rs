@@ -14,7 +14,7 @@ use crate::launch::{Launch, ProcessSettings, system};
 use crate::lock::LockFile;
 use crate::restarter::Paths;
 use crate::spawn::Newborn;
-use crate::{cgroup, lock, log, mark, redact, user};
+use crate::{cgroup, lock, mark, redact, user};
 
 /// What starts, probes and hooks of a component share.
 pub(crate) struct Component {
@@ -52,7 +52,7 @@ impl Component {
 
     /// Bytes ever written to its log.
     pub(crate) fn log_end(&self) -> u64 {
-        std::fs::metadata(&self.log).map_or(0, |log| log.len())
+        vitald_log::extent(&self.log).map_or(0, |extent| extent.end)
     }
 
     /// Starts a run; gives the process and where its output begins.
@@ -66,8 +66,8 @@ impl Component {
         let settings = self.settings();
         let user = settings.identity()?;
         let environment = Arc::new(self.environment(user.as_ref(), mark)?);
-        let opening = |err| system(&format!("opening the log {}", self.log.display()), err);
-        let (output, offset) = log::open(&self.log).map_err(opening)?;
+        let opening = |err| system("opening the log", err);
+        let (output, offset) = vitald_log::append(&self.log).map_err(opening)?;
         if let Some(user) = &user {
             // Programs that open /dev/stdout go through the file's permissions.
             // Where that cannot be, the user cannot be switched to either, or the filesystem has none.

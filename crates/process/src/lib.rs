@@ -27,7 +27,6 @@ mod launch;
 mod leftovers;
 mod limits;
 mod lock;
-mod log;
 mod look;
 mod mark;
 mod occupant;

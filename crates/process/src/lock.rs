@@ -3,17 +3,16 @@
 //! The lock belongs to the open description, not to a process, so it is held for as long as anything
 //! lives that was forked from the component and has not closed it, whoever its parent is by then.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rustix::io::fcntl_dupfd_cloexec;
 use vitald_core::restarter::RunId;
 
-use crate::log::make_folder_of;
 use crate::procfs::{self, Stat};
 
 /// Scripts use the low descriptors for themselves (`exec 9>file`), which would drop the lock.
@@ -39,7 +38,9 @@ pub(crate) enum Attempt {
 impl LockFile {
     /// Opens the lock file, and makes it and its folder where they are missing.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        make_folder_of(path)?;
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
         let metadata = open(path)?.metadata()?;
         let born = metadata.created().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         Ok(Self {

@@ -73,6 +73,7 @@ pub(crate) async fn apply(
         begun.push(Arc::clone(member));
     }
     join_all(leaving.iter().filter(|member| removed.contains(&member.name)).map(|m| m.ended())).await;
+    plan.removed.iter().for_each(|name| shared.nursery.logs.forget(name));
     shared.set_members(&begun)?;
     if let Some(manifests) = manifests {
         shared.set_manifests(manifests);
@@ -105,6 +106,7 @@ fn create(shared: &Arc<Shared>, specs: &[ComponentSpec]) -> Result<Plan, Command
 
 /// Gives a member its new spec. Somebody may have told it to start meanwhile: it is stopped again then.
 async fn give(shared: &Shared, member: &Member, spec: Arc<ComponentSpec>) -> Result<(), CommandError> {
+    shared.nursery.logs.keep(&member.name, &spec.logs);
     while !member.give(Arc::clone(&spec)).await {
         if shared.shutdown.is_asked() {
             return Err(CommandError::ShuttingDown);

@@ -8,6 +8,7 @@ pub mod clock;
 mod driver;
 mod events;
 pub mod handle;
+mod logs;
 mod member;
 mod probe_run;
 mod report;
@@ -18,6 +19,7 @@ mod supervisor;
 pub mod survivors;
 
 pub use handle::{Command, CommandError, ShutdownMode, SupervisorHandle};
+pub use logs::{LogKeeper, LogKeeperFactory, TellOfLogs};
 pub use probe_run::check_once;
 pub use state_dir::{StateDir, StateDirError, StateLock};
 pub use supervisor::{Config, Refused, RestarterContext, RestarterFactory, Supervisor, Wanted};

@@ -18,6 +18,7 @@ use vitald_core::time::Timestamp;
 use crate::clock::Clock;
 use crate::driver::{self, Message, Parts, View};
 use crate::events::Events;
+use crate::logs::Logs;
 use crate::report;
 use crate::state_dir::StateDir;
 use crate::store::{FileIdentity, Record, Store};
@@ -122,6 +123,7 @@ pub(crate) struct Nursery {
     pub(crate) inherited_env: fn(bool) -> BTreeMap<String, String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<Events>,
+    pub(crate) logs: Logs,
 }
 
 impl Nursery {
@@ -144,6 +146,7 @@ impl Nursery {
         let runs = record.as_ref().map(|record| record.runs.clone()).unwrap_or_default();
         let lifecycle = self.lifecycle(Arc::new(spec), record, own);
         let spec = Arc::clone(lifecycle.spec());
+        self.logs.keep(&name, &spec.logs);
         let (restarter, inherited_env) = self.restarter(&spec, kept_env, recorded.clone());
         let (driver, mailbox, view) = driver::new(Parts {
             context: spec.context(Some(dir.log(&name))),
@@ -170,13 +173,9 @@ impl Nursery {
         (Member { name, view, mailbox, watched: Mutex::default() }, task)
     }
 
-    /// Whether a record speaks of this boot and this state dir: in a copied one the lock is another file, and
-    /// what the record names belongs to another supervisor.
+    /// See [`is_own`].
     pub(crate) fn is_own(&self, record: &Record) -> bool {
-        let boot_id = self.clock.boot_id();
-        let lock = FileIdentity::of(&self.state_dir.component_lock(&record.name));
-        // Where nothing was ever started, there is no lock either.
-        record.boot_id == boot_id && !boot_id.is_empty() && (record.lock.is_none() || record.lock == lock)
+        is_own(&self.state_dir, self.clock.as_ref(), record)
     }
 
     fn lifecycle(&self, spec: Arc<ComponentSpec>, record: Option<Record>, own: bool) -> Lifecycle {
@@ -212,6 +211,15 @@ impl Nursery {
         };
         ((self.restarters)(spec, context), inherited_env)
     }
+}
+
+/// Whether a record speaks of this boot and this state dir: in a copied one the lock is another file, and
+/// what the record names belongs to another supervisor.
+pub(crate) fn is_own(state_dir: &StateDir, clock: &dyn Clock, record: &Record) -> bool {
+    let boot_id = clock.boot_id();
+    let lock = FileIdentity::of(&state_dir.component_lock(&record.name));
+    // Where nothing was ever started, there is no lock either.
+    record.boot_id == boot_id && !boot_id.is_empty() && (record.lock.is_none() || record.lock == lock)
 }
 
 pub(crate) fn inherits_all(spec: &ComponentSpec) -> bool {

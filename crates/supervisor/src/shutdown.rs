@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use vitald_core::lifecycle::Command;
 
 use crate::handle::ShutdownMode;
+use crate::logs::Logs;
 use crate::member::Member;
 use crate::state_dir::StateLock;
 use crate::supervisor::Shared;
@@ -59,7 +60,7 @@ impl Shutdown {
                         ShutdownMode::Graceful => stop_all(&shared).await,
                         ShutdownMode::Keep => leave_all(&shared),
                     }
-                    shared.shutdown.finish().await;
+                    shared.shutdown.finish(&shared.nursery.logs).await;
                 });
             }
             (Some(ShutdownMode::Graceful | ShutdownMode::Keep), ShutdownMode::Now) => {
@@ -72,9 +73,10 @@ impl Shutdown {
         }
     }
 
-    async fn finish(&self) {
+    async fn finish(&self, logs: &Logs) {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         join_all(tasks).await;
+        logs.end().await;
         self.finished.send_replace(true);
     }
 

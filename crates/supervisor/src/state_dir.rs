@@ -44,9 +44,14 @@ impl StateDir {
         self.0.join("vitald.log")
     }
 
+    /// `logs`.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
     /// `logs/NAME.log`.
     pub fn log(&self, component: &str) -> PathBuf {
-        self.0.join("logs").join(format!("{component}.log"))
+        self.logs().join(format!("{component}.log"))
     }
 
     /// `components/NAME.json`.
@@ -128,7 +133,7 @@ impl StateDir {
     }
 
     fn create(&self) -> Result<(), StateDirError> {
-        for dir in [&self.0, &self.0.join("logs"), &self.0.join("components"), &self.0.join("locks")] {
+        for dir in [&self.0, &self.logs(), &self.0.join("components"), &self.0.join("locks")] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)

@@ -21,7 +21,8 @@ use crate::apply;
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::handle::{CommandError, SupervisorHandle};
-use crate::member::{Member, Nursery};
+use crate::logs::{LogKeeperFactory, Logs};
+use crate::member::{self, Member, Nursery};
 use crate::shutdown::{Shutdown, in_start_order};
 use crate::state_dir::{StateDir, StateLock};
 use crate::store::{self, Record};
@@ -38,6 +39,8 @@ pub struct Config {
     pub registry: Arc<Registry>,
     /// Makes what starts and stops a component.
     pub restarters: RestarterFactory,
+    /// Makes what keeps the components' logs.
+    pub logs: LogKeeperFactory,
     /// What a component inherits of the supervisor's environment; `true`: all of it.
     pub inherited_env: fn(bool) -> BTreeMap<String, String>,
     /// Who a recorded process is and what it holds, for people; `None` if it is not alive.
@@ -161,6 +164,10 @@ impl Supervisor {
         let folder = config.state_dir.path().join("components");
         let records = store::records(&folder);
         let events = Arc::new(Events::new(Arc::clone(&config.clock)));
+        refuse_copies(&config.state_dir, config.clock.as_ref(), &records, config.holder_of)?;
+        let told = Arc::clone(&events);
+        // Before anything writes to a log: what an earlier keeper has left half done is finished first.
+        let logs = Logs::new((config.logs)(Box::new(move |of, notice| told.add(of, notice))));
         let nursery = Arc::new(Nursery {
             state_dir: config.state_dir,
             registry: config.registry,
@@ -168,8 +175,8 @@ impl Supervisor {
             inherited_env: config.inherited_env,
             clock: config.clock,
             events,
+            logs,
         });
-        refuse_copies(&nursery, &records, config.holder_of)?;
         let shared = Arc::new(Shared {
             version: config.version,
             started: nursery.clock.now(),
@@ -206,17 +213,19 @@ impl Supervisor {
 }
 
 fn refuse_copies(
-    nursery: &Nursery,
+    state_dir: &StateDir,
+    clock: &dyn Clock,
     records: &[Record],
     holder_of: fn(&ProcessIdentity) -> Option<String>,
 ) -> Result<(), Refused> {
-    let boot_id = nursery.clock.boot_id();
-    let copied = records.iter().filter(|record| record.boot_id == boot_id && !nursery.is_own(record));
+    let boot_id = clock.boot_id();
+    let is_own = |record: &Record| member::is_own(state_dir, clock, record);
+    let copied = records.iter().filter(|record| record.boot_id == boot_id && !is_own(record));
     let holders: Vec<_> = copied
         .filter_map(|record| Some((record.name.clone(), holder_of(record.process.as_ref()?)?)))
         .collect();
     match holders.is_empty() {
         true => Ok(()),
-        false => Err(Refused::Copied { dir: nursery.state_dir.path().to_owned(), holders }),
+        false => Err(Refused::Copied { dir: state_dir.path().to_owned(), holders }),
     }
 }

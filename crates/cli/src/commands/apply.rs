@@ -37,7 +37,7 @@ pub(crate) fn lines(plan: &Plan, specs: &[ComponentSpec], status: &[ComponentSta
         } else if plan.changed.contains(name) {
             format!("changed ({})", now.map_or_else(|| "gone".into(), follows))
         } else if plan.relabelled.contains(name) {
-            "relabelled".to_owned()
+            "changed in place".to_owned()
         } else {
             "unchanged".to_owned()
         };
@@ -95,7 +95,7 @@ mod tests {
         stopped changed (stays stopped)
         broken changed (not restarted)
         same unchanged
-        label relabelled
+        label changed in place
         old removed (stopped)
         ");
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use jiff::Timestamp;
-use vitald_core::status::{ComponentDetail, EventType, Limits};
+use vitald_core::status::{ComponentDetail, EventType, Limits, State};
 
 use crate::cli::{Describe, Format};
 use crate::exit::{Exit, Outcome};
@@ -41,11 +41,14 @@ fn log_before_exit(detail: &ComponentDetail) -> Vec<String> {
     log_file::excerpt(Path::new(log), range, LOG_LINES).unwrap_or_default()
 }
 
-/// Where in the log the run stands that ended last: the latest if nothing runs, else the one before.
+/// Where in the log the run stands that ended last: the latest if nothing runs, nor is being started, else the one
+/// before.
 fn exited_run(detail: &ComponentDetail) -> Option<Range<u64>> {
-    match (detail.runs.as_slice(), detail.status.pid) {
-        ([.., latest], None) => Some(latest.log_offset..u64::MAX),
-        ([.., previous, latest], Some(_)) => Some(previous.log_offset..latest.log_offset),
+    // A run is listed as soon as it is to be started.
+    let has_begun = detail.status.pid.is_some() || detail.status.state == State::Starting;
+    match (detail.runs.as_slice(), has_begun) {
+        ([.., latest], false) => Some(latest.log_offset..u64::MAX),
+        ([.., previous, latest], true) => Some(previous.log_offset..latest.log_offset),
         _ => None,
     }
 }
@@ -225,5 +228,8 @@ mod tests {
     fn the_log_shown_is_that_of_the_run_that_ended() {
         assert_eq!(exited_run(&detail(crashing("a"))), Some(300..u64::MAX));
         assert_eq!(exited_run(&detail(running("a"))), Some(100..300));
+        let mut starting = detail(crashing("a"));
+        starting.status.state = State::Starting;
+        assert_eq!(exited_run(&starting), Some(100..300));
     }
 }

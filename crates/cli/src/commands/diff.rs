@@ -52,7 +52,7 @@ fn text(
         } else if plan.changed.contains(name) {
             add(name, "changed, would be restarted")?;
         } else if plan.relabelled.contains(name) {
-            add(name, "relabelled, would go on")?;
+            add(name, "changed in place, would go on")?;
         }
     }
     for name in &plan.removed {

@@ -7,6 +7,7 @@ use std::path::Path;
 use anstyle::AnsiColor;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
+use vitald_log::{Capabilities, Way};
 use vitald_process::Capability;
 
 use crate::cli::{Format, Listing};
@@ -19,6 +20,7 @@ pub(crate) fn run(args: &Listing, places: &Places) -> Outcome {
     let mut findings: Vec<Finding> = vitald_process::capabilities().into_iter().map(Finding::from).collect();
     findings.push(state(&places.state()));
     findings.push(privacy(&places.state()));
+    findings.push(rotation(&places.state()));
     findings.push(systemd());
     findings.extend(lingering());
     let all_essential = findings.iter().all(|finding| finding.available || !finding.essential);
@@ -94,6 +96,31 @@ fn usable(folder: &Path) -> Result<String, String> {
         return Err(format!("{name} is on {network}, where locks and sockets cannot be relied on"));
     }
     Ok(format!("in {name}"))
+}
+
+/// How the file system of the state lets logs be rotated underneath who writes to them.
+fn rotation(folder: &Path) -> Finding {
+    let tried = match folder.ancestors().find(|folder| folder.is_dir()) {
+        Some(there) => match vitald_log::capabilities(there) {
+            Ok(found) => way(&found),
+            Err(err) => Err(format!("{} cannot be written: {err}", there.display())),
+        },
+        None => Err(format!("{} is nowhere", folder.display())),
+    };
+    Finding::new("log rotation", tried, "logs of components are not rotated, and only grow")
+}
+
+fn way(found: &Capabilities) -> Result<String, String> {
+    match found.way {
+        _ if !found.notices => Err("growth of files is not told: inotify".to_owned()),
+        Way::Collapse => Ok("what was rotated leaves the live file: FALLOC_FL_COLLAPSE_RANGE".to_owned()),
+        Way::Punch => {
+            Ok("by holes, FALLOC_FL_PUNCH_HOLE: vitald hides them, other programs see zeros in the live \
+                          file, and a size that only grows"
+                .to_owned())
+        }
+        Way::None => Err("the file system can neither collapse nor punch files".to_owned()),
+    }
 }
 
 /// Whether only we can put something there. A state dir itself is made private by its supervisor.
@@ -196,6 +223,19 @@ mod tests {
                  without it: a fork bomb may not be caught
         ok       subreaper: works
         ");
+    }
+
+    #[test]
+    fn the_way_of_rotation_is_told() {
+        let there = |way, notices| Capabilities { way, block: 4096, notices };
+        assert!(super::way(&there(Way::Collapse, true)).is_ok());
+        assert!(super::way(&there(Way::Punch, true)).is_ok_and(|told| told.contains("zeros")));
+        assert!(
+            super::way(&there(Way::None, true)).is_err() && super::way(&there(Way::Punch, false)).is_err()
+        );
+        let temp = tempfile::tempdir().unwrap();
+        assert!(rotation(&temp.path().join("not/made/yet")).available);
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use vitald_core::status::EventRecord;
 
 use crate::account::Look;
-use crate::cli::{Events, Format};
+use crate::cli::{Events, Format, LogFormat};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::places::Places;
 use crate::{output, reach, table};
@@ -21,7 +21,7 @@ pub(crate) async fn run(args: &Events, places: &Places) -> Outcome {
     }
 
     let names = components.into_iter().map(|component| component.name).collect();
-    let look = Look::new(names, output::colour(), true);
+    let look = Look::new(names, output::colour(), true, LogFormat::Text);
     let mut events = client.events_follow(name).await?;
     loop {
         let event = tokio::select! {

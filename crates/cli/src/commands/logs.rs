@@ -1,27 +1,40 @@
 //! `vitald logs`.
 
-use std::fs::File;
+use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use vitald_client::Client;
+use vitald_core::status::{ComponentStatus, Status};
+use vitald_log::{LogReader, Timeline, merge};
 use vitald_supervisor::StateDir;
 
 use crate::cli::Logs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::log_file::{Merger, previous_run, read_range, tail_start};
-use crate::log_watch::{FolderWatch, Follower};
+use crate::format::size;
+use crate::log_file::{self, Merger, News, previous_run, since_start};
+use crate::log_watch::LogWatch;
 use crate::places::Places;
-use crate::{known, nearest, output, reach};
+use crate::{nearest, output, reach};
 
-/// How often to look whether there is still something whose logs can be followed.
-const LOOK: Duration = Duration::from_secs(1);
+/// How much of one log is shown before it is another's turn.
+const TURN: u64 = 1024 * 1024;
+
+/// How long a supervisor takes to die.
+const DYING: Duration = Duration::from_millis(100);
 
 /// One component's log.
 struct Log {
     name: String,
     path: PathBuf,
+    reader: LogReader,
+}
+
+/// What several logs come together in.
+struct Shown {
+    logs: Vec<Log>,
+    merger: Merger,
 }
 
 /// Shows what components wrote.
@@ -30,58 +43,14 @@ pub(crate) async fn run(args: &Logs, places: &Places) -> Outcome {
         return previous(args, places).await;
     }
     let state_dir = places.readable(&args.selector.filename)?;
-    let logs = match state_dir.holder() {
-        Some(_) => of_supervisor(&reach::connect(&state_dir).await?, &state_dir, &args.name).await?,
-        None => of_files(&state_dir, &args.name)?,
-    };
-    let names: Vec<_> = logs.iter().map(|log| log.name.clone()).collect();
-    let mut merger = Merger::new(&names, output::colour());
     // Before anything is read: what is written meanwhile is seen either way.
-    let watch = FolderWatch::new(&state_dir.path().join("logs"));
-    let mut followers = Vec::new();
-    for (of, log) in logs.into_iter().enumerate() {
-        followers.push(show(&log, of, args.tail, &mut merger)?);
+    let watch = args.follow.then(|| LogWatch::new(&state_dir));
+    let mut shown = Shown::new(find(&state_dir, &args.name).await?);
+    shown.past(args, |_, end| Some(0..end))?;
+    if let Some(watch) = watch {
+        shown.follow(watch)?;
     }
-    if !args.follow {
-        output::bytes(&merger.end())?;
-        return Ok(Exit::Done);
-    }
-    let mut looked = Instant::now();
-    loop {
-        watch.changed();
-        // What a supervisor left running when it died goes on writing. Where nothing runs, and nobody is there who
-        // would start it, what is there by now is all.
-        let ended = looked.elapsed() >= LOOK && {
-            looked = Instant::now();
-            state_dir.holder().is_none() && known::left_running(&state_dir) == 0
-        };
-        for (of, follower) in followers.iter_mut().enumerate() {
-            follower.read(|bytes| write(&mut merger, of, bytes))?;
-        }
-        if ended || output::is_unread() {
-            output::bytes(&merger.end())?;
-            return Ok(Exit::Done);
-        }
-    }
-}
-
-/// Shows what a log has, and stands ready to follow it.
-fn show(log: &Log, of: usize, tail: Option<usize>, merger: &mut Merger) -> Result<Follower, Failure> {
-    let mut file = match File::open(&log.path) {
-        Ok(file) => file,
-        // It has never been started.
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            return Ok(Follower::new(log.path.clone(), None, 0));
-        }
-        Err(err) => return Err(unreadable(&log.path, &err)),
-    };
-    let length = file.metadata().map_err(|err| unreadable(&log.path, &err))?.len();
-    let start = match tail {
-        Some(lines) => tail_start(&file, 0..length, lines).map_err(|err| unreadable(&log.path, &err))?,
-        None => 0,
-    };
-    read_range(&mut file, start..length, |bytes| write(merger, of, bytes))?;
-    Ok(Follower::new(log.path.clone(), Some(file), length))
+    shown.end()
 }
 
 /// Shows the run before the latest of each component.
@@ -93,59 +62,176 @@ async fn previous(args: &Logs, places: &Places) -> Outcome {
         )
     })?;
     let client = reach::connect(&found.state_dir).await?;
-    let logs = of_supervisor(&client, &found.state_dir, &args.name).await?;
-    let names: Vec<_> = logs.iter().map(|log| log.name.clone()).collect();
-    let mut merger = Merger::new(&names, output::colour());
-    let mut shown = false;
-    for (of, log) in logs.iter().enumerate() {
-        let runs = client.describe(&log.name).await?.runs;
-        let Ok(mut file) = File::open(&log.path) else { continue };
-        let length = file.metadata().map_err(|err| unreadable(&log.path, &err))?.len();
-        let Some(range) = previous_run(&runs, length) else { continue };
-        shown = true;
-        let start = match args.tail {
-            Some(lines) => {
-                tail_start(&file, range.clone(), lines).map_err(|err| unreadable(&log.path, &err))?
-            }
-            None => range.start,
-        };
-        read_range(&mut file, start..range.end, |bytes| write(&mut merger, of, bytes))?;
+    let logs = of_supervisor(client.status().await?, &found.state_dir, &args.name)?;
+    let mut runs = Vec::new();
+    for log in &logs {
+        runs.push(client.describe(&log.name).await?.runs);
     }
-    output::bytes(&merger.end())?;
-    match shown {
-        true => Ok(Exit::Done),
-        false => Err(Failure::not(format!("{} had no run before the latest", names.join(", ")))),
+    let mut shown = Shown::new(logs);
+    if !shown.past(args, |of, end| previous_run(&runs[of], end))? {
+        return Err(Failure::not(format!("{} had no run before the latest", shown.names().join(", "))));
+    }
+    shown.end()
+}
+
+impl Shown {
+    fn new(logs: Vec<Log>) -> Self {
+        let names: Vec<_> = logs.iter().map(|log| log.name.clone()).collect();
+        Self { merger: Merger::new(&names, output::colour()), logs }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.logs.iter().map(|log| log.name.clone()).collect()
+    }
+
+    /// Shows what is there of a range of each log, which is asked for with the log's end, in the order of time.
+    /// Says whether any has one.
+    fn past(
+        &mut self,
+        args: &Logs,
+        range: impl Fn(usize, u64) -> Option<Range<u64>>,
+    ) -> Result<bool, Failure> {
+        let mut any = false;
+        let mut ranges = Vec::new();
+        for (of, log) in self.logs.iter_mut().enumerate() {
+            let times = Timeline::open(&log.path);
+            let extent = log.reader.extent().map_err(|err| unreadable(&log.path, &err))?;
+            let asked = range(of, extent.end);
+            any |= asked.is_some();
+            let range = part(log, &times, args, asked.unwrap_or(extent.end..extent.end))
+                .map_err(|err| unreadable(&log.path, &err))?;
+            log.reader.seek(range.start).map_err(|err| unreadable(&log.path, &err))?;
+            ranges.push((times, range));
+        }
+        for piece in merge(&ranges) {
+            self.read(piece.log, piece.range.end, u64::MAX)?;
+        }
+        Ok(any)
+    }
+
+    /// Shows what is written from now on, until nothing is left that writes, or that reads.
+    fn follow(&mut self, mut watch: LogWatch) -> Result<(), Failure> {
+        loop {
+            // Asked before reading: what was written until then is shown.
+            let is_over = watch.is_over();
+            let mut more = false;
+            for of in 0..self.logs.len() {
+                more |= self.read(of, u64::MAX, TURN)?;
+            }
+            match more {
+                true => {}
+                false if is_over || output::is_unread() => return Ok(()),
+                false => watch.wait(),
+            }
+        }
+    }
+
+    /// Shows more of a log, up to a logical offset, and about `most` bytes. Says whether there may be more.
+    fn read(&mut self, of: usize, end: u64, most: u64) -> Result<bool, Failure> {
+        let Self { logs, merger } = self;
+        let Log { name, reader, .. } = &mut logs[of];
+        log_file::read(reader, end, most, |news| {
+            let why = match news {
+                News::Bytes(bytes) => return output::bytes(&merger.take(of, bytes)),
+                News::Gone(bytes) => {
+                    format!("{} of its log were removed before they were shown", size(bytes))
+                }
+                News::Restarted => "its log was truncated or replaced; what follows was written since".into(),
+            };
+            output::bytes(&merger.cut(of))?;
+            output::note(&format!("{name}: {why}"));
+            Ok(())
+        })
+    }
+
+    fn end(mut self) -> Outcome {
+        output::bytes(&self.merger.end())?;
+        Ok(Exit::Done)
+    }
+}
+
+/// What is to be shown of a range of a log; what is gone of that is told.
+fn part(log: &mut Log, times: &Timeline, args: &Logs, mut range: Range<u64>) -> io::Result<Range<u64>> {
+    let mut is_known = args.previous;
+    if let Some(since) = args.since {
+        let start = since_start(&log.path, &mut log.reader, times, since)?;
+        is_known |= start > 0;
+        range.start = start.clamp(range.start, range.end);
+    }
+    let oldest = log.reader.extent()?.oldest.min(range.end);
+    let gone = oldest.saturating_sub(range.start);
+    range.start = range.start.max(oldest);
+    let mut all_shown = true;
+    if let Some(lines) = args.tail {
+        let start = log.reader.tail_start(range.clone(), lines)?;
+        all_shown = start == range.start && lines > 0;
+        range.start = start;
+    }
+    if gone > 0 && is_known && all_shown {
+        output::note(&format!("{}: {} before this have been rotated away", log.name, size(gone)));
+    }
+    Ok(range)
+}
+
+/// The logs that are meant, whether a supervisor runs, or has died, or dies while it is asked.
+async fn find(state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
+    loop {
+        let holder = state_dir.holder();
+        if holder.is_none() {
+            return of_files(state_dir, names);
+        }
+        let asked = async { Ok(reach::connect(state_dir).await?.status().await?) };
+        match asked.await {
+            Ok(status) => return of_supervisor(status, state_dir, names),
+            Err(failure) => {
+                // Its connections end before its lock is free.
+                tokio::time::sleep(DYING).await;
+                if state_dir.holder() == holder {
+                    return Err(failure);
+                }
+            }
+        }
     }
 }
 
 /// The logs as the supervisor knows them.
-async fn of_supervisor(client: &Client, state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
-    let status = reach::select(client.status().await?, names)?;
-    let log = |component: vitald_core::status::ComponentStatus| Log {
-        path: component.log_file.map_or_else(|| state_dir.log(&component.name), PathBuf::from),
-        name: component.name,
+fn of_supervisor(status: Status, state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
+    let status = reach::select(status, names)?;
+    let log = |component: ComponentStatus| {
+        let path = component.log_file.map_or_else(|| state_dir.log(&component.name), PathBuf::from);
+        open(component.name, path)
     };
-    Ok(status.components.into_iter().map(log).collect())
+    status.components.into_iter().map(log).collect()
 }
 
 /// The logs that a supervisor has left.
 fn of_files(state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
     let folder = state_dir.path().join("logs");
-    let mut known: Vec<_> = std::fs::read_dir(&folder)
-        .map_err(|err| unreadable(&folder, &err))?
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".log")?.to_owned()))
+    let entries = std::fs::read_dir(&folder).map_err(|err| unreadable(&folder, &err))?;
+    let mut known: Vec<_> = entries
+        .filter_map(|entry| log_name(entry.ok()?.file_name().to_str()?).map(str::to_owned))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
         .collect();
-    known.sort();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         let hint = nearest::hint(name, &known);
         return Err(Failure::not(format!("no supervisor runs, and `{name}` has left no log{hint}")));
     }
     known.retain(|name| names.is_empty() || names.contains(name));
-    Ok(known.into_iter().map(|name| Log { path: state_dir.log(&name), name }).collect())
+    known.into_iter().map(|name| open(name.clone(), state_dir.log(&name))).collect()
 }
 
-fn write(merger: &mut Merger, of: usize, bytes: &[u8]) -> Result<(), Failure> {
-    output::bytes(&merger.take(of, bytes))
+/// Whose log a file is, or part of; what is only about logs is none.
+fn log_name(file: &str) -> Option<&str> {
+    let (name, part) = file.rsplit_once(".log")?;
+    let number = part.strip_prefix('.').map(str::parse::<u32>);
+    (part.is_empty() || number.is_some_and(|number| number.is_ok())).then_some(name)
+}
+
+/// A log that need not exist yet.
+fn open(name: String, path: PathBuf) -> Result<Log, Failure> {
+    let reader = LogReader::open(&path).map_err(|err| unreadable(&path, &err))?;
+    Ok(Log { name, path, reader })
 }
 
 fn unreadable(path: &Path, err: &io::Error) -> Failure {
@@ -155,5 +241,20 @@ fn unreadable(path: &Path, err: &io::Error) -> Failure {
 impl From<io::Error> for Failure {
     fn from(err: io::Error) -> Self {
         Self::not(format!("a log cannot be read: {err}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_log_a_file_is() {
+        for (file, name) in [("web.log", "web"), ("web.log.12", "web"), ("a.log.log", "a.log")] {
+            assert_eq!(log_name(file), Some(name));
+        }
+        for file in ["web.log.meta", "web.log.meta.next", "web.log.draft", "web.log.times", "web.txt"] {
+            assert_eq!(log_name(file), None, "{file}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use vitald_supervisor::{
 };
 
 use crate::account::{Account, Look};
-use crate::cli::Run;
+use crate::cli::{LogFormat, Run, SupervisorLogs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::Places;
@@ -39,15 +39,18 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     let lock = lock(&state_dir)?;
     wiring::prepare()?;
 
-    let live = output::is_terminal() && !args.detached;
-    let look = Look::new(names, output::colour(), args.detached);
+    let SupervisorLogs { logs_max_total, log_format } = args.logs;
+    let live = output::is_terminal() && !args.detached && log_format == LogFormat::Text;
+    let look = Look::new(names, output::colour(), args.detached, log_format);
     let wanted = Wanted::Manifests(components);
-    let supervisor = wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry))
-        .await
-        .map_err(|refused| refused_copy(&refused, args.detached))?;
+    let supervisor =
+        wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry), logs_max_total)
+            .await
+            .map_err(|refused| refused_copy(&refused, args.detached))?;
     supervisor.set_manifests(places.all_absolute(&paths));
     places.remember(&state_dir);
-    let account = Account::begin();
+    let kept = args.detached.then(|| state_dir.supervisor_log());
+    let account = Account::begin(kept);
     let opening = format!("supervising {number} in {}", state_dir.path().display());
     account.say(look.own(&opening));
     let control = match vitald_control::serve(supervisor.clone(), &state_dir).await {
@@ -150,7 +153,7 @@ async fn tell(
             },
             mistakes = async { reloading.as_mut()?.await }, if reloading.is_some() => {
                 if let Some(mistakes) = mistakes {
-                    account.say(mistakes);
+                    account.say(look.as_it_is(mistakes));
                 }
                 reloading = std::mem::take(&mut reload_again).then(&reload);
             }

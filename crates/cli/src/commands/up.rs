@@ -10,7 +10,7 @@ use vitald_core::spec::ComponentSpec;
 use vitald_core::status::{ComponentStatus, Status};
 use vitald_supervisor::StateDir;
 
-use crate::cli::Up;
+use crate::cli::{SupervisorLogs, Up};
 use crate::commands::apply;
 use crate::detach::{self, Detached};
 use crate::exit::{Exit, Failure, NEVER, Outcome};
@@ -41,6 +41,7 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
         timeout: args.timeout,
         child: None,
         applied_to: None,
+        logs: args.logs.clone(),
         state_dir,
     };
     loop {
@@ -57,6 +58,7 @@ struct Attempt {
     manifests: Vec<PathBuf>,
     components: Vec<ComponentSpec>,
     state_dir: StateDir,
+    logs: SupervisorLogs,
     deadline: Instant,
     timeout: f64,
     /// The supervisor that we have started; `None` while there is somebody else's.
@@ -83,7 +85,7 @@ impl Attempt {
             match &mut self.child {
                 // Whoever holds it is just beginning, or ending: we are here for the next then.
                 None if self.state_dir.holder().is_some() => {}
-                None => self.child = Some(detach::start(&self.manifests, &self.state_dir)?),
+                None => self.child = Some(detach::start(&self.manifests, &self.state_dir, &self.logs)?),
                 Some(child) => match child.exit_code() {
                     None => {}
                     // Somebody else was faster: theirs is as good as ours.

@@ -143,7 +143,7 @@ async fn a_log_that_cannot_be_opened_is_named() {
     let bed = Bed::new(&["true"]);
     std::fs::create_dir_all(bed.log_file()).unwrap();
     let message = bed.refusal().await;
-    assert!(message.starts_with(&format!("opening the log {}: ", bed.log_file().display())), "{message}");
+    assert!(message.starts_with(&format!("opening the log: {}: ", bed.log_file().display())), "{message}");
 }
 
 #[tokio::test]

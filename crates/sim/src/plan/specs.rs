@@ -46,6 +46,7 @@ pub(crate) fn component(dice: &mut Dice, name: &str, job: bool, names: &[(String
         startup_probe: probe(dice, ProbeRole::Startup, 400),
         liveness_probe: probe(dice, ProbeRole::Liveness, 650),
         readiness_probe: probe(dice, ProbeRole::Readiness, 600),
+        logs: Default::default(),
     }
 }
 

@@ -74,6 +74,29 @@ async fn what_did_not_change_is_not_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logs_are_kept_as_the_manifests_say_and_stop_nothing() {
+    let world = World::new();
+    let supervisor = world.start(vec![web(), component("cron")]).await;
+    world.pass(SECOND).await;
+    let called = world.calls().len();
+    let mut other = web();
+    other.logs.max_files = 2;
+    let plan = supervisor.apply(vec![other.clone(), component("cron")]).await.unwrap();
+    assert_eq!((plan.relabelled, plan.unchanged), (names(&["web"]), names(&["cron"])));
+    assert_eq!(world.calls().len(), called, "nothing happened to what runs");
+    assert_eq!(world.logs(), ["keep web 5", "keep cron 5", "keep web 2"]);
+    world.crash(supervisor).await;
+    let supervisor = world.start(vec![other]).await;
+    world.pass(SECOND).await;
+    supervisor.shutdown(ShutdownMode::Keep);
+    supervisor.finished().await;
+    let logs = world.logs();
+    assert_eq!(logs[3], "end", "{logs:?}");
+    assert!(logs[4..6].contains(&"keep web 2".to_owned()), "what was taken over is kept at once: {logs:?}");
+    assert_eq!(&logs[6..], ["forget cron", "end"], "{logs:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn labels_alone_stop_nothing() {
     let world = World::new();
     let supervisor = world.start(vec![web()]).await;

@@ -22,14 +22,15 @@ use vitald_core::restarter::{
     StartError,
 };
 use vitald_core::spec::{
-    ComponentSpec, Condition, Dependency, ExecAction, ProbeRole, ProbeSpec, ProcessSpec, RestartPolicy,
-    RestartSpec, Workload,
+    ComponentSpec, Condition, Dependency, ExecAction, LogsSpec, ProbeRole, ProbeSpec, ProcessSpec,
+    RestartPolicy, RestartSpec, Workload,
 };
 use vitald_core::status::ComponentStatus;
 use vitald_core::time::Timestamp;
 use vitald_supervisor::clock::Clock;
 use vitald_supervisor::{
-    Config, Refused, RestarterContext, ShutdownMode, StateDir, Supervisor, SupervisorHandle, Wanted,
+    Config, LogKeeper, Refused, RestarterContext, ShutdownMode, StateDir, Supervisor, SupervisorHandle,
+    Wanted,
 };
 
 /// What the test says, and what it sees.
@@ -53,6 +54,8 @@ struct Script {
     given_up: Vec<String>,
     running: BTreeMap<String, (RunId, Process)>,
     calls: Vec<String>,
+    /// What the keeper of logs was told.
+    logs: Vec<String>,
     records: Vec<(String, serde_json::Value)>,
     state_dir: Option<StateDir>,
     /// Supervisors that have died.
@@ -159,6 +162,7 @@ pub(crate) fn component(name: &str) -> ComponentSpec {
         startup_probe: None,
         liveness_probe: None,
         readiness_probe: None,
+        logs: Default::default(),
     }
 }
 
@@ -204,6 +208,7 @@ impl World {
         self.script.lock().unwrap().state_dir = Some(state_dir.clone());
         let script = Arc::clone(&self.script);
         SCRIPT.with(|slot| *slot.borrow_mut() = Some(Arc::clone(&script)));
+        let kept = Arc::clone(&script);
         Supervisor::start(Config {
             state_dir,
             lock,
@@ -221,6 +226,7 @@ impl World {
                     script: Arc::clone(&script),
                 })
             }),
+            logs: Box::new(move |_tell| Box::new(FakeKeeper(kept))),
             inherited_env: |_all| ENVIRONMENT.with(|environment| environment.borrow().clone()),
             holder_of: |process| ALIVE.get().then(|| format!("{} (sleep)", process.pid)),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -244,6 +250,11 @@ impl World {
         for (path, record) in records {
             std::fs::write(path, record).unwrap();
         }
+    }
+
+    /// What the keeper of logs was told.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        self.script.lock().unwrap().logs.clone()
     }
 
     /// What is written down of a component.
@@ -633,6 +644,24 @@ struct ScriptSpec {}
 struct ScriptProbe {
     name: String,
     script: Arc<Mutex<Script>>,
+}
+
+struct FakeKeeper(Arc<Mutex<Script>>);
+
+impl LogKeeper for FakeKeeper {
+    fn keep(&self, component: &str, logs: &LogsSpec) {
+        self.0.lock().unwrap().logs.push(format!("keep {component} {}", logs.max_files));
+    }
+
+    fn forget(&self, component: &str) {
+        self.0.lock().unwrap().logs.push(format!("forget {component}"));
+    }
+}
+
+impl Drop for FakeKeeper {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().logs.push("end".into());
+    }
 }
 
 thread_local! {

@@ -127,6 +127,7 @@ pub(super) fn spec() -> ComponentSpec {
         startup_probe: None,
         liveness_probe: None,
         readiness_probe: None,
+        logs: Default::default(),
     }
 }
 

@@ -1,0 +1,324 @@
+//! What the keeper's thread does: sleep, and look at what has to be looked at.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::inotify::WatchFlags;
+
+use super::kept::Kept;
+use super::{Command, Notice, Policy, Shortage};
+use crate::rotate::{OnDiskFull, RotatingLog, Settings};
+use crate::total::limit_total;
+use crate::watch::{drain, inotify};
+
+/// How often at most the room that all logs take is added up.
+const ADD_UP: Duration = Duration::from_secs(10);
+
+/// How often at least the room on the disk is looked at, for logs whose archives go when it is full: a
+/// component whose write fails wakes nobody.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(10);
+
+/// Less room than this is a full disk.
+const LITTLE: u64 = 1024 * 1024;
+
+/// With less room than this there is none for anything. A component whose writes fail is not heard of.
+const NOTHING: u64 = 64 * 1024;
+
+/// How often at most that is looked at while logs grow, and how often once there was none.
+const LOOK_AT_FOLDER: Duration = Duration::from_secs(1);
+const LOOK_AT_FULL_FOLDER: Duration = Duration::from_secs(3);
+
+/// Before a log that could not be opened is tried again, at first and at most.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_AT_MOST: Duration = Duration::from_secs(30);
+
+struct Waiting {
+    settings: Settings,
+    again: Instant,
+    pause: Duration,
+}
+
+pub(super) struct Work {
+    policy: Policy,
+    tell: Box<dyn FnMut(Notice) + Send>,
+    commands: Receiver<Command>,
+    wake: Arc<OwnedFd>,
+    inotify: OwnedFd,
+    folder_watch: i32,
+    logs: BTreeMap<String, Kept>,
+    /// Those that cannot be opened at present.
+    waiting: BTreeMap<String, Waiting>,
+    added_up: Instant,
+    /// Some log has grown or was rotated since.
+    to_add_up: bool,
+    looked_for_room: Instant,
+    folder: Folder,
+}
+
+/// The disk of the folder.
+struct Folder {
+    path: PathBuf,
+    is_full: bool,
+    looked: Instant,
+    /// Some log has been looked at since.
+    to_look: bool,
+}
+
+impl Work {
+    pub(super) fn new(
+        folder: &Path,
+        policy: Policy,
+        tell: Box<dyn FnMut(Notice) + Send>,
+        commands: Receiver<Command>,
+        wake: Arc<OwnedFd>,
+    ) -> io::Result<Self> {
+        let inotify = inotify()?;
+        let what = WatchFlags::CREATE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+        let folder_watch = rustix::fs::inotify::add_watch(&inotify, folder, what)?;
+        let now = Instant::now();
+        Ok(Self {
+            policy,
+            tell,
+            commands,
+            wake,
+            inotify,
+            folder_watch,
+            logs: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            added_up: now,
+            to_add_up: true,
+            looked_for_room: now,
+            folder: Folder { path: folder.to_owned(), is_full: false, looked: now, to_look: true },
+        })
+    }
+
+    pub(super) fn run(&mut self) {
+        while self.obey() {
+            self.look_at_all();
+            self.sleep();
+            self.notice();
+        }
+        for kept in self.logs.values_mut() {
+            kept.last_look();
+        }
+    }
+
+    /// Takes commands; `false` at the end.
+    fn obey(&mut self) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Keep(name, settings) => self.keep(name, settings),
+                Command::Forget(name) => {
+                    self.waiting.remove(&name);
+                    if let Some(kept) = self.logs.remove(&name) {
+                        self.disarm(kept.watch);
+                    }
+                }
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn keep(&mut self, name: String, settings: Settings) {
+        if let Some(kept) = self.logs.get_mut(&name) {
+            kept.log.set(settings);
+            kept.next_look = Some(Instant::now());
+            return;
+        }
+        match RotatingLog::open(&self.path(&name), settings) {
+            Ok(log) => {
+                self.waiting.remove(&name);
+                self.logs.insert(name.clone(), Kept::new(name, log));
+            }
+            Err(error) => {
+                let before = self.waiting.get(&name).map(|waiting| waiting.pause);
+                let pause = before.map_or(RETRY, |pause| (pause * 2).min(RETRY_AT_MOST));
+                let waiting = Waiting { settings, again: Instant::now() + pause, pause };
+                if self.waiting.insert(name.clone(), waiting).is_none() {
+                    (self.tell)(Notice::Failed { name, error });
+                }
+            }
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        let now = Instant::now();
+        let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.again <= now);
+        let again: Vec<_> = waiting.map(|(name, waiting)| (name.clone(), waiting.settings)).collect();
+        for (name, settings) in again {
+            self.keep(name, settings);
+        }
+        for kept in self.logs.values_mut().filter(|kept| kept.next_look.is_some_and(|at| at <= now)) {
+            let (grew, rotated) = kept.look(&mut self.tell);
+            self.folder.to_look = true;
+            self.to_add_up |= grew | rotated;
+            if rotated {
+                self.added_up = now.checked_sub(ADD_UP).unwrap_or(now);
+            }
+            if !grew && kept.watch.is_none() {
+                arm(&self.inotify, kept);
+            }
+        }
+        self.add_up(now);
+        self.look_for_room(now);
+        self.folder.look(now, &mut self.tell);
+    }
+
+    fn add_up(&mut self, now: Instant) {
+        let Some(max_total) = self.policy.max_total else { return };
+        if !self.to_add_up || now.duration_since(self.added_up) < ADD_UP {
+            return;
+        }
+        (self.added_up, self.to_add_up) = (now, false);
+        let (logs, tell) = (&mut self.logs, &mut self.tell);
+        let limited = limit_total(&self.folder.path, max_total, |live| {
+            let name = live.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let dropped = match logs.get_mut(&name) {
+                Some(kept) => kept.log.drop_oldest()?,
+                // Of a component that is no more.
+                None => {
+                    let as_it_is = Settings { max_files: u32::MAX, ..Settings::default() };
+                    RotatingLog::open(live, as_it_is)?.drop_oldest()?
+                }
+            };
+            if let Some(bytes) = dropped {
+                tell(Notice::Dropped { name, bytes, why: Shortage::Total });
+            }
+            Ok(dropped)
+        });
+        if let Err(error) = limited {
+            tell(Notice::Failed { name: String::new(), error });
+        }
+    }
+
+    /// Frees archives of logs that want that on a full disk, before the component has to be told.
+    fn look_for_room(&mut self, now: Instant) {
+        if !self.wants_room() || now.duration_since(self.looked_for_room) < LOOK_FOR_ROOM {
+            return;
+        }
+        self.looked_for_room = now;
+        for kept in self.logs.values_mut().filter(|kept| wants_room(kept)) {
+            if self.folder.room().is_some_and(|room| room >= LITTLE) {
+                return;
+            }
+            if let Ok(Some(bytes)) = kept.log.drop_oldest() {
+                let name = kept.name.clone();
+                (self.tell)(Notice::Dropped { name, bytes, why: Shortage::Disk });
+            }
+        }
+    }
+
+    fn wants_room(&self) -> bool {
+        self.logs.values().any(wants_room)
+    }
+
+    fn sleep(&self) {
+        let by_time = self.logs.values().filter_map(|kept| kept.next_look);
+        let again = self.waiting.values().map(|waiting| waiting.again);
+        let room = self.wants_room().then(|| self.looked_for_room + LOOK_FOR_ROOM);
+        let total = (self.to_add_up && self.policy.max_total.is_some()).then(|| self.added_up + ADD_UP);
+        let next = by_time.chain(again).chain(room).chain(total).chain(self.folder.next_look()).min();
+        let pause = next.map(|at| at.saturating_duration_since(Instant::now()));
+        let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&*self.wake, PollFlags::IN)];
+        // An interruption does no harm.
+        let _ = rustix::event::poll(&mut fds, pause.as_ref());
+        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+    }
+
+    /// Looks at once at what has been quiet, or has come or gone.
+    fn notice(&mut self) {
+        let (logs, waiting) = (&mut self.logs, &mut self.waiting);
+        let now = Instant::now();
+        let folder_watch = self.folder_watch;
+        drain(&self.inotify, |event| {
+            if event.wd() == folder_watch {
+                let Some(name) = event.file_name().and_then(log_of) else { return };
+                if let Some(kept) = logs.get_mut(name) {
+                    kept.next_look = Some(now);
+                } else if let Some(waiting) = waiting.get_mut(name) {
+                    waiting.again = now;
+                }
+                return;
+            }
+            // A watch is for one event; what it says of its own end comes later, and is of nobody's.
+            for kept in logs.values_mut().filter(|kept| kept.watch == Some(event.wd())) {
+                kept.watch = None;
+                kept.next_look = Some(now);
+            }
+        });
+    }
+
+    fn disarm(&self, watch: Option<i32>) {
+        if let Some(watch) = watch {
+            let _ = rustix::fs::inotify::remove_watch(&self.inotify, watch);
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path.join(format!("{name}.log"))
+    }
+}
+
+impl Folder {
+    /// Bytes that we may use; `None` where it cannot be asked.
+    fn room(&self) -> Option<u64> {
+        let it = rustix::fs::statvfs(&self.path).ok()?;
+        Some(it.f_bavail.saturating_mul(it.f_frsize))
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        match (self.is_full, self.to_look) {
+            (true, _) => Some(self.looked + LOOK_AT_FULL_FOLDER),
+            (false, true) => Some(self.looked + LOOK_AT_FOLDER),
+            (false, false) => None,
+        }
+    }
+
+    fn look(&mut self, now: Instant, tell: &mut dyn FnMut(Notice)) {
+        if self.next_look().is_none_or(|at| at > now) {
+            return;
+        }
+        (self.looked, self.to_look) = (now, false);
+        let Some(room) = self.room() else { return };
+        match self.is_full {
+            false if room < NOTHING => tell(Notice::FolderFull),
+            true if room >= LITTLE => tell(Notice::FolderFreed),
+            _ => return,
+        }
+        self.is_full = !self.is_full;
+    }
+}
+
+/// A log that has been quiet: the next write wakes us, once. What was written before the watch was there is
+/// seen by one more look.
+fn arm(inotify: &OwnedFd, kept: &mut Kept) {
+    let what = WatchFlags::MODIFY | WatchFlags::ONESHOT;
+    match rustix::fs::inotify::add_watch(inotify, kept.log.path(), what) {
+        Ok(watch) => {
+            kept.watch = Some(watch);
+            kept.next_look = kept.has_grown().then(Instant::now);
+        }
+        // The folder says when it is made.
+        Err(rustix::io::Errno::NOENT) => kept.next_look = None,
+        // No watches left: by time, then.
+        Err(_) => {}
+    }
+}
+
+fn wants_room(kept: &Kept) -> bool {
+    kept.log.has_archives() && kept.log.settings().on_disk_full == OnDiskFull::DropOldest
+}
+
+/// The log whose live file has this name.
+fn log_of(file: &CStr) -> Option<&str> {
+    file.to_str().ok()?.strip_suffix(".log")
+}

@@ -1,0 +1,139 @@
+//! Looking at the live file, and making sense of what others have done to it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use rustix::fs::FlockOperation;
+
+use super::free::{MARK, REST_OF_MARK};
+use super::{Finding, Look, RotatingLog};
+use crate::cut;
+use crate::error::LogError;
+use crate::meta::Live;
+use crate::view::known_end;
+
+/// Fewer allocated bytes than there should be, by this much: look for holes.
+const SLACK: u64 = 64 * 1024;
+
+impl RotatingLog {
+    /// Looks how far the log has come, and whether it is due. Cheap: two calls of stat(2).
+    ///
+    /// # Errors
+    /// The file cannot be looked at, or meta not be written.
+    pub fn look(&mut self) -> Result<Look, LogError> {
+        let mut finding = self.finding.take();
+        let named = match fs::metadata(self.names.live()) {
+            Ok(named) => named.ino(),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => 0,
+            Err(err) => return Err(self.refused("looking", err)),
+        };
+        if named != self.meta.live.inode {
+            finding = self.take_other_file()?.or(finding);
+        }
+        let Some(data) =
+            self.file.as_ref().map(File::metadata).transpose().map_err(|e| self.refused("looking", e))?
+        else {
+            return Ok(Look { end: self.meta.live.begin, size: 0, due: false, finding });
+        };
+        if data.len() < self.size || data.len() < self.meta.live.start {
+            finding = Some(self.take_truncated(data.len())?);
+        }
+        self.size = data.len();
+        let size = self.size - self.meta.live.start;
+        if (data.blocks() * 512).saturating_add(SLACK) < size {
+            finding = self.skip_hole()?.or(finding);
+        }
+        let size = self.size.saturating_sub(self.meta.live.start);
+        let due = size > self.settings.max_size && self.cut_at().is_some();
+        Ok(Look { end: self.meta.live.begin + size, size, due, finding })
+    }
+
+    /// The live file is another one, or none. If it had been there before, what it held is gone.
+    fn take_other_file(&mut self) -> Result<Option<Finding>, LogError> {
+        let before = self.meta.clone();
+        // The old one may have grown since it was last looked at.
+        let old = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let old = old.filter(|data| data.ino() == before.live.inode);
+        self.size = old.map_or(self.size, |data| data.len().max(self.size));
+        let held = self.size.saturating_sub(self.meta.live.start);
+        self.open_live()?;
+        let inode = match &self.file {
+            Some(file) => file.metadata().map_err(|err| self.refused("looking", err))?.ino(),
+            None => 0,
+        };
+        if before.live.inode == 0 {
+            self.meta.live.inode = inode;
+            // Not synced: 200 components that start at once must not wait for the disk for this.
+            let _ = self.meta.store(&self.names, false);
+            return Ok(None);
+        }
+        let end = known_end(&self.meta, &self.names).max(self.meta.live.begin + held);
+        let lost = end - self.meta.live.begin;
+        self.begin_again(Live { inode, start: 0, begin: end })?;
+        Ok(Some(Finding::Replaced(lost)))
+    }
+
+    /// The live file is shorter than it was: what is in it now comes after all that was.
+    fn take_truncated(&mut self, size: u64) -> Result<Finding, LogError> {
+        let held = self.size.saturating_sub(self.meta.live.start);
+        let end = self.meta.live.begin + held;
+        // A mark that came just after the truncation.
+        let mut bytes = vec![0; MARK.len()];
+        let file = self.file.as_ref();
+        let marked = file.is_some_and(|f| f.read_exact_at(&mut bytes, 0).is_ok() && bytes == MARK.as_bytes());
+        let start = if marked { size.min(MARK.len() as u64 + REST_OF_MARK) } else { 0 };
+        self.begin_again(Live { start, begin: end, ..self.meta.live })?;
+        Ok(Finding::Truncated(held))
+    }
+
+    fn begin_again(&mut self, live: Live) -> Result<(), LogError> {
+        let before = self.meta.clone();
+        self.meta.live = live;
+        self.meta.epoch += 1;
+        self.meta.collapse = None;
+        self.size = 0;
+        self.store_or(before)
+    }
+
+    /// A file that is only appended to has no holes. One with a hole is written to at an offset that was kept
+    /// across a rotation or truncation: what is before the hole goes to an archive, and the hole is
+    /// hidden. From now on nothing is shifted, so that the offset stays right.
+    fn skip_hole(&mut self) -> Result<Option<Finding>, LogError> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let start = self.meta.live.start;
+        let hole = cut::next_hole(file, start).unwrap_or(self.size);
+        if hole >= self.size {
+            return Ok(None);
+        }
+        let data = cut::next_data(file, hole).unwrap_or(self.size);
+        self.meta.own_offset = true;
+        // It moves no bytes if there are none before the hole.
+        self.take_out(start..hole, data)?;
+        Ok(Some(Finding::OwnOffset(data - hole)))
+    }
+
+    /// Opens the live file, if there is one, and keeps others from rotating it.
+    pub(super) fn open_live(&mut self) -> Result<(), LogError> {
+        let path = self.names.live();
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Err(LogError::NotAFile { path: path.to_owned() });
+        }
+        self.file = None;
+        match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => {
+                // Not inherited by anybody: it goes with us.
+                if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                    return Err(LogError::Locked { path: path.to_owned() });
+                }
+                self.block = cut::block_of(&file);
+                self.can_collapse = cut::can_collapse(&file, self.block);
+                self.can_punch = cut::can_punch(&file, self.block);
+                self.file = Some(file);
+                Ok(())
+            }
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(err) => Err(self.refused("opening", err)),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Logs as those who use them see them: other processes write, rotate, die, fill disks and meddle.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // A test fails by panicking, and says what it skips.
+
+mod bed;
+mod follow;
+mod full;
+mod keeping;
+mod kills;
+mod meddling;
+mod offsets;
+mod steps;
