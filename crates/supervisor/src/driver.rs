@@ -174,15 +174,8 @@ impl Driver {
                 Some(Message::Command(command, done)) => {
                     closing |= matches!(command, Command::Shutdown | Command::Kill);
                     // What a person asked for outlives a crash of the machine, too.
-                    let asked = matches!(
-                        command,
-                        Command::Start
-                            | Command::Stop
-                            | Command::Restart
-                            | Command::Pause
-                            | Command::Replace
-                            | Command::Reset
-                    );
+                    let asked =
+                        matches!(command, Command::Start | Command::Stop | Command::Restart | Command::Reset);
                     self.apply(Event::Command(command), asked);
                     // Whoever asked may be gone.
                     let _ = done.send(());

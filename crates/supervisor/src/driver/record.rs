@@ -20,7 +20,7 @@ impl Driver {
     /// After an orderly end the next start takes the environment of its own day.
     pub(super) fn forget_environment(&mut self) {
         let lifecycle = self.parts.lifecycle.record();
-        self.write_record(lifecycle, true, None);
+        self.write_record(lifecycle, false, None);
     }
 
     pub(super) fn write_record(

@@ -108,10 +108,10 @@ fn failed_until_started_on_request_and_only_reset_clears_the_window() {
     world.told();
     world.command(Command::Restart);
     world.until(20.0);
-    assert_snapshot!(world.told(), @"10s Start(3); 10s Failed: the limit of 1 restarts in 600 s is reached, given up until started on request: exited with status 1");
+    assert_snapshot!(world.told(), @"10s Start(3); 10s Failed: the limit of 1 restart in 600 s is reached, given up until started on request: exited with status 1");
     world.command(Command::Reset);
     world.until(30.0);
-    assert_snapshot!(world.told(), @"20s Start(4); 21s Start(5); 21s Failed: the limit of 1 restarts in 600 s is reached, given up until started on request: exited with status 1");
+    assert_snapshot!(world.told(), @"20s Start(4); 21s Start(5); 21s Failed: the limit of 1 restart in 600 s is reached, given up until started on request: exited with status 1");
 }
 
 #[test]
