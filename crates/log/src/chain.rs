@@ -68,7 +68,7 @@ mod tests {
 
     fn listed(names: &Names) -> String {
         let text = |number| fs::read_to_string(names.archive(number)).unwrap();
-        let found = names.archives().unwrap();
+        let found = names.archives(0).unwrap();
         found
             .iter()
             .map(|f| format!("{}={} ", f.number, text(f.number)))

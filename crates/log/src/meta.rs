@@ -75,7 +75,7 @@ impl Meta {
     /// live one to be what was hidden, and `at_least` the logical offset up to which the log is known to
     /// have come by other means.
     pub(crate) fn reconstruct(names: &Names, live: Option<&File>, at_least: u64) -> io::Result<Self> {
-        let mut found = names.archives()?;
+        let mut found = names.archives(0)?;
         // A draft that no meta knows of was not finished.
         found.retain(|found| found.number > 0);
         let data = live.map(File::metadata).transpose()?;

@@ -99,10 +99,15 @@ impl Names {
     ///
     /// A rotation only ever renames a file to the next higher number, and this looks at the lowest first: a
     /// file that is renamed meanwhile may be found twice, but is not missed.
-    pub(crate) fn archives(&self) -> io::Result<Vec<Found>> {
+    ///
+    /// `known` is how many there ought to be.
+    pub(crate) fn archives(&self, known: usize) -> io::Result<Vec<Found>> {
         let numbers = self.numbers()?;
-        // A folder that changes may not list all it has. Somebody may have given a file any number.
-        let to_try = numbers.last().map_or(1, |highest| highest.saturating_add(1)).min(NUMBERS_TO_TRY);
+        // A folder that changes may not list all it has, and the oldest least of all, which are renamed first.
+        // Somebody may have given a file any number.
+        let known = u32::try_from(known).unwrap_or(NUMBERS_TO_TRY);
+        let highest = numbers.last().copied().unwrap_or_default().max(known);
+        let to_try = highest.saturating_add(1).min(NUMBERS_TO_TRY);
         let mut found = Vec::new();
         for number in (0..=to_try).chain(numbers.into_iter().filter(|number| *number > to_try)) {
             match fs::symlink_metadata(self.archive(number)) {

@@ -195,7 +195,7 @@ impl RotatingLog {
         let with = self.meta.clone();
         self.meta.archives.remove(0);
         self.store_or(with)?;
-        let found = self.names.archives().map_err(|err| self.refused("listing archives", err))?;
+        let found = self.names.archives(0).map_err(|err| self.refused("listing archives", err))?;
         for found in found.iter().filter(|found| found.inode == oldest.inode && found.number > 0) {
             chain::remove(&self.names, found.number)
                 .map_err(|err| self.refused("removing an archive", err))?;

@@ -151,7 +151,7 @@ impl View {
 
     /// Opens an archive. `None` if it has gone.
     pub(crate) fn open_archive(&self, archive: &Archive) -> io::Result<Option<File>> {
-        for found in self.names.archives()? {
+        for found in self.names.archives(self.archives.len())? {
             if found.inode != archive.inode {
                 continue;
             }
@@ -218,7 +218,7 @@ pub(crate) fn match_archives(names: &Names, listed: &[Archive]) -> io::Result<Ve
     if listed.is_empty() {
         return Ok(Vec::new());
     }
-    let found = names.archives()?;
+    let found = names.archives(listed.len())?;
     let is_there = |a: &Archive| found.iter().any(|f| f.inode == a.inode && f.length == a.length);
     if listed.iter().any(is_there) {
         return Ok(listed.iter().filter(|archive| is_there(archive)).copied().collect());

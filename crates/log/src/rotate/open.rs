@@ -87,7 +87,7 @@ impl RotatingLog {
 
     /// A draft that meta lists is whole, and only lacks its number. Any other is none.
     fn finish_draft(&mut self) -> Result<(), LogError> {
-        let found = self.names.archives().map_err(|err| self.refused("listing archives", err))?;
+        let found = self.names.archives(0).map_err(|err| self.refused("listing archives", err))?;
         let draft = found.iter().find(|found| found.number == 0);
         let whole = draft.is_some_and(|draft| {
             self.meta.archives.iter().any(|a| (a.inode, a.length) == (draft.inode, draft.length))
@@ -131,7 +131,7 @@ impl RotatingLog {
     /// Whether what lies before `start` is the end of the newest archive. If there is none, it was dropped.
     fn is_archived(&self, file: &File, start: u64) -> bool {
         let Some(newest) = self.meta.archives.last() else { return true };
-        let found = self.names.archives().unwrap_or_default();
+        let found = self.names.archives(0).unwrap_or_default();
         let Some(archive) = found.iter().find(|f| f.inode == newest.inode) else { return true };
         let Ok(archive) = File::open(self.names.archive(archive.number)) else { return true };
         let length = newest.length.min(SAMPLE).min(start);
