@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 use vitald_client::Client;
 use vitald_supervisor::StateDir;
 
@@ -17,6 +17,8 @@ use crate::{known, output, table};
 
 /// How long a supervisor may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How soon one that holds its lock and does not listen is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Lists this user's supervisors.
 pub(crate) async fn run(args: &Listing, places: &Places) -> Outcome {
@@ -81,14 +83,22 @@ async fn look(dir: StateDir) -> Option<Supervisor> {
         left_running: None,
         manifests: dir.manifests(),
     };
-    let Some(holder) = dir.holder() else {
-        found.left_running = Some(known::left_running(&dir)).filter(|left| *left > 0);
-        return found.left_running.map(|_| found);
+    let deadline = Instant::now() + PATIENCE;
+    let (holder, answer) = loop {
+        let Some(holder) = dir.holder() else {
+            found.left_running = Some(known::left_running(&dir)).filter(|left| *left > 0);
+            return found.left_running.map(|_| found);
+        };
+        let status = async { Client::connect(dir.path()).await?.status().await };
+        match timeout_at(deadline, status).await {
+            // One that is just beginning, or that was killed and has not given up its lock.
+            Ok(Err(_)) if Instant::now() < deadline => sleep(LOOK_AGAIN).await,
+            answer => break (holder, answer),
+        }
     };
     found.state = Life::Silent;
     found.pid = Some(holder).filter(|pid| *pid > 0);
-    let status = async { Client::connect(dir.path()).await?.status().await };
-    if let Ok(Ok(status)) = timeout(PATIENCE, status).await {
+    if let Ok(Ok(status)) = answer {
         found.state = Life::Running;
         found.pid = Some(status.supervisor.pid);
         found.version = Some(status.supervisor.version);
