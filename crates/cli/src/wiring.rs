@@ -73,6 +73,9 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
             inherited_env,
             previous,
         )),
+        Workload::Container(_) | Workload::External(_) => {
+            unreachable!("no manifest says so")
+        }
     }
 }
 

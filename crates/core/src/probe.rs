@@ -51,7 +51,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::restarter::{Executor, ProcessIdentity};
+use crate::restarter::{Executor, ProcessIdentity, RunView};
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,10 +156,17 @@ pub struct CheckContext {
     /// How long this check may take. The caller drops it then; a protocol that carries deadlines may be
     /// told.
     pub timeout: Duration,
-    /// The component's main process as it was started; `None` outside a supervisor.
-    pub process: Option<ProcessIdentity>,
+    /// The run that is checked; `None` outside a supervisor.
+    pub run: Option<Arc<dyn RunView>>,
     /// Runs commands where the component runs, with its user and environment.
     pub executor: Arc<dyn Executor>,
+}
+
+impl CheckContext {
+    /// The component's main process; `None` outside a supervisor.
+    pub fn process(&self) -> Option<ProcessIdentity> {
+        self.run.as_ref().map(|run| run.process())
+    }
 }
 
 /// A port by number, or by the name it has in the component's `ports`.

@@ -119,15 +119,40 @@ pub enum Adoption {
     Nothing,
 }
 
-/// One run of a component, from its start until nothing of it is left.
+/// What may be asked of a run by its probes: looking changes nothing.
 #[async_trait]
-pub trait RunHandle: Send + Sync + 'static {
+pub trait RunView: Send + Sync + 'static {
     /// The main process.
     fn process(&self) -> ProcessIdentity;
 
     /// Where this run's output begins in the component's log: bytes ever written to it before.
     fn log_offset(&self) -> u64;
 
+    /// The pids of all its processes, as this machine numbers them.
+    ///
+    /// # Errors
+    /// They cannot be told.
+    async fn pids(&self) -> std::io::Result<Vec<i32>> {
+        Ok(vec![self.process().pid])
+    }
+
+    /// Bytes of memory that all its processes use together.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    async fn memory(&self) -> std::io::Result<u64> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    /// The container's id, where the run is one.
+    fn container(&self) -> Option<String> {
+        None
+    }
+}
+
+/// One run of a component, from its start until nothing of it is left.
+#[async_trait]
+pub trait RunHandle: RunView {
     /// Waits until the main process has ended, as told by the kernel. May be called again and again.
     async fn exited(&self) -> Exit;
 

@@ -4,7 +4,7 @@
 //! manifest reference; the constructors here refuse what would make the lifecycle misbehave.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::check::Check;
 pub use crate::lifecycle::backoff::{Backoff, InvalidBackoff};
 use crate::probe::ComponentContext;
+use crate::status::Limits;
 
 /// One component of a manifest.
 ///
@@ -91,11 +92,10 @@ impl ComponentSpec {
 
     /// What probes may know when they are built.
     pub fn context(&self, log_file: Option<PathBuf>) -> ComponentContext {
-        let Workload::Process(process) = &self.workload;
         ComponentContext {
             name: self.name.clone(),
             ports: self.ports.iter().filter_map(|p| Some((p.name.clone()?, p.container_port))).collect(),
-            working_dir: process.working_dir.clone(),
+            working_dir: self.workload.folder().to_owned(),
             log_file,
         }
     }
@@ -130,13 +130,56 @@ fn says_something(value: &Value) -> bool {
 pub enum Workload {
     /// A native process.
     Process(ProcessSpec),
+    /// A Docker container.
+    Container(ContainerSpec),
+    /// Something that others start.
+    External(ExternalSpec),
 }
 
 impl Workload {
-    /// `process`, as in `kind` of `status -o json`.
+    /// `process`, `container` or `external`, as in `kind` of `status -o json`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Process(_) => "process",
+            Self::Container(_) => "container",
+            Self::External(_) => "external",
+        }
+    }
+
+    /// The folder on this machine that relative paths start from.
+    pub fn folder(&self) -> &Path {
+        match self {
+            Self::Process(process) => &process.working_dir,
+            Self::Container(container) => &container.folder,
+            Self::External(external) => &external.commands.working_dir,
+        }
+    }
+
+    /// Program and arguments as the manifest has them: `$(NAME)` unexpanded, so without secrets.
+    pub fn command(&self) -> Vec<String> {
+        match self {
+            Self::Process(process) => process.command.clone(),
+            Self::Container(container) => [&container.command[..], &container.args[..]].concat(),
+            Self::External(external) => external.start_command.clone().unwrap_or_default(),
+        }
+    }
+
+    /// What it may use at most.
+    pub fn limits(&self) -> Limits {
+        let (memory_bytes, cpu_limit_millis, open_files) = match self {
+            Self::Process(spec) => (spec.memory_limit, spec.cpu_limit_millis, spec.open_files),
+            Self::Container(spec) => (spec.memory_limit, spec.cpu_limit_millis, spec.open_files),
+            Self::External(_) => (None, None, None),
+        };
+        Limits { memory_bytes, cpus: cpu_limit_millis.map(|millis| f64::from(millis) / 1e3), open_files }
+    }
+
+    /// Whether the supervisor's whole environment is passed on.
+    pub fn inherits_env(&self) -> bool {
+        match self {
+            Self::Process(process) => process.inherit_env,
+            Self::Container(_) => false,
+            Self::External(external) => external.commands.inherit_env,
         }
     }
 }
@@ -167,6 +210,93 @@ pub struct ProcessSpec {
     pub memory_limit: Option<u64>,
     /// Most processor time of all its processes together, in thousandths of one processor.
     pub cpu_limit_millis: Option<u32>,
+}
+
+/// A Docker container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// As `docker pull` takes it: `stigmer/agent-runner:latest`.
+    pub image: String,
+    /// When the image is pulled.
+    pub image_pull_policy: ImagePullPolicy,
+    /// Instead of the image's entrypoint; empty for that one. `$(NAME)` not yet expanded.
+    pub command: Vec<String>,
+    /// Instead of the image's command; empty for that one, unless there is a `command`.
+    pub args: Vec<String>,
+    /// Inside the container; `None` for the image's own.
+    pub working_dir: Option<String>,
+    /// The manifest's own folder, absolute: relative paths on this machine start from it.
+    pub folder: PathBuf,
+    /// Set over `env_from`, in this order; later ones may use `$(NAME)` of earlier ones.
+    pub env: Vec<EnvVar>,
+    /// Files of `NAME=value` lines, absolute paths, the later over the earlier.
+    pub env_from: Vec<PathBuf>,
+    /// Whether it has the machine's own network; else the ports with a host port are published.
+    pub host_network: bool,
+    /// What of this machine's files it sees.
+    pub mounts: Vec<Mount>,
+    /// User name or number to run as, inside the container.
+    pub run_as_user: Option<String>,
+    /// Group name or number to run as, inside the container.
+    pub run_as_group: Option<String>,
+    /// Whether set-user-ID programs give no privileges.
+    pub no_new_privileges: bool,
+    /// Most open files of each of its processes.
+    pub open_files: Option<u64>,
+    /// Most memory of all its processes together, in bytes.
+    pub memory_limit: Option<u64>,
+    /// Most processor time of all its processes together, in thousandths of one processor.
+    pub cpu_limit_millis: Option<u32>,
+}
+
+/// When an image is pulled, as in Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ImagePullPolicy {
+    /// Before every start.
+    Always,
+    /// Where the engine does not have it.
+    #[default]
+    IfNotPresent,
+    /// Never: it must be there.
+    Never,
+}
+
+/// A file or folder of this machine inside a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// On this machine, absolute.
+    pub source: PathBuf,
+    /// Inside the container, absolute.
+    pub target: String,
+    /// Whether the container may not write to it.
+    pub read_only: bool,
+}
+
+/// Something that others start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExternalSpec {
+    /// How its process is found.
+    pub found_by: FoundBy,
+    /// The name that the process must have; with another one it is not the one that is meant.
+    pub process_name: Option<String>,
+    /// Starts it; without one it is waited for.
+    pub start_command: Option<Vec<String>>,
+    /// Stops it; without one it is only watched.
+    pub stop_command: Option<Vec<String>>,
+    /// Restarts it; without one it is stopped and started.
+    pub restart_command: Option<Vec<String>>,
+    /// How those commands, the hooks and `exec` probes run; its `command` is empty.
+    pub commands: ProcessSpec,
+}
+
+/// How something that others start is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FoundBy {
+    /// By the file that holds its pid, an absolute path.
+    PidFile(PathBuf),
+    /// By the TCP port that it listens on.
+    Port(u16),
 }
 
 /// One environment variable.
@@ -202,6 +332,32 @@ pub struct Port {
     pub name: Option<String>,
     /// 1 to 65535.
     pub container_port: u16,
+    /// The port of this machine that a container's port is published on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
+    /// The address of this machine that it is published on; `127.0.0.1` for `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ip: Option<String>,
+    /// What is spoken on it.
+    #[serde(default, skip_serializing_if = "Protocol::is_tcp")]
+    pub protocol: Protocol,
+}
+
+/// What is spoken on a port, as in Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    fn is_tcp(&self) -> bool {
+        *self == Self::Tcp
+    }
 }
 
 /// Something that must hold before a component is started.

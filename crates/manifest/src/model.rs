@@ -152,6 +152,9 @@ impl Modeller<'_> {
         let port = |port: &types::Port| Port {
             name: port.name.as_ref().map(|name| name.value.clone()),
             container_port: port.container_port.value,
+            host_port: None,
+            host_ip: None,
+            protocol: vitald_core::spec::Protocol::Tcp,
         };
         ports.iter().map(port).collect()
     }

@@ -22,7 +22,7 @@ use crate::schema::{API_VERSION, KIND};
 ///
 /// Values from files appear as references to them, those of the manifest itself as they are.
 pub fn render(component: &ComponentSpec) -> Json {
-    let Workload::Process(process) = &component.workload;
+    let Workload::Process(process) = &component.workload else { unreachable!("no manifest says so") };
     object([
         ("apiVersion", API_VERSION.into()),
         ("kind", KIND.into()),

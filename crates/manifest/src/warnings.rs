@@ -25,7 +25,7 @@ pub(crate) fn check(documents: &mut [Document], files: &[File], env_path: Option
     for document in documents.iter_mut() {
         let mut mistakes = Vec::new();
         if let (Some(spec), Some(model)) = (&document.spec, &document.model) {
-            let Workload::Process(process) = &model.workload;
+            let Workload::Process(process) = &model.workload else { continue };
             for role in ProbeRole::ALL {
                 mistakes.extend(probe(document, role));
             }

@@ -30,7 +30,7 @@ fn component(name: &str, spec: &str) -> String {
 }
 
 fn process(component: &ComponentSpec) -> &vitald_core::spec::ProcessSpec {
-    let Workload::Process(process) = &component.workload;
+    let Workload::Process(process) = &component.workload else { panic!("{component:?}") };
     process
 }
 

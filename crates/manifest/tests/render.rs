@@ -330,6 +330,9 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
         let port = |(index, (named, container_port)): (usize, (bool, u16))| Port {
             name: named.then(|| format!("0e{index}")),
             container_port,
+            host_port: None,
+            host_ip: None,
+            protocol: Default::default(),
         };
         ports.into_iter().enumerate().map(port).collect()
     });

@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
-use vitald_core::restarter::{Exit, ProcessIdentity, RunHandle};
+use vitald_core::restarter::{Exit, ProcessIdentity, RunHandle, RunView};
 
 use crate::cgroup::Cage;
 use crate::root::Main;
@@ -48,7 +48,7 @@ impl Run {
 }
 
 #[async_trait]
-impl RunHandle for Run {
+impl RunView for Run {
     fn process(&self) -> ProcessIdentity {
         self.main.identity().clone()
     }
@@ -57,6 +57,15 @@ impl RunHandle for Run {
         self.log_offset
     }
 
+    async fn pids(&self) -> io::Result<Vec<i32>> {
+        let tree = Arc::clone(&self.tree);
+        let members = spawn_blocking(move || tree.members()).await.map_err(io::Error::other)??;
+        Ok(members.into_iter().map(|member| member.pid).collect())
+    }
+}
+
+#[async_trait]
+impl RunHandle for Run {
     async fn exited(&self) -> Exit {
         let told = async {
             match self.main.exited().await {

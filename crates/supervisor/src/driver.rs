@@ -19,7 +19,7 @@ use vitald_core::lifecycle::{
 };
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
 use vitald_core::restarter::{
-    Adoption, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError,
+    Adoption, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, RunView, StartError,
 };
 use vitald_core::spec::{ComponentSpec, ExecAction, ProbeRole, ProbeSpec};
 use vitald_core::status::{EventType, RunLog};
@@ -59,6 +59,8 @@ pub(crate) enum Message {
 pub(crate) struct View {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) process: Option<ProcessIdentity>,
+    /// The current run, once it is known.
+    pub(crate) run: Option<Arc<dyn RunView>>,
     pub(crate) restarter: Arc<dyn Restarter>,
     pub(crate) runs: Vec<RunLog>,
     /// What the wall clock showed when the current run began.
@@ -88,6 +90,7 @@ pub(crate) fn new(parts: Parts) -> (Driver, mpsc::UnboundedSender<Message>, watc
     let view = View {
         lifecycle: parts.lifecycle.clone(),
         process: parts.recorded.clone(),
+        run: None,
         restarter: Arc::clone(&parts.restarter),
         runs: parts.runs.clone(),
         began: parts.nursery.clock.wall(),
@@ -208,6 +211,7 @@ impl Driver {
         View {
             lifecycle: self.parts.lifecycle.clone(),
             process: self.run.as_ref().map(|run| run.handle.process()),
+            run: self.run.as_ref().map(|run| Arc::clone(&run.handle) as Arc<dyn RunView>),
             restarter: Arc::clone(&self.parts.restarter),
             runs: self.parts.runs.clone(),
             began: self.run.as_ref().map_or_else(|| self.parts.nursery.clock.wall(), |run| run.began),

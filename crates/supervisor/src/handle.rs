@@ -10,9 +10,9 @@ use thiserror::Error;
 use tokio::sync::broadcast;
 use vitald_core::lifecycle::{self, EventReason, Notice};
 use vitald_core::probe::{CheckContext, ProbeResult};
-use vitald_core::spec::{ComponentSpec, ProbeRole, Workload};
+use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::{
-    ComponentDetail, DependencyStatus, EventRecord, EventType, Limits, Plan, ProbeAnswer, ProbeState, Status,
+    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, ProbeAnswer, ProbeState, Status,
     SupervisorStatus,
 };
 
@@ -122,7 +122,6 @@ impl SupervisorHandle {
         let Nursery { state_dir, clock, events, .. } = self.shared.nursery.as_ref();
         let view = member.view.borrow().clone();
         let spec = Arc::clone(view.lifecycle.spec());
-        let Workload::Process(process) = &spec.workload;
         let met = |name: &str, condition| {
             self.find(name).is_ok_and(|other| {
                 report::meets(&other.view.borrow().lifecycle.snapshot(clock.now()), condition)
@@ -132,8 +131,8 @@ impl SupervisorHandle {
             status: report::component(&view, state_dir, clock.as_ref()),
             labels: spec.labels.clone(),
             annotations: spec.annotations.clone(),
-            command: process.command.clone(),
-            working_dir: process.working_dir.display().to_string(),
+            command: spec.workload.command(),
+            working_dir: spec.workload.folder().display().to_string(),
             depends_on: spec
                 .depends_on
                 .iter()
@@ -145,11 +144,7 @@ impl SupervisorHandle {
                 .collect(),
             restart_policy: spec.restart_policy,
             termination_grace_period_seconds: report::millis(spec.termination_grace_period),
-            limits: Limits {
-                memory_bytes: process.memory_limit,
-                cpus: process.cpu_limit_millis.map(|millis| f64::from(millis) / 1e3),
-                open_files: process.open_files,
-            },
+            limits: spec.workload.limits(),
             run: view.lifecycle.run().0,
             runs: view.runs,
             events: events.of(name, DESCRIBED_EVENTS),
@@ -214,10 +209,9 @@ impl SupervisorHandle {
         let no_probe = || CommandError::NoSuchProbe { name: name.to_owned(), role };
         let spec = member.spec();
         let probe = spec.probe(role).ok_or_else(no_probe)?;
-        let View { process, restarter, .. } = member.view.borrow().clone();
-        let process = process.ok_or_else(|| CommandError::NotRunning { name: name.to_owned() })?;
-        let cx =
-            CheckContext { timeout: probe.timeout, process: Some(process), executor: restarter.executor() };
+        let View { run, restarter, .. } = member.view.borrow().clone();
+        let run = run.ok_or_else(|| CommandError::NotRunning { name: name.to_owned() })?;
+        let cx = CheckContext { timeout: probe.timeout, run: Some(run), executor: restarter.executor() };
         let Nursery { state_dir, registry, clock, .. } = self.shared.nursery.as_ref();
         let context = spec.context(Some(state_dir.log(name)));
         let (state, message, latency) = match check_once(&probe.check, registry, &context, &cx, clock).await {

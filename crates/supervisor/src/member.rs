@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use vitald_core::lifecycle::{Command, Event, EventReason, Lifecycle, Notice};
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{ProcessIdentity, Restarter};
-use vitald_core::spec::{ComponentSpec, Dependency, Workload};
+use vitald_core::spec::{ComponentSpec, Dependency};
 use vitald_core::status::EventType;
 use vitald_core::time::Timestamp;
 
@@ -223,8 +223,7 @@ pub(crate) fn is_own(state_dir: &StateDir, clock: &dyn Clock, record: &Record) -
 }
 
 pub(crate) fn inherits_all(spec: &ComponentSpec) -> bool {
-    let Workload::Process(process) = &spec.workload;
-    process.inherit_env
+    spec.workload.inherits_env()
 }
 
 /// Tells a component whenever what is missing of its dependencies changes.

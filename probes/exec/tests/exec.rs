@@ -48,7 +48,7 @@ fn build(spec: Value) -> Result<ExecProbe, SpecError> {
 }
 
 async fn check_with(executor: Arc<dyn Executor>, spec: Value) -> ProbeResult {
-    let cx = CheckContext { timeout: Duration::from_secs(5), process: None, executor };
+    let cx = CheckContext { timeout: Duration::from_secs(5), run: None, executor };
     build(spec).expect("a good spec").check(&cx).await
 }
 

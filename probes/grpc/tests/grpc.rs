@@ -42,7 +42,7 @@ fn build(spec: Value) -> Result<GrpcProbe, SpecError> {
 }
 
 fn context() -> CheckContext {
-    CheckContext { timeout: Duration::from_secs(5), process: None, executor: Arc::new(NoExecutor) }
+    CheckContext { timeout: Duration::from_secs(5), run: None, executor: Arc::new(NoExecutor) }
 }
 
 async fn check(spec: Value) -> ProbeResult {

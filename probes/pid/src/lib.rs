@@ -93,7 +93,7 @@ impl ProbeKind for PidProbe {
 #[async_trait]
 impl HealthProbe for PidProbe {
     async fn check(&self, cx: &CheckContext) -> ProbeResult {
-        let found = match (&self.pid_file, &cx.process) {
+        let found = match (&self.pid_file, &cx.process()) {
             (Some(path), _) => self.named_by(path).await,
             (None, Some(process)) => same_as(process),
             (None, None) => return ProbeResult::unknown("nothing to look at: no process and no pidFile"),

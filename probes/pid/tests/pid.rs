@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use vitald_core::async_trait;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
-use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, ProcessIdentity, StartError};
+use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, ProcessIdentity, RunView, StartError};
 use vitald_probe_pid::PidProbe;
 
 struct NoExecutor;
@@ -24,13 +24,28 @@ impl Executor for NoExecutor {
     }
 }
 
+/// A run of which nothing but the main process is known.
+struct RunOf(ProcessIdentity);
+
+#[async_trait]
+impl RunView for RunOf {
+    fn process(&self) -> ProcessIdentity {
+        self.0.clone()
+    }
+
+    fn log_offset(&self) -> u64 {
+        0
+    }
+}
+
 fn build(spec: Value, dir: &Path) -> Result<PidProbe, SpecError> {
     let spec = serde_json::from_value(spec).map_err(|err| SpecError::new(err.to_string()))?;
     PidProbe::build(spec, &ComponentContext { working_dir: dir.to_owned(), ..Default::default() })
 }
 
 async fn check_in(dir: &Path, spec: Value, process: Option<ProcessIdentity>) -> ProbeResult {
-    let cx = CheckContext { timeout: Duration::from_secs(5), process, executor: Arc::new(NoExecutor) };
+    let run = process.map(|process| Arc::new(RunOf(process)) as Arc<dyn RunView>);
+    let cx = CheckContext { timeout: Duration::from_secs(5), run, executor: Arc::new(NoExecutor) };
     build(spec, dir).expect("a good spec").check(&cx).await
 }
 

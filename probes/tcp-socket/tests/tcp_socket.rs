@@ -28,7 +28,7 @@ fn build(spec: Value) -> Result<TcpSocketProbe, SpecError> {
 }
 
 async fn check(spec: Value) -> ProbeResult {
-    let cx = CheckContext { timeout: Duration::from_secs(5), process: None, executor: Arc::new(NoExecutor) };
+    let cx = CheckContext { timeout: Duration::from_secs(5), run: None, executor: Arc::new(NoExecutor) };
     build(spec).expect("a good spec").check(&cx).await
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: &Check) -> Outcome {
         ComponentContext { working_dir: env::current_dir().map_err(gone)?, ..ComponentContext::default() };
     let cx = CheckContext {
         timeout: Duration::from_secs_f64(args.timeout),
-        process: None,
+        run: None,
         executor: Arc::new(LocalExecutor::here().map_err(gone)?),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

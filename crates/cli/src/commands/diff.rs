@@ -95,7 +95,7 @@ mod tests {
         std::fs::write(temp.path().join("all.yaml"), manifests).unwrap();
         let mut specs = manifests::read(&[temp.path().to_owned()], &builtin::registry()).unwrap().components;
         for spec in &mut specs {
-            let vitald_core::spec::Workload::Process(process) = &mut spec.workload;
+            let vitald_core::spec::Workload::Process(process) = &mut spec.workload else { panic!() };
             process.working_dir = "/srv".into();
         }
         specs

@@ -63,8 +63,10 @@ pub(crate) fn edited(dice: &mut Dice, spec: &ComponentSpec, version: u64) -> Com
         4 => spec.readiness_probe = probe(dice, ProbeRole::Readiness, 700),
         5 => spec.termination_grace_period = span(dice, SEC / 2, 60 * SEC),
         _ => {
-            let Workload::Process(process) = &mut spec.workload;
-            process.command = vec![spec.name.clone(), version.to_string()];
+            spec.workload = Workload::Process(ProcessSpec {
+                command: vec![spec.name.clone(), version.to_string()],
+                ..process(&spec.name)
+            });
         }
     }
     spec

@@ -42,7 +42,7 @@ impl Driver {
         let Some(probe) = run.probes.get(&role).cloned() else { return };
         let cx = CheckContext {
             timeout: spec.timeout,
-            process: Some(run.handle.process()),
+            run: Some(Arc::clone(&run.handle) as Arc<dyn RunView>),
             executor: self.parts.restarter.executor(),
         };
         let (clock, mailbox) = (Arc::clone(&self.parts.nursery.clock), self.mailbox.clone());

@@ -4,7 +4,7 @@ use super::*;
 
 fn with_command(name: &str, command: &str) -> ComponentSpec {
     let mut spec = component(name);
-    let vitald_core::spec::Workload::Process(process) = &mut spec.workload;
+    let vitald_core::spec::Workload::Process(process) = &mut spec.workload else { panic!("{spec:?}") };
     process.command = vec![command.into()];
     spec
 }

@@ -18,7 +18,7 @@ use vitald_core::check::Check;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{
-    Adoption, ExecOutput, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId,
+    Adoption, ExecOutput, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, RunView,
     StartError,
 };
 use vitald_core::spec::{
@@ -542,7 +542,7 @@ impl Restarter for FakeRestarter {
 }
 
 #[async_trait]
-impl RunHandle for FakeRun {
+impl RunView for FakeRun {
     fn process(&self) -> ProcessIdentity {
         let pid = 1000 + i32::try_from(self.run.0).unwrap();
         ProcessIdentity { pid, start_time: 1, boot_id: "boot".into() }
@@ -551,7 +551,10 @@ impl RunHandle for FakeRun {
     fn log_offset(&self) -> u64 {
         self.run.0 * 100
     }
+}
 
+#[async_trait]
+impl RunHandle for FakeRun {
     async fn exited(&self) -> Exit {
         let mut exit = self.process.exit.subscribe();
         exit.wait_for(Option::is_some).await.unwrap().clone().unwrap()

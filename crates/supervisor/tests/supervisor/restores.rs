@@ -5,7 +5,7 @@ use vitald_core::spec::Workload;
 
 fn inheriting(all: bool) -> ComponentSpec {
     let mut web = web();
-    let Workload::Process(process) = &mut web.workload;
+    let Workload::Process(process) = &mut web.workload else { panic!("{web:?}") };
     process.inherit_env = all;
     web
 }

@@ -1,0 +1,1 @@
+//! Docker containers under vitald: create, watch, stop, log.

@@ -1,0 +1,1 @@
+//! Under vitald: what others start, found by pid file or port.

@@ -1,0 +1,1 @@
+//! vitald probe: docker.
