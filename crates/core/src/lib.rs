@@ -9,6 +9,7 @@
 pub mod check;
 pub mod lifecycle;
 pub mod probe;
+pub mod quantity;
 pub mod registry;
 pub mod restarter;
 pub mod spec;

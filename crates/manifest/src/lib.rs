@@ -10,7 +10,6 @@
 //! **Invariant:** no input makes it panic, run out of stack or take long; limits stand in `read` and `files`.
 
 mod files;
-mod quantity;
 mod read;
 mod scalar;
 mod tree;

@@ -1,11 +1,11 @@
 //! `resources.limits` and `logs`: quantities that make sense as limits of a component.
 
+use vitald_core::quantity::{self, Quantity, Refused};
+
 use crate::mistake::Code;
 use crate::model::Modeller;
 use crate::nearest::did_you_mean;
-use crate::quantity::{self, Refused};
 use crate::typed::At;
-use crate::types::Quantity;
 
 /// A small program in C starts with less than this; hardly any other does.
 const LEAST_MEMORY: u64 = 1 << 20;
@@ -88,7 +88,7 @@ fn read_bytes(text: &str, least: u64, such_as: &str) -> Result<u64, (String, boo
         Ok(0) | Err(Refused::Negative) => Err((too_little(), true)),
         Ok(_) => Err((too_little(), false)),
         Err(Refused::NotOne) => Err((format!("must be a quantity, such as {such_as}"), false)),
-        Err(Refused::Thousandths) => Err(("must be whole bytes, `m` is a thousandth of one".into(), false)),
+        Err(refused @ Refused::Thousandths) => Err((refused.to_string(), false)),
         Err(Refused::TooLarge) => Err(("must be less than 8Ei".into(), false)),
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use vitald_core::check::Check;
+use vitald_core::quantity;
 use vitald_core::spec::{
     Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeSpec, ProcessSpec,
     RestartSpec, Workload,
 };
 
-use crate::quantity;
 use crate::schema::{API_VERSION, KIND};
 
 /// A component as a whole document, which loads as an equal [`ComponentSpec`].

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
+use vitald_core::quantity::Quantity;
 use vitald_core::spec::{Condition, OnDiskFull, RestartPolicy};
 
 use crate::typed::{At, Unread};
@@ -172,41 +173,6 @@ impl<'de> Deserialize<'de> for Account {
 
             fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Account, E> {
                 Ok(Account(value.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-/// A Kubernetes quantity, as it was written: a number, or a number and a unit.
-#[derive(Debug, JsonSchema)]
-#[schemars(inline, extend("type" = ["string", "number"]))]
-pub(crate) struct Quantity(#[schemars(with = "serde_json::Value")] pub(crate) String);
-
-impl<'de> Deserialize<'de> for Quantity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Quantity;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a quantity")
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Quantity, E> {
-                Ok(Quantity(value.to_string()))
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Quantity, E> {
-                Ok(Quantity(value.to_string()))
-            }
-
-            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Quantity, E> {
-                Ok(Quantity(value.to_string()))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Quantity, E> {
-                Ok(Quantity(value.to_owned()))
             }
         }
         deserializer.deserialize_any(Visitor)

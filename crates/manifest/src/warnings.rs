@@ -9,13 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use vitald_core::check::Check;
+use vitald_core::quantity;
 use vitald_core::spec::{EnvValue, ProbeRole, ProbeSpec, ProcessSpec, Workload};
 
 use crate::check::key_of;
 use crate::document::Document;
 use crate::files::File;
 use crate::mistake::{Code, Mistake};
-use crate::quantity;
 use crate::tree::{NodeId, Value, quote};
 use crate::typed::{self, At};
 use crate::types::{Spec, Timing};

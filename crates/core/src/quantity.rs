@@ -1,5 +1,62 @@
 //! Kubernetes quantities: `512Mi`, `1.5Gi`, `500m`. Read exactly, written the shortest way.
 
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+/// A quantity in a configuration, as it was written: a number, or a number and a unit.
+///
+/// ```
+/// use vitald_core::quantity::Quantity;
+///
+/// assert_eq!(Quantity("1.5Gi".into()).bytes(), Ok(3 << 29));
+/// assert_eq!(Quantity("512MB".into()).bytes().unwrap_err().to_string(), "must be a quantity, such as 512Mi");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, extend("type" = ["string", "number"]))]
+pub struct Quantity(#[schemars(with = "serde_json::Value")] pub String);
+
+impl Quantity {
+    /// Bytes.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn bytes(&self) -> Result<u64, Refused> {
+        bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Quantity;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a quantity")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_string()))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_string()))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_string()))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Quantity, E> {
+                Ok(Quantity(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 /// The units that bytes have, the larger last.
 const UNITS: [(&str, u128); 12] = [
     ("k", 1000),
@@ -18,7 +75,7 @@ const UNITS: [(&str, u128); 12] = [
 
 /// Why a text is no quantity that is of use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// It is not written as one.
     NotOne,
     /// It counts thousandths or less, where there are only whole ones.
@@ -29,8 +86,24 @@ pub(crate) enum Refused {
     TooLarge,
 }
 
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotOne => "must be a quantity, such as 512Mi",
+            Self::Thousandths => "must be whole bytes, `m` is a thousandth of one",
+            Self::Negative => "must not be negative",
+            Self::TooLarge => "must be less than 16Ei",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// Bytes; a fraction of one is rounded up, as Kubernetes does.
-pub(crate) fn bytes(text: &str) -> Result<u64, Refused> {
+///
+/// # Errors
+/// Why it is none.
+pub fn bytes(text: &str) -> Result<u64, Refused> {
     match text.strip_suffix(['m', 'u', 'n']) {
         Some(number) if scaled(number, 1).is_ok() => Err(Refused::Thousandths),
         _ => scaled(text, 1),
@@ -38,12 +111,15 @@ pub(crate) fn bytes(text: &str) -> Result<u64, Refused> {
 }
 
 /// Thousandths; a fraction of one is rounded up, as Kubernetes does.
-pub(crate) fn thousandths(text: &str) -> Result<u64, Refused> {
+///
+/// # Errors
+/// Why it is none.
+pub fn thousandths(text: &str) -> Result<u64, Refused> {
     scaled(text, 1000)
 }
 
 /// Bytes as Kubernetes writes them: no fraction, and the unit that makes it shortest.
-pub(crate) fn show_bytes(bytes: u64) -> String {
+pub fn show_bytes(bytes: u64) -> String {
     let exact = UNITS.iter().filter(|(_, unit)| bytes > 0 && u128::from(bytes).is_multiple_of(*unit));
     exact
         .map(|(name, unit)| format!("{}{name}", u128::from(bytes) / unit))
@@ -54,7 +130,7 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
 }
 
 /// Thousandths as Kubernetes writes them: `1`, `1500m`.
-pub(crate) fn show_thousandths(thousandths: u32) -> String {
+pub fn show_thousandths(thousandths: u32) -> String {
     if thousandths.is_multiple_of(1000) {
         (thousandths / 1000).to_string()
     } else {
