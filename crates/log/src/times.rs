@@ -173,6 +173,14 @@ impl Timeline {
         }
     }
 
+    /// How much earlier than `now` the byte at a logical offset had been written: by the moment of the note after
+    /// it, or earlier. `None` after the last note, that is: lately, if the log is watched.
+    #[must_use]
+    pub fn age(&self, offset: u64, now: Moment) -> Option<Duration> {
+        let after = self.notes.get(self.notes.partition_point(|note| note.offset <= offset))?;
+        Some(Duration::from_millis(u64::try_from(now.since(after.at)).unwrap_or(0)))
+    }
+
     /// The logical offset of the next note after `offset`: up to there nothing is known of times in between.
     #[must_use]
     pub fn next_note(&self, offset: u64) -> Option<u64> {
@@ -295,6 +303,17 @@ mod tests {
             (times.next_note(99), times.next_note(100), times.next_note(300)),
             (Some(100), Some(200), None)
         );
+    }
+
+    #[test]
+    fn an_age_is_told_by_the_clock_that_does_not_jump() {
+        let times = Timeline::of(vec![note(100, 10, true), note(200, 20, true)]);
+        let now = Moment { wall: 5, ..at(50) };
+        let age = |offset| times.age(offset, now);
+        assert_eq!((age(0), age(99)), (Some(Duration::from_secs(40)), Some(Duration::from_secs(40))));
+        assert_eq!((age(100), age(199)), (Some(Duration::from_secs(30)), Some(Duration::from_secs(30))));
+        assert_eq!(age(200), None);
+        assert_eq!(times.age(0, at(5)), Some(Duration::ZERO), "noted after this was asked");
     }
 
     #[test]
