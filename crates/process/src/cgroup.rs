@@ -11,6 +11,7 @@
 
 mod cage;
 mod limits;
+mod memory;
 mod places;
 
 use std::fs;

@@ -62,6 +62,11 @@ impl RunView for Run {
         let members = spawn_blocking(move || tree.members()).await.map_err(io::Error::other)??;
         Ok(members.into_iter().map(|member| member.pid).collect())
     }
+
+    async fn memory(&self) -> io::Result<u64> {
+        let tree = Arc::clone(&self.tree);
+        spawn_blocking(move || tree.memory()).await.map_err(io::Error::other)?
+    }
 }
 
 #[async_trait]

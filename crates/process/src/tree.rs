@@ -238,6 +238,20 @@ impl Tree {
         self.members().unwrap_or_default().iter().map(Stat::describe).collect()
     }
 
+    /// Bytes of memory that all of it uses together: as its cgroups count it, and what lives in none that does
+    /// is added up process by process.
+    pub(crate) fn memory(&self) -> io::Result<u64> {
+        let members = self.members()?;
+        if members.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "nothing of it is left"));
+        }
+        let (mut bytes, counted) = self.whole.cage.memory()?;
+        for process in members.iter().filter(|process| !counted.contains(&process.pid)) {
+            bytes += procfs::memory(process.pid)?;
+        }
+        Ok(bytes)
+    }
+
     fn lock_is_held(&self) -> bool {
         self.whole.lock.as_ref().is_some_and(LockFile::is_held)
     }

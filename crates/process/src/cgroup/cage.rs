@@ -1,5 +1,6 @@
 //! All cgroups of one run.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::Cgroup;
 use super::limits::{Limits, Resource, Set};
+use super::memory::working_set;
 use super::places::{self, V2};
 use crate::{procfs, turn};
 
@@ -186,6 +188,20 @@ impl Cage {
             })
         };
         self.dirs().filter_map(count).sum()
+    }
+
+    /// Bytes that those who live in it use, and who they are, as far as its cgroups count memory. The rest of the
+    /// run is for the caller to add.
+    pub(crate) fn memory(&self) -> io::Result<(u64, BTreeSet<i32>)> {
+        let (mut bytes, mut counted) = (0, BTreeSet::new());
+        // Controllers that are mounted together have one folder.
+        let dirs: BTreeSet<&Path> = self.dirs().collect();
+        for dir in dirs {
+            let Some(used) = working_set(dir)? else { continue };
+            bytes += used;
+            counted.extend(Cgroup::at(dir.to_owned()).members()?);
+        }
+        Ok((bytes, counted))
     }
 
     fn dirs(&self) -> impl Iterator<Item = &Path> {

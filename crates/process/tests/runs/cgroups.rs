@@ -31,7 +31,7 @@ async fn fugitive(bed: &Bed) -> i32 {
 }
 
 /// Whether what follows can be tested here.
-fn have(name: &str) -> bool {
+pub(crate) fn have(name: &str) -> bool {
     let all = capabilities();
     let capability = all.iter().find(|capability| capability.name == name).unwrap();
     if !capability.available {
@@ -40,7 +40,7 @@ fn have(name: &str) -> bool {
     capability.available
 }
 
-fn is_off() -> bool {
+pub(crate) fn is_off() -> bool {
     std::env::var_os("VITALD_CGROUPS").is_some()
 }
 

@@ -11,5 +11,6 @@ mod exec;
 mod isolation;
 mod leftovers;
 mod many;
+mod memory;
 mod start;
 mod stop;
