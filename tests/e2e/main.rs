@@ -19,6 +19,7 @@ mod logs_read;
 mod logs_rotation;
 mod manifests;
 mod midway;
+mod notify;
 mod outages;
 mod probes;
 mod process;

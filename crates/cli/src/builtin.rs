@@ -4,6 +4,7 @@ use vitald_core::registry::Registry;
 use vitald_probe_exec::ExecProbe;
 use vitald_probe_grpc::GrpcProbe;
 use vitald_probe_http_get::HttpGetProbe;
+use vitald_probe_notify::NotifyProbe;
 use vitald_probe_pid::PidProbe;
 use vitald_probe_tcp_socket::TcpSocketProbe;
 
@@ -15,5 +16,6 @@ pub(crate) fn registry() -> Registry {
     registry.add::<TcpSocketProbe>();
     registry.add::<GrpcProbe>();
     registry.add::<PidProbe>();
+    registry.add::<NotifyProbe>();
     registry
 }
