@@ -21,6 +21,7 @@ mod logs_rotation;
 mod manifests;
 mod memory;
 mod midway;
+mod notify;
 mod outages;
 mod probes;
 mod process;

@@ -6,6 +6,7 @@ use vitald_probe_grpc::GrpcProbe;
 use vitald_probe_http_get::HttpGetProbe;
 use vitald_probe_log_growth::LogGrowthProbe;
 use vitald_probe_memory::MemoryProbe;
+use vitald_probe_notify::NotifyProbe;
 use vitald_probe_pid::PidProbe;
 use vitald_probe_tcp_socket::TcpSocketProbe;
 
@@ -19,5 +20,6 @@ pub(crate) fn registry() -> Registry {
     registry.add::<PidProbe>();
     registry.add::<LogGrowthProbe>();
     registry.add::<MemoryProbe>();
+    registry.add::<NotifyProbe>();
     registry
 }

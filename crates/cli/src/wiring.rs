@@ -62,7 +62,7 @@ pub(crate) async fn supervise(
 
 /// What starts and stops one component.
 fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restarter> {
-    let RestarterContext { log, lock, inherited_env, previous } = context;
+    let RestarterContext { log, lock, inherited_env, previous, needs } = context;
     let grace: Duration = spec.termination_grace_period;
     match &spec.workload {
         Workload::Process(process) => Arc::new(ProcessRestarter::new(
@@ -72,6 +72,7 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
             Paths { log, lock },
             inherited_env,
             previous,
+            needs,
         )),
         Workload::Container(_) | Workload::External(_) => {
             unreachable!("no manifest says so")

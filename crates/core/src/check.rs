@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 
+use crate::notify::RunNeeds;
 use crate::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult, SpecError};
 use crate::registry::Registry;
 
@@ -64,6 +65,16 @@ impl Check {
                 Box::new(AtLeast { count: *count, of: all(of, "of").map_err(|err| err.at("atLeast"))? })
             }
         })
+    }
+
+    /// What a run must be given, so that all handlers in it can ask.
+    pub fn needs(&self, registry: &Registry) -> RunNeeds {
+        match self {
+            Self::Handler { key, config } => registry.needs(key, config),
+            Self::AllOf(of) | Self::AnyOf(of) | Self::AtLeast { of, .. } => {
+                of.iter().map(|check| check.needs(registry)).fold(RunNeeds::default(), RunNeeds::and)
+            }
+        }
     }
 
     /// The keys of all handlers in it, for people: `pid, grpc`.

@@ -8,6 +8,7 @@
 
 pub mod check;
 pub mod lifecycle;
+pub mod notify;
 pub mod probe;
 pub mod quantity;
 pub mod registry;

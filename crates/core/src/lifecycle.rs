@@ -28,6 +28,7 @@ use restart_window::RestartWindow;
 pub use snapshot::{End, ProbeView, Snapshot};
 use up::Up;
 
+use crate::notify::Notified;
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{ComponentSpec, ProbeRole};
@@ -94,6 +95,8 @@ pub enum Observed {
         /// How long that took.
         latency: Duration,
     },
+    /// It has told something of itself: all of it so far.
+    Notified(Notified),
 }
 
 /// What a person may want of a component.
@@ -481,6 +484,17 @@ impl Lifecycle {
         }
     }
 
+    /// What the current run has told of itself.
+    pub fn notified(&self) -> Notified {
+        match &self.phase {
+            Phase::Up(up) => up.notified.clone(),
+            Phase::Stopping(stopping) => stopping.up.notified.clone(),
+            Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. } | Phase::Spawning { .. } => {
+                Notified::default()
+            }
+        }
+    }
+
     /// The component.
     pub fn spec(&self) -> &Arc<ComponentSpec> {
         &self.spec
@@ -526,6 +540,11 @@ impl Lifecycle {
                 self.probed(up, role, &result, latency)
             }
 
+            (Phase::Up(mut up), Observed::Notified(told)) => {
+                up.hear(self.now, told);
+                Phase::Up(up)
+            }
+
             (Phase::Stopping(stopping), Observed::PreStopDone(done)) => {
                 if let Err(why) = done {
                     self.warn(EventReason::FailedPreStopHook, format!("preStop hook failed: {why}"));
@@ -561,6 +580,10 @@ impl Lifecycle {
                 Phase::Stopping(stopping)
             }
 
+            (Phase::Stopping(stopping), Observed::Notified(told)) => {
+                Phase::Stopping(self.heard_stopping(stopping, told))
+            }
+
             // Late answers about this run after it ended, or answers to what was not asked.
             (phase @ (Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. }), _late) => phase,
             (
@@ -572,7 +595,8 @@ impl Lifecycle {
                 | Observed::NotFound
                 | Observed::Exited { .. }
                 | Observed::Gone
-                | Observed::Probed { .. },
+                | Observed::Probed { .. }
+                | Observed::Notified(_),
             ) => phase,
             (
                 phase @ Phase::Up(_),

@@ -51,6 +51,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::notify::RunNeeds;
 use crate::restarter::{Executor, ProcessIdentity, RunView};
 
 /// What one check found.
@@ -122,6 +123,11 @@ pub trait ProbeKind: HealthProbe + Sized {
     /// Builds the probe for one run, or says which field is wrong. Does no I/O: it is called to validate
     /// manifests, too.
     fn build(spec: Self::Spec, component: &ComponentContext) -> Result<Self, SpecError>;
+
+    /// What a run must be given so that the probe has something to ask: nothing, for most.
+    fn needs(_spec: &Self::Spec) -> RunNeeds {
+        RunNeeds::default()
+    }
 }
 
 /// What a probe may know about its component when it is built.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::notify::RunNeeds;
 use crate::probe::{ComponentContext, HealthProbe, ProbeKind, SpecError};
 
 /// Every probe kind that manifests may name. Filled once, from a list that one can read.
@@ -13,6 +14,7 @@ pub struct Registry {
 struct Entry {
     schema: schemars::Schema,
     build: Build,
+    needs: fn(&serde_json::Value) -> RunNeeds,
 }
 
 type Build = fn(&serde_json::Value, &ComponentContext) -> Result<Box<dyn HealthProbe>, SpecError>;
@@ -32,7 +34,8 @@ impl Registry {
             .with(|settings| settings.inline_subschemas = true)
             .into_generator()
             .into_root_schema_for::<K::Spec>();
-        let taken = self.kinds.insert(K::KEY, Entry { schema, build: build::<K> }).is_some();
+        let taken =
+            self.kinds.insert(K::KEY, Entry { schema, build: build::<K>, needs: needs::<K> }).is_some();
         assert!(!taken, "two probe kinds are named `{}`", K::KEY);
     }
 
@@ -62,14 +65,27 @@ impl Registry {
         })?;
         (entry.build)(config, component)
     }
+
+    /// What a run must be given for a probe of the kind `key` with this configuration. Nothing, where the kind
+    /// is not known or the configuration wrong.
+    pub fn needs(&self, key: &str, config: &serde_json::Value) -> RunNeeds {
+        self.kinds.get(key).map(|entry| (entry.needs)(config)).unwrap_or_default()
+    }
 }
 
 fn build<K: ProbeKind>(
     config: &serde_json::Value,
     component: &ComponentContext,
 ) -> Result<Box<dyn HealthProbe>, SpecError> {
+    Ok(Box::new(K::build(read::<K>(config)?, component)?))
+}
+
+fn needs<K: ProbeKind>(config: &serde_json::Value) -> RunNeeds {
+    read::<K>(config).map(|spec| K::needs(&spec)).unwrap_or_default()
+}
+
+fn read<K: ProbeKind>(config: &serde_json::Value) -> Result<K::Spec, SpecError> {
     // `grpc:` with nothing below it is YAML's null and means no settings.
     let config = if config.is_null() { serde_json::json!({}) } else { config.clone() };
-    let spec = serde_json::from_value::<K::Spec>(config).map_err(|err| SpecError::new(err.to_string()))?;
-    Ok(Box::new(K::build(spec, component)?))
+    serde_json::from_value::<K::Spec>(config).map_err(|err| SpecError::new(err.to_string()))
 }

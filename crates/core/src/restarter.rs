@@ -11,6 +11,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::notify::{Heard, Notified};
+
 /// The number of a run: 1 for the first start ever of a component, then counting up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(transparent)]
@@ -144,6 +146,14 @@ pub trait RunView: Send + Sync + 'static {
         Err(std::io::ErrorKind::Unsupported.into())
     }
 
+    /// What it has told of itself by now (sd_notify(3)).
+    ///
+    /// # Errors
+    /// Nobody can hear it: why, in one sentence.
+    async fn heard(&self) -> Result<Heard, String> {
+        Err("it is given no socket to tell on: only native processes are".into())
+    }
+
     /// The container's id, where the run is one.
     fn container(&self) -> Option<String> {
         None
@@ -176,6 +186,15 @@ pub trait RunHandle: RunView {
 
     /// What is still alive of the run, for people: `4242 (sleep, state D)`.
     fn survivors(&self) -> Vec<String>;
+
+    /// Waits until it has told something of itself, so that all of it is not `known` any more, and gives all of
+    /// it. May change what [`process`](RunView::process) is. Never comes back where nobody listens.
+    async fn news(&self, _known: &Notified) -> Notified {
+        std::future::pending().await
+    }
+
+    /// What it told an earlier supervisor, before this one took it over.
+    fn remember(&self, _told: Notified) {}
 
     /// What the manifest asks for and this machine does not give, in sentences for people: limits without
     /// a cgroup to set them on.

@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use crate::check::Check;
 pub use crate::lifecycle::backoff::{Backoff, InvalidBackoff};
+use crate::notify::RunNeeds;
 use crate::probe::ComponentContext;
+use crate::registry::Registry;
 use crate::status::Limits;
 
 /// One component of a manifest.
@@ -62,6 +64,12 @@ impl ComponentSpec {
             ProbeRole::Liveness => self.liveness_probe.as_ref(),
             ProbeRole::Readiness => self.readiness_probe.as_ref(),
         }
+    }
+
+    /// What its runs must be given, so that all its probes can ask.
+    pub fn needs(&self, registry: &Registry) -> RunNeeds {
+        let probes = ProbeRole::ALL.into_iter().filter_map(|role| self.probe(role));
+        probes.map(|probe| probe.check.needs(registry)).fold(RunNeeds::default(), RunNeeds::and)
     }
 
     /// Whether a run of one is a run of the other: they differ at most in labels and annotations, and in how

@@ -72,7 +72,8 @@ impl Wanted {
     fn whole(&self, adopted: Adopted) -> io::Result<Found> {
         let root = Main::Adopted(Arc::new(adopted));
         let (lock, cage) = (Some(self.lock.clone()), Arc::clone(&self.cage));
-        let whole = Whole { mark: self.mark(), lock, cage: Arc::clone(&cage) };
+        let any_age = !is_first(root.identity().pid);
+        let whole = Whole { mark: self.mark(), lock, cage: Arc::clone(&cage), any_age };
         let tree = Arc::new(Tree::new(Root::Main(root.clone()), whole));
         tree.members()?;
         Ok(Found::Run(root, tree, cage))
@@ -121,6 +122,11 @@ impl Wanted {
         }
         Ok(holders.into_iter().filter(|p| p.session == p.pid).min_by_key(|p| (p.start_time, p.pid)))
     }
+}
+
+/// Whether a process is the one that its run was started with, by its own account.
+fn is_first(pid: i32) -> bool {
+    procfs::variable(pid, mark::MAIN_PID).is_none_or(|main| main == pid.to_string())
 }
 
 fn others() -> io::Result<Vec<Arc<Seen>>> {

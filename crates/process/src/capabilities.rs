@@ -159,6 +159,7 @@ fn start(cage: Entrance) -> Result<spawn::Newborn, String> {
     let command = ["/bin/sh", "-c", "kill -STOP $$$$"].map(str::to_owned);
     let launch = Launch {
         command: &command,
+        pid_variables: &[],
         environment: &environment,
         dir: &PathBuf::from("/"),
         settings: &settings,

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use vitald_core::notify::RunNeeds;
 use vitald_core::restarter::{RunId, StartError};
 use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 
@@ -12,14 +13,26 @@ use crate::environment::{self, Environment};
 use crate::executor::Dying;
 use crate::launch::{Launch, ProcessSettings, system};
 use crate::lock::LockFile;
+use crate::notify::{self, NotifySocket};
 use crate::restarter::Paths;
 use crate::spawn::Newborn;
 use crate::{cgroup, lock, mark, redact, user};
+
+/// A run that has been started.
+pub(crate) struct Launched {
+    pub newborn: Newborn,
+    /// Where its output begins in the log.
+    pub log_offset: u64,
+    /// Where it may tell of itself.
+    pub notify: Option<NotifySocket>,
+}
 
 /// What starts, probes and hooks of a component share.
 pub(crate) struct Component {
     pub(crate) name: String,
     pub(crate) spec: ProcessSpec,
+    /// What its probes need.
+    needs: RunNeeds,
     inherited: Environment,
     log: PathBuf,
     lock: PathBuf,
@@ -35,10 +48,17 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    pub(crate) fn new(name: &str, spec: &ProcessSpec, paths: Paths, inherited: Environment) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        spec: &ProcessSpec,
+        paths: Paths,
+        inherited: Environment,
+        needs: RunNeeds,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             spec: spec.clone(),
+            needs,
             inherited,
             log: paths.log,
             lock: paths.lock,
@@ -62,10 +82,15 @@ impl Component {
         mark: &[(String, String)],
         lock: OwnedFd,
         cage: Entrance,
-    ) -> Result<(Newborn, u64), StartError> {
+    ) -> Result<Launched, StartError> {
         let settings = self.settings();
         let user = settings.identity()?;
         let environment = Arc::new(self.environment(user.as_ref(), mark)?);
+        let notify = self.notify_socket(run, user.as_ref())?;
+        let mut given = Environment::clone(&environment);
+        for (name, value) in notify.iter().flat_map(|socket| notify::variables(socket, self.needs.watchdog)) {
+            given.insert(name.to_owned(), value);
+        }
         let opening = |err| system("opening the log", err);
         let (output, offset) = vitald_log::append(&self.log).map_err(opening)?;
         if let Some(user) = &user {
@@ -75,7 +100,8 @@ impl Component {
         }
         let newborn = Launch {
             command: &self.spec.command,
-            environment: &environment,
+            environment: &given,
+            pid_variables: notify::pid_variables(self.needs.watchdog),
             dir: &self.spec.working_dir,
             settings: &settings,
             user,
@@ -86,7 +112,28 @@ impl Component {
         }
         .start()?;
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(environment);
-        Ok((newborn, offset))
+        Ok(Launched { newborn, log_offset: offset, notify })
+    }
+
+    /// The socket that a run may tell of itself on, if it needs one.
+    pub(crate) fn notify_socket(
+        &self,
+        run: RunId,
+        user: Option<&user::Identity>,
+    ) -> Result<Option<NotifySocket>, StartError> {
+        if !self.needs.notify_socket {
+            return Ok(None);
+        }
+        let bound = NotifySocket::bind(&self.instance()?, run, user);
+        bound.map(Some).map_err(|err| system("making a socket for its notifications", err))
+    }
+
+    /// That of a run that an earlier supervisor started.
+    pub(crate) fn notify_socket_again(&self, run: RunId) -> Result<Option<NotifySocket>, StartError> {
+        if !self.needs.notify_socket {
+            return Ok(None);
+        }
+        self.notify_socket(run, self.settings().identity()?.as_ref())
     }
 
     fn environment(
@@ -135,9 +182,13 @@ impl Component {
 
     /// What tells its commands.
     pub(crate) fn mark_of_commands(&self) -> Result<Vec<(String, String)>, StartError> {
+        Ok(mark::of_commands(&self.name, &self.instance()?))
+    }
+
+    /// The lock file's identity.
+    fn instance(&self) -> Result<String, StartError> {
         let known = self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let instance = known.map_or_else(|| Ok(self.open_lock()?.instance()), Ok)?;
-        Ok(mark::of_commands(&self.name, &instance))
+        known.map_or_else(|| Ok(self.open_lock()?.instance()), Ok)
     }
 
     /// The environment for probes and hooks: the last run's, without what makes a process a part of it.

@@ -129,6 +129,7 @@ fn launch(place: &Place, request: &ExecRequest, dying: Weak<()>) -> Result<(Uncl
     let newborn = Launch {
         command: &request.command,
         environment: &environment,
+        pid_variables: &[],
         dir: &dir,
         user: settings.identity()?,
         settings: &settings,

@@ -49,6 +49,8 @@ pub(crate) struct Launch<'a> {
     /// Program and arguments, `$(NAME)` not yet expanded.
     pub command: &'a [String],
     pub environment: &'a Environment,
+    /// Variables beside the mark that are its own pid.
+    pub pid_variables: &'a [&'a str],
     /// Absolute.
     pub dir: &'a Path,
     pub settings: &'a ProcessSettings,
@@ -75,17 +77,19 @@ impl Launch<'_> {
         let path = self.environment.get("PATH").map(String::as_str);
         let program = program::find(&command[0], shown, path, self.dir)?;
         let who = self.user.as_ref().map(|user| user.who.clone()).unwrap_or_default();
+        let is_pid = |name: &str| name == mark::MAIN_PID || self.pid_variables.contains(&name);
+        let pid_variables = [mark::MAIN_PID].iter().chain(self.pid_variables);
         let plan = Plan {
             program: c_path(&program).ok_or_else(|| holds_nul("the program's path"))?,
             arguments: c_strings(command, "an argument")?,
             environment: c_strings(
                 self.environment
                     .iter()
-                    .filter(|(name, _)| *name != mark::MAIN_PID)
+                    .filter(|(name, _)| !is_pid(name))
                     .map(|(name, value)| format!("{name}={value}")),
                 "a variable",
             )?,
-            pid_variable: c_strings([format!("{}=", mark::MAIN_PID)], "a variable")?.remove(0),
+            pid_variables: c_strings(pid_variables.map(|name| format!("{name}=")), "a variable")?,
             dir: c_path(self.dir).ok_or_else(|| holds_nul("the working directory"))?,
             output: self.output,
             lock: self.lock,

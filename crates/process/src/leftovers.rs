@@ -130,7 +130,10 @@ async fn on_its_own<T: Send + 'static>(
 fn tree(component: &str, previous: Option<ProcessIdentity>, lock: &LockFile, ask_lock: bool) -> Tree {
     let mark = mark::entries(&mark::of_component(component, &lock.instance()));
     let cage = Arc::new(Cage::find(&cgroup::name_of(component, &lock.instance())));
-    Tree::new(Root::Stranger(previous), Whole { mark, lock: ask_lock.then(|| lock.clone()), cage })
+    Tree::new(
+        Root::Stranger(previous),
+        Whole { mark, lock: ask_lock.then(|| lock.clone()), cage, any_age: true },
+    )
 }
 
 /// Takes the lock, which is free or about to be.

@@ -17,10 +17,11 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// With `pids`, which may have come after the scan. Gives those of them that are there, too.
+    /// With `pids`, which may have come after the scan. `ours` are waited for, and belong to the tree all the
+    /// same. Gives those of them that are there, too.
     pub(crate) fn new(
         scan: &Scan,
-        (oldest, root): (u64, Option<i32>),
+        (oldest, ours): (u64, &[i32]),
         pids: Vec<i32>,
     ) -> io::Result<(Self, BTreeSet<i32>)> {
         let mut all = scan.all.clone();
@@ -40,7 +41,7 @@ impl Look {
             process.pid != own
                 && process.pid != 1
                 && process.start_time >= oldest
-                && (Some(process.pid) == root || !registered.has(process))
+                && (ours.contains(&process.pid) || !registered.has(process))
                 && Some(process.session) != own_session
         };
         let candidates = all.iter().filter(may_belong).cloned().collect();

@@ -18,11 +18,16 @@ pub(crate) const EXEC_OF: &str = "VITALD_EXEC_OF";
 /// The pid of the process that was started, in its environment and in those of its descendants: only the
 /// main process of a run or a command finds its own pid there.
 pub(crate) const MAIN_PID: &str = "VITALD_MAIN_PID";
+/// Where a run may tell of itself, how often it is to do so, and which process of it: sd_notify(3),
+/// sd_watchdog_enabled(3).
+pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+pub(crate) const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
+pub(crate) const WATCHDOG_PID: &str = "WATCHDOG_PID";
 
 /// Variables that are addressed to our own process, and that nothing we start may take for its own.
 pub(crate) fn is_for_us_alone(name: &str) -> bool {
     matches!(name, COMPONENT | RUN | INSTANCE | EXEC | EXEC_OF | MAIN_PID)
-        || matches!(name, "NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID")
+        || matches!(name, NOTIFY_SOCKET | WATCHDOG_USEC | WATCHDOG_PID)
         || name.starts_with("LISTEN_")
 }
 

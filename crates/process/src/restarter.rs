@@ -9,12 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use vitald_core::notify::RunNeeds;
 use vitald_core::restarter::{Adoption, Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
 use vitald_core::spec::ProcessSpec;
 
 use crate::adopt::{Found, Wanted};
 use crate::cgroup::{Cage, Limits};
-use crate::component::Component;
+use crate::component::{Component, Launched};
 use crate::executor::LocalExecutor;
 use crate::launch::system;
 use crate::lock::{Attempt, LockFile};
@@ -50,7 +51,7 @@ impl ProcessRestarter {
     /// `inherited` is what the component gets of the supervisor's environment, from
     /// [`inherited_environment`](crate::inherited_environment) or from the component's record. `grace` is
     /// how long what an earlier supervisor left running may take to end when asked to; `previous` is the
-    /// main process that it recorded last.
+    /// main process that it recorded last. `needs` is what its probes need each run to be given.
     pub fn new(
         name: &str,
         spec: &ProcessSpec,
@@ -58,9 +59,10 @@ impl ProcessRestarter {
         paths: Paths,
         inherited: BTreeMap<String, String>,
         previous: Option<ProcessIdentity>,
+        needs: RunNeeds,
     ) -> Self {
         Self {
-            component: Arc::new(Component::new(name, spec, paths, inherited)),
+            component: Arc::new(Component::new(name, spec, paths, inherited, needs)),
             grace,
             previous: Mutex::new(previous),
             current: tokio::sync::Mutex::default(),
@@ -111,20 +113,25 @@ impl Restarter for ProcessRestarter {
         let (lock, held) = self.occupy().await?;
         let component = Arc::clone(&self.component);
         let mark = mark::of_run(&component.name, &lock.instance(), run);
-        let (started, cage, log_offset) = starting(move || {
+        let (started, cage, log_offset, notify) = starting(move || {
             let limits = Limits::from(&component.spec);
             let mut cage = Cage::make(&cgroup::name_of(&component.name, &lock.instance()), limits);
             let launched = component.launch(run, &mark, held, cage.entrance());
-            let (newborn, log_offset) = launched.inspect_err(|_| cage.remove())?;
+            let Launched { newborn, log_offset, notify } = launched.inspect_err(|_| cage.remove())?;
             cage.check(newborn.pid());
             let cage = Arc::new(cage);
-            let whole = Whole { mark: mark::entries(&mark), lock: Some(lock), cage: Arc::clone(&cage) };
+            let whole = Whole {
+                mark: mark::entries(&mark),
+                lock: Some(lock),
+                cage: Arc::clone(&cage),
+                any_age: false,
+            };
             let started = Unclaimed::new(newborn, whole, Weak::new());
-            Ok((started.map_err(|err| system("watching the new process", err))?, cage, log_offset))
+            Ok((started.map_err(|err| system("watching the new process", err))?, cage, log_offset, notify))
         })
         .await?;
         let (child, tree) = started.claim();
-        let run = Arc::new(Run::new(Main::Child(child), tree, cage, log_offset));
+        let run = Arc::new(Run::new(Main::Child(child), tree, cage, log_offset).listening(notify, false));
         *current = Arc::downgrade(&run);
         Ok(run)
     }
@@ -168,7 +175,13 @@ impl Restarter for ProcessRestarter {
             (Found::Nothing, false) => return Ok(Adoption::Nothing),
         };
         let ended = main.has_exited();
-        let run = Arc::new(Run::new(main, tree, cage, log_offset));
+        let component = Arc::clone(&self.component);
+        let notify = blocking(move || component.notify_socket_again(run));
+        let found = Run::new(main, tree, cage, log_offset);
+        let run = Arc::new(match notify.await {
+            Ok(notify) => found.listening(notify, true),
+            Err(err) => found.deaf(err.to_string()),
+        });
         *current = Arc::downgrade(&run);
         Ok(if ended { Adoption::Ended(run) } else { Adoption::Running(run) })
     }

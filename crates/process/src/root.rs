@@ -59,7 +59,7 @@ impl Main {
     }
 
     /// Whether its pid, group and session are still its own.
-    fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         match self {
             Self::Child(child) => !child.is_reaped(),
             Self::Adopted(adopted) => adopted.is_there(),

@@ -36,8 +36,8 @@ pub(crate) struct Plan {
     pub arguments: Vec<CString>,
     /// `NAME=value`.
     pub environment: Vec<CString>,
-    /// `NAME=`: a further variable, set to the pid that the child turns out to have.
-    pub pid_variable: CString,
+    /// `NAME=`: further variables, set to the pid that the child turns out to have.
+    pub pid_variables: Vec<CString>,
     /// Working directory.
     pub dir: CString,
     /// Becomes stdout and stderr.
@@ -151,16 +151,20 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
     let Plan { program, dir, lock, open_files, user, no_new_privileges, cage, .. } = plan;
     let limits: Vec<RawFd> = cage.limits.iter().map(AsRawFd::as_raw_fd).collect();
     let arguments = pointers(&plan.arguments);
-    let mut pid_variable = plan.pid_variable.into_bytes();
-    let pid_place = pid_variable.len();
-    pid_variable.resize(pid_place + PID_DIGITS + 1, 0);
+    let mut pid_variables: Vec<Vec<u8>> = plan.pid_variables.into_iter().map(CString::into_bytes).collect();
+    let mut pid_places = Vec::new();
     let mut environment = pointers(&plan.environment);
-    environment.insert(0, pid_variable.as_ptr().cast());
+    for variable in &mut pid_variables {
+        let place = variable.len();
+        variable.resize(place + PID_DIGITS + 1, 0);
+        pid_places.push(variable[place..].as_mut_ptr());
+        environment.insert(0, variable.as_ptr().cast());
+    }
     let child = ChildSide {
         program: &program,
         arguments: &arguments,
         environment: &environment,
-        pid_place: pid_variable[pid_place..].as_mut_ptr(),
+        pid_places: &pid_places,
         dir: &dir,
         null: null.as_raw_fd(),
         output: output.as_raw_fd(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
+use vitald_core::restarter::ProcessIdentity;
 
 use crate::cgroup::Cage;
 use crate::lock::LockFile;
@@ -43,6 +44,8 @@ pub(crate) struct Whole {
     pub lock: Option<LockFile>,
     /// Who lives in it belongs to the tree.
     pub cage: Arc<Cage>,
+    /// Its root was not the first of it, so that others may be older.
+    pub any_age: bool,
 }
 
 impl Whole {
@@ -58,6 +61,8 @@ pub(crate) struct Tree {
     whole: Whole,
     /// Members seen so far, by pid and start time.
     known: Mutex<BTreeMap<i32, u64>>,
+    /// The pid of a member that we watch, beside the root.
+    main: Mutex<Option<i32>>,
     /// Who has been sent SIGKILL.
     killed: Mutex<BTreeSet<(i32, u64)>>,
     killing: AtomicBool,
@@ -71,6 +76,7 @@ impl Tree {
             root,
             whole,
             known: Mutex::default(),
+            main: Mutex::default(),
             killed: Mutex::default(),
             killing: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -85,6 +91,25 @@ impl Tree {
 
     fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
+    }
+
+    /// A member that is watched from now on.
+    pub(crate) fn know(&self, process: &ProcessIdentity) {
+        *guard(&self.main) = Some(process.pid);
+        guard(&self.known).insert(process.pid, process.start_time);
+    }
+
+    /// Whether a process is of this tree. Of one that has ended, and has not been reaped, its parent tells.
+    /// May block for a moment.
+    pub(crate) fn has(&self, process: &Stat) -> io::Result<bool> {
+        let leader = self.root.leader();
+        if !self.is_over() && leader.is_some_and(|leader| [process.group, process.session].contains(&leader))
+        {
+            return Ok(true);
+        }
+        let is_it =
+            |member: &Stat| key(member) == key(process) || (process.is_dead() && member.pid == process.ppid);
+        Ok(self.insist()?.iter().any(is_it))
     }
 
     /// Everything of the tree that is alive.

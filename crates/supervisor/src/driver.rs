@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use vitald_core::lifecycle::{
     Action, Command, Event, EventReason, Lifecycle, LifecycleRecord, Notice, Observed, Report,
 };
+use vitald_core::notify::Notified;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
 use vitald_core::restarter::{
     Adoption, ExecRequest, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, RunView, StartError,
@@ -37,6 +38,9 @@ const ADOPT_TRIES: u32 = 20;
 
 /// How soon a write that failed is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How often at most it is told what a run tells of itself.
+const NEWS_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a component's task is told.
 pub(crate) enum Message {

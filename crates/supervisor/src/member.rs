@@ -208,6 +208,7 @@ impl Nursery {
             lock: self.state_dir.component_lock(&spec.name),
             inherited_env: inherited_env.clone(),
             previous,
+            needs: spec.needs(&self.registry),
         };
         ((self.restarters)(spec, context), inherited_env)
     }

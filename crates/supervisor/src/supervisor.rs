@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use vitald_core::lifecycle::{EventReason, Notice};
+use vitald_core::notify::RunNeeds;
 use vitald_core::registry::Registry;
 use vitald_core::restarter::{ProcessIdentity, Restarter};
 use vitald_core::spec::ComponentSpec;
@@ -74,6 +75,8 @@ pub struct RestarterContext {
     pub inherited_env: BTreeMap<String, String>,
     /// The main process that an earlier supervisor wrote down, in the same boot.
     pub previous: Option<ProcessIdentity>,
+    /// What its runs must be given, so that its probes can ask.
+    pub needs: RunNeeds,
 }
 
 /// Why a supervisor does not begin. Nothing has been started or changed.

@@ -25,6 +25,8 @@ pub(crate) struct Prober {
     /// When to ask next; `None` while closed or on hold.
     due: Option<Timestamp>,
     asking: bool,
+    /// To be asked as soon as the answer to what is being asked has come.
+    hurried: bool,
     /// What counts: the last verdict, or the resting value before the first.
     verdict: ProbeState,
     /// Equal answers in a row, Unknowns left out.
@@ -77,6 +79,7 @@ impl Prober {
             opened: None,
             due: None,
             asking: false,
+            hurried: false,
             verdict: match role {
                 ProbeRole::Startup => ProbeState::Unknown,
                 ProbeRole::Liveness => ProbeState::Success,
@@ -151,19 +154,22 @@ impl Prober {
         }
     }
 
+    /// Asks now, rather than when it is due.
+    pub(crate) fn hurry(&mut self, now: Timestamp) {
+        if self.opened.is_some_and(|at| at <= now) {
+            self.due = self.due.map(|due| due.min(now));
+            self.hurried = self.asking;
+        }
+    }
+
+    /// Takes the answer to what was asked last, which people see, and which counts for nothing.
+    pub(crate) fn pardon(&mut self, now: Timestamp, result: &ProbeResult, latency: Duration) {
+        self.note(now, result, latency);
+    }
+
     /// Takes the answer to what was asked last.
     pub(crate) fn take(&mut self, now: Timestamp, result: &ProbeResult, latency: Duration) -> Change {
-        let Some(due) = self.due.filter(|_| self.asking) else { return Change::None };
-        self.asking = false;
-        if due <= now {
-            self.due = Some(next_tick(due, self.period, now));
-        }
-        let state = match result {
-            ProbeResult::Success | ProbeResult::Warning(_) => ProbeState::Success,
-            ProbeResult::Failure(_) => ProbeState::Failure,
-            ProbeResult::Unknown(_) => ProbeState::Unknown,
-        };
-        self.last = Some(Answer { state, message: result.message().to_owned(), given: Some((now, latency)) });
+        let Some(state) = self.note(now, result, latency) else { return Change::None };
         let good = match state {
             ProbeState::Unknown => {
                 self.unknowns = self.unknowns.saturating_add(1);
@@ -191,6 +197,23 @@ impl Prober {
         } else {
             Change::None
         }
+    }
+
+    /// Takes note of an answer; `None` if nothing was asked.
+    fn note(&mut self, now: Timestamp, result: &ProbeResult, latency: Duration) -> Option<ProbeState> {
+        let due = self.due.filter(|_| self.asking)?;
+        self.asking = false;
+        if due <= now && !self.hurried {
+            self.due = Some(next_tick(due, self.period, now));
+        }
+        self.hurried = false;
+        let state = match result {
+            ProbeResult::Success | ProbeResult::Warning(_) => ProbeState::Success,
+            ProbeResult::Failure(_) => ProbeState::Failure,
+            ProbeResult::Unknown(_) => ProbeState::Unknown,
+        };
+        self.last = Some(Answer { state, message: result.message().to_owned(), given: Some((now, latency)) });
+        Some(state)
     }
 
     pub(crate) fn verdict(&self) -> ProbeState {

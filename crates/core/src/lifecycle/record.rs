@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::prober::ProberRecord;
 use super::{End, Launch, Lifecycle, Phase, Prober, Rest, RestartWindow, Step, Stopping, Then, Up, Why};
+use crate::notify::Notified;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{ComponentSpec, ProbeRole};
 use crate::time::Timestamp;
@@ -53,6 +54,10 @@ struct UpRecord {
     well_since: Option<Timestamp>,
     liveness_succeeded: bool,
     adopted: bool,
+    #[serde(default, skip_serializing_if = "Notified::is_nothing")]
+    notified: Notified,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extended_until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,6 +193,8 @@ impl Up {
             well_since: self.well_since,
             liveness_succeeded: self.liveness_succeeded,
             adopted: self.adopted,
+            notified: self.notified.clone(),
+            extended_until: self.extended_until,
         }
     }
 }
@@ -210,6 +217,8 @@ impl UpRecord {
             well_since: self.well_since,
             liveness_succeeded: self.liveness_succeeded,
             adopted: self.adopted,
+            notified: self.notified,
+            extended_until: self.extended_until,
         }
     }
 }

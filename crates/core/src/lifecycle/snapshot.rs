@@ -81,6 +81,7 @@ impl Lifecycle {
     /// What people see at `now`, which must not be before the last event.
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let (state, reason, message) = self.state();
+        let message = self.in_its_own_words(state, message);
         let up = match &self.phase {
             Phase::Up(up) => Some(up),
             Phase::Stopping(stopping) => Some(&stopping.up),
@@ -203,6 +204,24 @@ impl Lifecycle {
         }
     }
 
+    /// What it says of itself (`STATUS=`) stands alone where there is nothing worse to tell, and beside what
+    /// it is on its way to.
+    fn in_its_own_words(&self, state: State, message: String) -> String {
+        let (up, on_its_way) = match &self.phase {
+            Phase::Up(up) => (up, state == State::Starting),
+            Phase::Stopping(stopping) => (&stopping.up, true),
+            Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. } | Phase::Spawning { .. } => {
+                return message;
+            }
+        };
+        match up.notified.status.as_str() {
+            "" => message,
+            status if message.is_empty() => status.to_owned(),
+            status if on_its_way => format!("{message}; it says: {status}"),
+            _ => message,
+        }
+    }
+
     fn state_up(&self, up: &Up) -> (State, Reason, String) {
         if !up.gate_open {
             let message = up.startup.as_ref().map_or_else(String::new, |startup| told("startup", startup));
@@ -236,7 +255,11 @@ fn told(role: &str, prober: &Prober) -> String {
         None => format!("{role} probe has not answered so far"),
         Some(answer) => match (answer.state, prober.consecutive_failures()) {
             (ProbeState::Unknown, 0) => format!("{role} probe cannot ask: {}", answer.message),
-            (ProbeState::Success, _) | (_, 0) => {
+            // It has asked for more time.
+            (ProbeState::Failure, 0) => {
+                format!("{role} probe failed, which does not count so far: {}", answer.message)
+            }
+            (ProbeState::Success, _) => {
                 format!("{role} probe has not succeeded often enough so far")
             }
             (ProbeState::Unknown, failures) => format!(
@@ -260,6 +283,9 @@ fn told(role: &str, prober: &Prober) -> String {
 fn state_stopping(stopping: &Stopping) -> (State, Reason, String) {
     let step = match stopping.step {
         Step::PreStop { .. } => "the preStop hook runs",
+        Step::Terminating { .. } if stopping.up.extended_until.is_some() => {
+            "SIGTERM was sent, and it has asked for more time"
+        }
         Step::Terminating { .. } => "SIGTERM was sent",
         Step::Killing { .. } => "SIGKILL was sent",
     };

@@ -6,6 +6,7 @@ use super::{
     Action, Change, End, EventReason, GRACE_AFTER_PRE_STOP, KILL_PATIENCE, Launch, Lifecycle, Notice, Phase,
     Prober, Rest, Step, Stopping, Then, Up, Why,
 };
+use crate::notify::Notified;
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId};
 use crate::spec::{ProbeRole, RestartPolicy};
@@ -180,8 +181,18 @@ impl Lifecycle {
         latency: Duration,
     ) -> Phase {
         let now = self.now;
+        let extended = up.is_extended(now);
         let Some(prober) = up.prober(role) else { return Phase::Up(up) };
-        let change = prober.take(now, result, latency);
+        let change = match (role, result) {
+            // It has asked for more time to start.
+            (ProbeRole::Startup, ProbeResult::Failure(_)) if extended => {
+                prober.pardon(now, result, latency);
+                Change::None
+            }
+            (ProbeRole::Startup | ProbeRole::Liveness | ProbeRole::Readiness, _) => {
+                prober.take(now, result, latency)
+            }
+        };
         let failures = prober.consecutive_failures();
         match (role, result) {
             (_, ProbeResult::Warning(message)) => {
@@ -297,6 +308,8 @@ impl Lifecycle {
         for prober in [&mut up.startup, &mut up.liveness].into_iter().flatten() {
             prober.hold();
         }
+        // The time that it asked for was for something else.
+        up.extended_until = None;
         let own_grace = match &why {
             Why::ProbeFailed(role, _) => self.spec.probe(*role).and_then(|p| p.termination_grace_period),
             Why::PostStartFailed(_) | Why::Exited | Why::Requested => None,
@@ -309,6 +322,7 @@ impl Lifecycle {
     pub(super) fn terminate(&mut self, stopping: Stopping) -> Stopping {
         self.actions.push(Action::Terminate(self.run));
         let least = self.now + stopping.grace.min(GRACE_AFTER_PRE_STOP);
+        let least = stopping.up.extended_until.map_or(least, |until| until.max(least));
         Stopping {
             step: Step::Terminating {
                 kill_at: least.max(stopping.began + stopping.grace),
@@ -319,6 +333,18 @@ impl Lifecycle {
         }
     }
 
+    /// What is being stopped has told something of itself. Asked for more time, it gets it: as systemd has it,
+    /// from each such message on, for as long as they come.
+    pub(super) fn heard_stopping(&mut self, mut stopping: Stopping, told: Notified) -> Stopping {
+        stopping.up.hear(self.now, told);
+        if let (Step::Terminating { kill_at, .. }, Some(until)) =
+            (&mut stopping.step, stopping.up.extended_until)
+        {
+            *kill_at = until.max(*kill_at);
+        }
+        stopping
+    }
+
     pub(super) fn kill(&mut self, stopping: Stopping) -> Stopping {
         self.actions.push(Action::Kill(self.run));
         Stopping { step: Step::Killing { tell_at: Some(self.now + KILL_PATIENCE) }, ..stopping }
@@ -326,7 +352,8 @@ impl Lifecycle {
 
     /// The main process ended by itself.
     pub(super) fn exited(&mut self, up: Up, exit: Exit, leftovers: bool) -> Phase {
-        let message = format!("{exit} after {}", seconds(self.now - up.since));
+        let error = up.notified.error.as_ref().map_or_else(String::new, |error| format!("; it said {error}"));
+        let message = format!("{exit} after {}{error}", seconds(self.now - up.since));
         if exit.is_success() {
             self.say(EventReason::Exited, message);
         } else {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::prober::Prober;
+use crate::notify::Notified;
 use crate::spec::{ComponentSpec, ProbeRole};
 use crate::status::ProbeState;
 use crate::time::Timestamp;
@@ -23,6 +24,10 @@ pub(super) struct Up {
     pub(super) liveness_succeeded: bool,
     /// An earlier supervisor began it.
     pub(super) adopted: bool,
+    /// What it has told of itself.
+    pub(super) notified: Notified,
+    /// Until when it has more time for what it is doing now, by its own word.
+    pub(super) extended_until: Option<Timestamp>,
 }
 
 impl Up {
@@ -39,6 +44,8 @@ impl Up {
             well_since: None,
             liveness_succeeded: false,
             adopted: false,
+            notified: Notified::default(),
+            extended_until: None,
         };
         match (&mut up.startup, &spec.startup_probe) {
             (Some(startup), Some(probe)) => startup.open(now + probe.initial_delay),
@@ -87,6 +94,24 @@ impl Up {
 
     pub(super) fn probers(&mut self) -> impl Iterator<Item = &mut Prober> {
         [&mut self.startup, &mut self.liveness, &mut self.readiness].into_iter().flatten()
+    }
+
+    /// It has told something of itself. What a probe may have waited for, it is asked about at once.
+    pub(super) fn hear(&mut self, now: Timestamp, told: Notified) {
+        if told.extended_until != self.notified.extended_until {
+            self.extended_until = told.extended_until;
+        }
+        if (told.ready, told.gave_up) != (self.notified.ready, self.notified.gave_up) {
+            for prober in self.probers() {
+                prober.hurry(now);
+            }
+        }
+        self.notified = told;
+    }
+
+    /// Whether it has been given more time to start, which is not over yet.
+    pub(super) fn is_extended(&self, now: Timestamp) -> bool {
+        self.extended_until.is_some_and(|until| now < until)
     }
 
     pub(super) fn is_stable(&self, now: Timestamp, min_uptime: Duration) -> bool {

@@ -39,8 +39,8 @@ pub(super) struct ChildSide<'a> {
     pub program: &'a CString,
     pub arguments: &'a [*const c_char],
     pub environment: &'a [*const c_char],
-    /// Room for the digits of the child's pid, and a NUL.
-    pub pid_place: *mut u8,
+    /// Each with room for the digits of the child's pid, and a NUL.
+    pub pid_places: &'a [*mut u8],
     pub dir: &'a CString,
     pub null: RawFd,
     pub output: RawFd,
@@ -114,9 +114,11 @@ impl ChildSide<'_> {
                 break;
             }
         }
-        for (place, digit) in digits[..count].iter().rev().enumerate() {
-            // SAFETY: there is room for so many digits and a NUL, and nobody else has this copy.
-            unsafe { self.pid_place.add(place).write(*digit) };
+        for variable in self.pid_places {
+            for (place, digit) in digits[..count].iter().rev().enumerate() {
+                // SAFETY: there is room for so many digits and a NUL, and nobody else has this copy.
+                unsafe { variable.add(place).write(*digit) };
+            }
         }
     }
 

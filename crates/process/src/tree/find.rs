@@ -17,7 +17,10 @@ impl Tree {
     pub(super) fn look(&self) -> io::Result<Vec<Stat>> {
         let scan = Scan::from_now()?;
         let _turn = turn::wait();
-        let (look, caged) = Look::new(&scan, self.root.oldest(), self.whole.cage.members()?)?;
+        let (oldest, root) = self.root.oldest();
+        let oldest = if self.whole.any_age { 0 } else { oldest };
+        let ours: Vec<i32> = root.into_iter().chain(*guard(&self.main)).collect();
+        let (look, caged) = Look::new(&scan, (oldest, &ours), self.whole.cage.members()?)?;
         if caged.len() > CROWD {
             return Ok(look.alive(&caged));
         }

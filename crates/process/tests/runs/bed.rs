@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use vitald_core::notify::RunNeeds;
 use vitald_core::restarter::{Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError};
 use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
 use vitald_process::{Paths, ProcessRestarter, is_same};
@@ -28,6 +29,7 @@ pub(crate) struct Bed {
     pub(crate) inherited: BTreeMap<String, String>,
     pub(crate) previous: Option<ProcessIdentity>,
     pub(crate) grace: Duration,
+    pub(crate) needs: RunNeeds,
     runs: AtomicU64,
 }
 
@@ -54,6 +56,7 @@ impl Bed {
             inherited: BTreeMap::from([path]),
             previous: None,
             grace: Duration::from_secs(5),
+            needs: RunNeeds::default(),
             runs: AtomicU64::new(0),
         }
     }
@@ -72,7 +75,7 @@ impl Bed {
     /// As a supervisor would build it; a second one is the next supervisor's.
     pub(crate) fn restarter(&self) -> ProcessRestarter {
         let (inherited, previous) = (self.inherited.clone(), self.previous.clone());
-        ProcessRestarter::new("it", &self.spec, self.grace, self.paths(), inherited, previous)
+        ProcessRestarter::new("it", &self.spec, self.grace, self.paths(), inherited, previous, self.needs)
     }
 
     pub(crate) fn paths(&self) -> Paths {

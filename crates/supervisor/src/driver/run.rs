@@ -18,6 +18,20 @@ impl Driver {
                 let _ = mailbox.send(Message::Report(Report { run, what: Observed::Gone }));
             }
         });
+        let (telling, mailbox) = (Arc::clone(&handle), self.mailbox.clone());
+        let restarter = Arc::clone(&self.parts.restarter);
+        tasks.spawn(async move {
+            let mut known = Notified::default();
+            loop {
+                known = telling.news(&known).await;
+                let status = restarter.redact(known.status.clone());
+                let error = known.error.clone().map(|error| restarter.redact(error));
+                let what = Observed::Notified(Notified { status, error, ..known.clone() });
+                let _ = mailbox.send(Message::Report(Report { run, what }));
+                // What comes meanwhile is told in one.
+                tokio::time::sleep(NEWS_PAUSE).await;
+            }
+        });
         let probes = ProbeRole::ALL
             .into_iter()
             .filter_map(|role| Some((role, self.build(self.parts.spec.probe(role)?))))

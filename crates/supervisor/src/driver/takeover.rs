@@ -45,6 +45,7 @@ impl Driver {
         let what = match found {
             Adoption::Running(handle) => {
                 self.tell_shortcomings(handle.as_ref());
+                handle.remember(self.parts.lifecycle.notified());
                 self.run = Some(self.watch(run, handle, began));
                 Observed::Adopted
             }

@@ -4,6 +4,7 @@ mod adoption;
 mod closing;
 mod ends;
 mod hooks;
+mod notify;
 mod pauses;
 mod probes;
 mod restarts;

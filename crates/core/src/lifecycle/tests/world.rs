@@ -345,7 +345,8 @@ impl World {
                 | Observed::Terminated
                 | Observed::Adopted
                 | Observed::NotFound
-                | Observed::Probed { .. } => {}
+                | Observed::Probed { .. }
+                | Observed::Notified(_) => {}
             }
         }
         self.tell(event);
