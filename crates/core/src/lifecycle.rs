@@ -29,7 +29,7 @@ pub use snapshot::{End, ProbeView, Snapshot};
 use up::Up;
 
 use crate::probe::ProbeResult;
-use crate::restarter::{Exit, RunId};
+use crate::restarter::{Exit, RunId, StartStep};
 use crate::spec::{ComponentSpec, ProbeRole};
 use crate::status::EventType;
 use crate::time::Timestamp;
@@ -62,6 +62,8 @@ pub struct Report {
 /// What can be observed of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
+    /// Its start, which is under way, has come to this.
+    Starting(StartStep),
     /// Its main process executes the component's program.
     Spawned,
     /// It did not begin: why.
@@ -162,6 +164,10 @@ pub enum EventReason {
     Started,
     /// A run of an earlier supervisor goes on under this one.
     Adopted,
+    /// Its image is being got.
+    Pulling,
+    /// Its image has been got.
+    Pulled,
     /// It is ready from now on.
     Ready,
     /// It is not ready any more.
@@ -236,6 +242,8 @@ pub struct Lifecycle {
     closing: bool,
     /// It was restored with a run, and what has become of that is not known yet.
     adopting: bool,
+    /// What the start that is under way said last.
+    step: Option<StartStep>,
     last_end: Option<End>,
     last_error: Option<String>,
     was_ready: bool,
@@ -397,6 +405,7 @@ impl Lifecycle {
             restart_count: 0,
             closing: false,
             adopting: false,
+            step: None,
             last_end: None,
             last_error: None,
             was_ready: false,
@@ -504,6 +513,10 @@ impl Lifecycle {
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
         self.phase = match (phase, what) {
+            (phase @ Phase::Spawning { .. }, Observed::Starting(step)) => {
+                self.note_step(step);
+                phase
+            }
             (Phase::Spawning { launch, then }, Observed::Spawned) => self.spawned(&launch, then),
             (Phase::Spawning { launch, then }, Observed::StartFailed(why)) => {
                 self.start_failed(&launch, then, &why)
@@ -576,7 +589,8 @@ impl Lifecycle {
             ) => phase,
             (
                 phase @ Phase::Up(_),
-                Observed::Spawned
+                Observed::Starting(_)
+                | Observed::Spawned
                 | Observed::StartFailed(_)
                 | Observed::PreStopDone(_)
                 | Observed::Terminated
@@ -585,7 +599,8 @@ impl Lifecycle {
             ) => phase,
             (
                 phase @ Phase::Stopping(_),
-                Observed::Spawned
+                Observed::Starting(_)
+                | Observed::Spawned
                 | Observed::StartFailed(_)
                 | Observed::PostStartDone(_)
                 | Observed::Adopted
