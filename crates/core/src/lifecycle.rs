@@ -30,7 +30,7 @@ use up::Up;
 
 use crate::notify::Notified;
 use crate::probe::ProbeResult;
-use crate::restarter::{Exit, RunId};
+use crate::restarter::{Exit, RunId, StartStep};
 use crate::spec::{ComponentSpec, ProbeRole};
 use crate::status::EventType;
 use crate::time::Timestamp;
@@ -63,6 +63,8 @@ pub struct Report {
 /// What can be observed of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
+    /// Its start, which is under way, has come to this.
+    Starting(StartStep),
     /// Its main process executes the component's program.
     Spawned,
     /// It did not begin: why.
@@ -165,6 +167,10 @@ pub enum EventReason {
     Started,
     /// A run of an earlier supervisor goes on under this one.
     Adopted,
+    /// Its image is being got.
+    Pulling,
+    /// Its image has been got.
+    Pulled,
     /// It is ready from now on.
     Ready,
     /// It is not ready any more.
@@ -239,6 +245,8 @@ pub struct Lifecycle {
     closing: bool,
     /// It was restored with a run, and what has become of that is not known yet.
     adopting: bool,
+    /// What the start that is under way said last.
+    step: Option<StartStep>,
     last_end: Option<End>,
     last_error: Option<String>,
     was_ready: bool,
@@ -400,6 +408,7 @@ impl Lifecycle {
             restart_count: 0,
             closing: false,
             adopting: false,
+            step: None,
             last_end: None,
             last_error: None,
             was_ready: false,
@@ -518,6 +527,10 @@ impl Lifecycle {
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Rest::Fresh));
         self.phase = match (phase, what) {
+            (phase @ Phase::Spawning { .. }, Observed::Starting(step)) => {
+                self.note_step(step);
+                phase
+            }
             (Phase::Spawning { launch, then }, Observed::Spawned) => self.spawned(&launch, then),
             (Phase::Spawning { launch, then }, Observed::StartFailed(why)) => {
                 self.start_failed(&launch, then, &why)
@@ -600,7 +613,8 @@ impl Lifecycle {
             ) => phase,
             (
                 phase @ Phase::Up(_),
-                Observed::Spawned
+                Observed::Starting(_)
+                | Observed::Spawned
                 | Observed::StartFailed(_)
                 | Observed::PreStopDone(_)
                 | Observed::Terminated
@@ -609,7 +623,8 @@ impl Lifecycle {
             ) => phase,
             (
                 phase @ Phase::Stopping(_),
-                Observed::Spawned
+                Observed::Starting(_)
+                | Observed::Spawned
                 | Observed::StartFailed(_)
                 | Observed::PostStartDone(_)
                 | Observed::Adopted

@@ -68,6 +68,26 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// What a start that is under way does, where that takes its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartStep {
+    /// Gets the image of a container from where it is kept.
+    PullingImage {
+        /// As the manifest has it.
+        image: String,
+        /// How far it has come, for people: `3 of 7 layers, 41 MiB of 120 MiB`. Empty before anything is known.
+        progress: String,
+    },
+    /// Has got it.
+    PulledImage {
+        /// As the manifest has it.
+        image: String,
+    },
+}
+
+/// Told whenever a start has come to another step, a few times a second at most.
+pub type TellStep = Arc<dyn Fn(RunId, StartStep) + Send + Sync>;
+
 /// Starts the runs of one component. One instance a component, for as long as its spec is the same.
 #[async_trait]
 pub trait Restarter: Send + Sync + 'static {
@@ -79,6 +99,11 @@ pub trait Restarter: Send + Sync + 'static {
     /// # Errors
     /// Why the run did not begin. Each uses up one restart.
     async fn start(&self, run: RunId) -> Result<Arc<dyn RunHandle>, StartError>;
+
+    /// From now on, `tell` is told what starts that are under way do. One that starts at once has nothing to tell.
+    fn on_step(&self, tell: TellStep) {
+        drop(tell);
+    }
 
     /// Takes over run `run`, which an earlier supervisor began and did not see the end of, and touches
     /// nothing of it. `process` is its main process, if that supervisor came to write it down; else the run

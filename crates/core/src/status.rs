@@ -48,6 +48,8 @@ pub enum Reason {
     Error,
     /// Starting: the process is being made.
     Spawning,
+    /// Starting: the image of its container is being got.
+    PullingImage,
     /// Starting: the startup probe has not succeeded.
     StartupProbe,
     /// Running: an earlier supervisor started it.
@@ -86,6 +88,7 @@ impl Reason {
             Self::Completed => "Completed",
             Self::Error => "Error",
             Self::Spawning => "Spawning",
+            Self::PullingImage => "PullingImage",
             Self::StartupProbe => "StartupProbe",
             Self::Adopted => "Adopted",
             Self::ProbeUnknown => "ProbeUnknown",

@@ -30,6 +30,19 @@ fn select(ours: impl Iterator<Item = (String, String)>, all: bool) -> Environmen
     ours.filter(|(name, _)| !mark::is_for_us_alone(name) && (all || usual(name))).collect()
 }
 
+/// Puts together the environment that a manifest describes: the files of `envFrom`, `env`, then `mark`, the
+/// later over the earlier. Nothing is inherited. Files are read now.
+///
+/// # Errors
+/// [`StartError::Environment`]: a file or a key is missing, or a name or value cannot be set.
+pub fn described_environment(
+    env_from: &[PathBuf],
+    env: &[EnvVar],
+    mark: &[(String, String)],
+) -> Result<BTreeMap<String, String>, StartError> {
+    build(&Environment::new(), None, env_from, env, mark)
+}
+
 /// Puts together the environment of a run. Files are read now.
 ///
 /// In this order, the later over the earlier: what is inherited (without `XDG_*` and `TMPDIR` where it runs as
@@ -90,7 +103,7 @@ fn value_of(variable: &EnvVar, so_far: &Environment) -> Result<Option<String>, S
 }
 
 /// Expands `$(NAME)` by an environment.
-pub(crate) fn expand_with(text: &str, environment: &Environment) -> String {
+pub fn expand_with(text: &str, environment: &BTreeMap<String, String>) -> String {
     expand(text, |name| environment.get(name).map(String::as_str))
 }
 

@@ -92,6 +92,15 @@ impl LockFile {
     }
 }
 
+/// Names a component's lock file among all files of this machine, and makes it where it is missing: whose a
+/// component is that carries this name.
+///
+/// # Errors
+/// The file or its folder cannot be made or opened.
+pub fn instance_of(lock: &Path) -> io::Result<String> {
+    LockFile::open(lock).map(|lock| lock.instance())
+}
+
 /// What a run notes in its lock file; always as long, so that it covers the one before.
 pub(crate) fn note(run: RunId) -> Vec<u8> {
     format!("{:<20}\n", run.0).into_bytes()

@@ -15,6 +15,7 @@ use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use vitald_core::restarter::ProcessIdentity;
 
 use crate::procfs::{self, Stat};
 
@@ -59,6 +60,38 @@ impl Pinned {
             Ok(fd) => wait_readable(&fd).await,
             Err(_) => tokio::time::sleep(RETRY).await,
         }
+    }
+}
+
+/// Sends a signal to this very process; whether it was there to get it.
+///
+/// # Errors
+/// The signal could not be sent.
+pub fn signal_process(process: &ProcessIdentity, signal: Signal) -> io::Result<bool> {
+    if process.boot_id != procfs::boot_id() {
+        return Ok(false);
+    }
+    match Pinned::open_as(process.pid, process.start_time)? {
+        Some(pinned) => pinned.signal(signal).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Sends a signal to the group that this very process leads; whether it was there.
+///
+/// # Errors
+/// The signal could not be sent.
+pub fn signal_group_of(process: &ProcessIdentity, signal: Signal) -> io::Result<bool> {
+    let Some(pinned) = Pinned::open_as(process.pid, process.start_time)? else { return Ok(false) };
+    match signal_group(&pinned.0, signal) {
+        // Its pid is its own for as long as it is pinned and has not been reaped.
+        Err(err) if err.kind() == io::ErrorKind::Unsupported && procfs::is_same(process) => {
+            match nix::sys::signal::killpg(nix::unistd::Pid::from_raw(process.pid), signal) {
+                Ok(()) | Err(Errno::ESRCH) => Ok(true),
+                Err(err) => Err(err.into()),
+            }
+        }
+        result => result.map(|()| true),
     }
 }
 

@@ -8,7 +8,7 @@ const SHORTEST: usize = 4;
 
 /// The text with every secret's value blotted out, and every line of one that has several; also where runs
 /// of blanks have become one.
-pub(crate) fn redact(text: String, secrets: Vec<String>) -> String {
+pub fn redact(text: String, secrets: Vec<String>) -> String {
     let mut forms: Vec<String> = Vec::new();
     for secret in &secrets {
         for form in std::iter::once(secret.as_str()).chain(secret.lines()) {

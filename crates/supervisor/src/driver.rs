@@ -100,6 +100,7 @@ pub(crate) fn new(parts: Parts) -> (Driver, mpsc::UnboundedSender<Message>, watc
         began: parts.nursery.clock.wall(),
     };
     let (publish, published) = watch::channel(view);
+    tell_steps(&parts.restarter, &mailbox);
     let driver = Driver {
         boot_id: parts.nursery.clock.boot_id(),
         digest: parts.spec.digest(),
@@ -113,6 +114,18 @@ pub(crate) fn new(parts: Parts) -> (Driver, mpsc::UnboundedSender<Message>, watc
         parts,
     };
     (driver, mailbox, published)
+}
+
+/// What a start says of itself reaches the component's task as everything else does.
+fn tell_steps(restarter: &Arc<dyn Restarter>, mailbox: &mpsc::UnboundedSender<Message>) {
+    // Not what keeps the task's mailbox open.
+    let mailbox = mailbox.downgrade();
+    restarter.on_step(Arc::new(move |run, step| {
+        if let Some(mailbox) = mailbox.upgrade() {
+            // A driver that is gone has no use for it.
+            let _ = mailbox.send(Message::Report(Report { run, what: Observed::Starting(step) }));
+        }
+    }));
 }
 
 pub(crate) struct Driver {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::steps::seconds;
 use super::{Launch, Lifecycle, Phase, Prober, Rest, Step, Stopping, Then, Up, Why};
-use crate::restarter::{Exit, RunId};
+use crate::restarter::{Exit, RunId, StartStep};
 use crate::spec::ProbeRole;
 use crate::status::{ProbeState, Reason, State};
 use crate::time::Timestamp;
@@ -192,9 +192,17 @@ impl Lifecycle {
                 };
                 (State::Restarting, Reason::CrashLoopBackOff, message)
             }
-            Phase::Spawning { then: Then::Policy | Then::StartAgain, .. } => {
-                (State::Starting, Reason::Spawning, String::new())
-            }
+            Phase::Spawning { then: Then::Policy | Then::StartAgain, .. } => match &self.step {
+                Some(StartStep::PullingImage { image, progress }) if progress.is_empty() => {
+                    (State::Starting, Reason::PullingImage, format!("pulls {image}"))
+                }
+                Some(StartStep::PullingImage { image, progress }) => {
+                    (State::Starting, Reason::PullingImage, format!("pulls {image}: {progress}"))
+                }
+                Some(StartStep::PulledImage { .. }) | None => {
+                    (State::Starting, Reason::Spawning, String::new())
+                }
+            },
             Phase::Spawning {
                 then: Then::Rest { .. } | Then::Pause | Then::Replace | Then::Close { .. },
                 ..

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::notify::Notified;
 use crate::probe::ProbeResult;
-use crate::restarter::{Exit, RunId};
+use crate::restarter::{Exit, RunId, StartStep};
 use crate::spec::{ProbeRole, RestartPolicy};
 use crate::status::{EventType, Reason};
 use crate::time::Timestamp;
@@ -114,8 +114,23 @@ impl Lifecycle {
             }
         };
         self.run = RunId(self.run.0 + 1);
+        self.step = None;
         self.actions.push(Action::Start(self.run));
         Phase::Spawning { launch, then: Then::Policy }
+    }
+
+    /// What a start does is told when it begins and when it is done; how far it has come, only to who asks.
+    pub(super) fn note_step(&mut self, step: StartStep) {
+        match (&step, &self.step) {
+            (StartStep::PullingImage { .. }, Some(StartStep::PullingImage { .. })) => {}
+            (StartStep::PullingImage { image, .. }, _) => {
+                self.say(EventReason::Pulling, format!("pulls {image}"));
+            }
+            (StartStep::PulledImage { image }, _) => {
+                self.say(EventReason::Pulled, format!("has pulled {image}"));
+            }
+        }
+        self.step = Some(step);
     }
 
     pub(super) fn spawned(&mut self, launch: &Launch, then: Then) -> Phase {

@@ -73,6 +73,7 @@ impl Driver {
             let parts = &mut self.parts;
             (parts.restarter, parts.inherited_env) = parts.nursery.restarter(&spec, kept_env, None);
             parts.inherits_all = inherits_all(&spec);
+            tell_steps(&parts.restarter, &self.mailbox);
             parts.context = spec.context(Some(parts.nursery.state_dir.log(&spec.name)));
         }
         self.digest = spec.digest();

@@ -17,9 +17,9 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::world::{Behaviour, World, exec, probe, spec};
-use crate::lifecycle::{Action, Command, Event, Lifecycle, Observed, Report};
+use crate::lifecycle::{Action, Command, Event, EventReason, Lifecycle, Observed, Report, Snapshot};
 use crate::probe::ProbeResult;
-use crate::restarter::{Exit, RunId};
+use crate::restarter::{Exit, RunId, StartStep};
 use crate::spec::{ComponentSpec, ProbeRole, ProbeSpec, RestartPolicy};
 use crate::status::Reason;
 use crate::time::Timestamp;

@@ -128,3 +128,42 @@ fn an_end_that_nobody_saw_is_one() {
     let end = world.snapshot().last_end.unwrap();
     assert_eq!((end.exit, end.reason), (Some(Exit::Unknown), Reason::Error));
 }
+
+#[test]
+fn a_start_that_takes_its_time_says_what_it_does() {
+    let pulling = |progress: &str| Observed::Starting(StartStep::PullingImage {
+        image: "web:1".into(),
+        progress: progress.into(),
+    });
+    let mut lifecycle = Lifecycle::new(std::sync::Arc::new(spec()));
+    let now = Timestamp::ZERO;
+    assert_eq!(lifecycle.on(now, Event::Command(Command::Begin)), [Action::Start(RunId(1))]);
+    let mut tell = |run, what| {
+        let actions = lifecycle.on(now, Event::Report(Report { run: RunId(run), what }));
+        let told: Vec<_> = actions
+            .into_iter()
+            .filter_map(|action| match action {
+                Action::Notify(notice) => Some((notice.reason, notice.message)),
+                _ => None,
+            })
+            .collect();
+        let Snapshot { state, reason, message, .. } = lifecycle.snapshot(now);
+        (told, format!("{state} {reason} {message}"))
+    };
+    let told = |reason, message: &str| vec![(reason, message.to_owned())];
+    assert_eq!(tell(0, pulling("late")), (vec![], "Starting Spawning ".into()), "of another run");
+    let first = (told(EventReason::Pulling, "pulls web:1"), "Starting PullingImage pulls web:1".into());
+    assert_eq!(tell(1, pulling("")), first);
+    let next = tell(1, pulling("1 of 2 layers, 3 MiB of 9 MiB"));
+    assert_eq!(next, (vec![], "Starting PullingImage pulls web:1: 1 of 2 layers, 3 MiB of 9 MiB".into()));
+    let pulled = tell(1, Observed::Starting(StartStep::PulledImage { image: "web:1".into() }));
+    assert_eq!(pulled, (told(EventReason::Pulled, "has pulled web:1"), "Starting Spawning ".into()));
+    assert_eq!(tell(1, Observed::Spawned), (told(EventReason::Started, "started"), "Running  ".into()));
+    assert_eq!(tell(1, pulling("late")), (vec![], "Running  ".into()));
+
+    // The next start has nothing to say yet.
+    tell(1, Observed::Exited { exit: Exit::Code(1), leftovers: false });
+    let again = lifecycle.on(now + SECOND, Event::Deadline);
+    assert!(again.contains(&Action::Start(RunId(2))), "{again:?}");
+    assert_eq!(lifecycle.snapshot(now + SECOND).reason, Reason::Spawning);
+}

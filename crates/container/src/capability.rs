@@ -1,0 +1,61 @@
+//! Whether there is an engine: for `vitald doctor`.
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use vitald_process::Capability;
+
+use crate::engine::{Engine, EngineError};
+
+/// How long the engine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Older ones lack the log driver that keeps bytes as they are, among other things.
+const OLDEST: (usize, usize) = (1, 41);
+
+/// Asks the engine that DOCKER_HOST names. Blocks for a moment; must not be called from within a runtime.
+pub fn capability() -> Capability {
+    let engine = Engine::of_environment();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let found = match runtime {
+        Ok(runtime) => runtime.block_on(ask(&engine)),
+        Err(err) => Err(err.to_string()),
+    };
+    let name = "Docker engine";
+    let without_it =
+        "components with an `image` cannot be started, and what is asked of containers is unknown".into();
+    match found {
+        Ok(found) => Capability { name, available: true, found, without_it },
+        Err(found) => Capability { name, available: false, found, without_it },
+    }
+}
+
+async fn ask(engine: &Engine) -> Result<String, String> {
+    let told = |err: EngineError| err.to_string();
+    let client = engine.client().await.map_err(told)?;
+    let info = engine.ask(PATIENCE, |client| async move { client.info().await }).await.map_err(told)?;
+    let spoken = client.client_version();
+    let version = (spoken.major_version, spoken.minor_version);
+    let (major, minor) = version;
+    let found = format!(
+        "{} at {}, API {major}.{minor}, cgroup v{}",
+        info.server_version.unwrap_or_else(|| "of no version".into()),
+        engine.address(),
+        info.cgroup_version.map_or_else(|| "?".into(), |version| version.to_string()),
+    );
+    if version < OLDEST {
+        return Err(format!("{found}; API {}.{} is needed", OLDEST.0, OLDEST.1));
+    }
+    let missing = missing(&[(info.memory_limit, "memory limits"), (info.cpu_cfs_quota, "cpu limits")]);
+    let restores = match info.live_restore_enabled {
+        Some(true) => "",
+        Some(false) | None => "; containers end with it (no live-restore)",
+    };
+    Ok(format!("{found}{missing}{restores}"))
+}
+
+fn missing(offers: &[(Option<bool>, &str)]) -> String {
+    let missing: Vec<&str> =
+        offers.iter().filter(|(there, _)| *there == Some(false)).map(|(_, what)| *what).collect();
+    if missing.is_empty() { String::new() } else { format!("; without {}", missing.join(" and ")) }
+}

@@ -1,0 +1,124 @@
+use super::*;
+
+/// What the engine has of a container's output: stream, time in nanoseconds, text.
+type Message = (u8, i64, &'static str);
+
+fn encoded((stream, time, text): Message) -> LogOutput {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap();
+    let message = format!("{time:.9} {text}").into();
+    match stream {
+        1 => LogOutput::StdOut { message },
+        _ => LogOutput::StdErr { message },
+    }
+}
+
+/// A log of its own, which survives those who write to it.
+struct World {
+    temp: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { temp: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self) -> Sink {
+        let at = |name| self.temp.path().join(name);
+        Copy::open(&at("web.log"), &at("web.lock"), "c1", None).unwrap().sink.unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.temp.path().join("web.log")).unwrap()
+    }
+}
+
+/// A connection that tells these of the engine's messages.
+fn connect(sink: &mut Sink, told: &[Message]) {
+    let (mut repeats, since) = sink.resume();
+    for message in told.iter().filter(|(_, time, _)| *time >= i64::from(since) * 1_000_000_000) {
+        sink.take(&mut repeats, encoded(*message));
+    }
+}
+
+/// Two streams, pieces of one line with one time, and a clock that goes back once.
+const OUTPUT: [Message; 8] = [
+    (1, 1_000_000_000_000, "a\n"),
+    (1, 1_000_000_000_001, "long-"),
+    (2, 1_000_000_000_000, "err\n"),
+    (1, 1_000_000_000_001, "long-"),
+    (1, 1_000_000_000_001, "end\n"),
+    (1, 1_009_000_000_000, "b\n"),
+    (2, 1_008_000_000_000, "err\n"),
+    (1, 1_008_500_000_000, "back\n"),
+];
+
+fn whole() -> String {
+    OUTPUT.map(|(_, _, text)| text).concat()
+}
+
+#[test]
+fn a_copy_that_is_broken_off_anywhere_goes_on_there() {
+    for broken_off in 0..=OUTPUT.len() {
+        let world = World::new();
+        let mut sink = world.open();
+        connect(&mut sink, &OUTPUT[..broken_off]);
+        sink.write(true).unwrap();
+        connect(&mut sink, &OUTPUT);
+        sink.write(true).unwrap();
+        assert_eq!(world.log(), whole(), "the connection ended after {broken_off}");
+        // And once more, after the supervisor ended in order.
+        let mut next = world.open();
+        connect(&mut next, &OUTPUT);
+        next.write(true).unwrap();
+        assert_eq!(world.log(), whole());
+    }
+}
+
+#[test]
+fn what_a_dead_supervisor_copied_and_did_not_note_is_not_copied_again() {
+    for noted in 0..=OUTPUT.len() {
+        for copied in 0..=whole().len() {
+            let world = World::new();
+            let mut sink = world.open();
+            connect(&mut sink, &OUTPUT[..noted]);
+            sink.write(true).unwrap();
+            let Some(rest) = whole().get(world.log().len()..copied).map(str::to_owned) else { continue };
+            // Killed in the middle of a write.
+            sink.log.write_all(rest.as_bytes()).unwrap();
+            drop(sink);
+            let mut next = world.open();
+            connect(&mut next, &OUTPUT);
+            next.write(true).unwrap();
+            assert_eq!(world.log(), whole(), "noted after {noted} messages, killed after {copied} bytes");
+        }
+    }
+}
+
+#[test]
+fn another_container_s_position_is_none() {
+    let world = World::new();
+    let mut sink = world.open();
+    connect(&mut sink, &OUTPUT);
+    sink.write(true).unwrap();
+    let at = |name| world.temp.path().join(name);
+    let mut other = Copy::open(&at("web.log"), &at("web.lock"), "c2", None).unwrap();
+    assert_eq!(other.end(), whole().len() as u64);
+    let other = other.sink.as_mut().unwrap();
+    connect(other, &OUTPUT[..1]);
+    other.write(true).unwrap();
+    assert_eq!(world.log(), whole() + "a\n");
+}
+
+#[test]
+fn bytes_are_passed_on_as_they_are() {
+    let world = World::new();
+    let mut sink = world.open();
+    let (mut repeats, _) = sink.resume();
+    let mut message = b"2026-01-02T03:04:05.000000006Z ".to_vec();
+    message.extend([0xff, 0, b' ', 0xfe, b'\n']);
+    sink.take(&mut repeats, LogOutput::StdOut { message: message.into() });
+    sink.take(&mut repeats, LogOutput::StdErr { message: "error from the engine\n".into() });
+    sink.write(true).unwrap();
+    let log = std::fs::read(world.temp.path().join("web.log")).unwrap();
+    assert_eq!(log, b"\xff\0 \xfe\nerror from the engine\n");
+}

@@ -1,0 +1,117 @@
+//! How far a container's output has been copied into the log, on record.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of the record; always as many, so that one write covers the one before.
+const SIZE: usize = 512;
+
+/// Where the copy stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Position {
+    /// Whose output it is.
+    pub(crate) container: String,
+    /// The end of the log, as a logical offset, when the marks were these. What the log holds beyond it was
+    /// copied later, and is what comes next of the container's output.
+    pub(crate) end: u64,
+    /// The last message of stdout that was copied.
+    pub(crate) stdout: Option<Mark>,
+    /// The last one of stderr.
+    pub(crate) stderr: Option<Mark>,
+}
+
+/// A message of one stream. Several may have the same time, as the pieces of one long line do, and where the clock
+/// was set back, later ones have earlier times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// The latest time so far, in nanoseconds since the epoch.
+    pub(crate) time: i64,
+    /// How many messages there were from the first with that time on, up to this one.
+    pub(crate) count: u32,
+}
+
+impl Mark {
+    /// The mark after one more message.
+    pub(crate) fn after(mark: Option<Self>, time: i64) -> Self {
+        match mark {
+            Some(mark) if time <= mark.time => Self { count: mark.count.saturating_add(1), ..mark },
+            Some(_) | None => Self { time, count: 1 },
+        }
+    }
+}
+
+impl Position {
+    /// Where a copy of this container's output begins, if none has begun yet.
+    pub(crate) fn beginning(container: &str, end: u64) -> Self {
+        Self { container: container.to_owned(), end, ..Self::default() }
+    }
+
+    /// The last time of either stream.
+    pub(crate) fn latest(&self) -> Option<i64> {
+        [self.stdout, self.stderr].into_iter().flatten().map(|mark| mark.time).max()
+    }
+}
+
+/// The file that a position is noted in.
+#[derive(Debug)]
+pub(crate) struct Notes(File);
+
+impl Notes {
+    /// Beside a component's lock.
+    pub(crate) fn path(lock: &Path) -> PathBuf {
+        lock.with_extension("position")
+    }
+
+    /// Opens it, and makes it where it is missing.
+    pub(crate) fn open(lock: &Path) -> io::Result<Self> {
+        let path = Self::path(lock);
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map(Self)
+    }
+
+    /// What is noted. Nothing, where it cannot be read: the copy then begins anew.
+    pub(crate) fn read(&self) -> Option<Position> {
+        let mut text = vec![0; SIZE];
+        let length = self.0.read_at(&mut text, 0).ok()?;
+        serde_json::from_slice(&text[..length]).ok()
+    }
+
+    /// Notes it, over the one before.
+    pub(crate) fn write(&self, position: &Position) -> io::Result<()> {
+        let mut text = serde_json::to_vec(position)?;
+        text.resize(SIZE.max(text.len() + 1) - 1, b' ');
+        text.push(b'\n');
+        self.0.write_all_at(&text, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_is_read_by_the_next() {
+        let temp = tempfile::tempdir().unwrap();
+        let lock = temp.path().join("web.lock");
+        assert_eq!(Notes::open(&lock).unwrap().read(), None);
+        let mark = Some(Mark { time: i64::MAX, count: u32::MAX });
+        let long = Position { container: "c".repeat(64), end: u64::MAX, stdout: mark, stderr: mark };
+        let notes = Notes::open(&lock).unwrap();
+        for position in [long, Position::beginning("short", 7)] {
+            notes.write(&position).unwrap();
+            assert_eq!(Notes::open(&lock).unwrap().read(), Some(position));
+        }
+        assert_eq!(std::fs::metadata(Notes::path(&lock)).unwrap().len(), SIZE as u64);
+    }
+}
