@@ -6,6 +6,7 @@ use vitald_probe_grpc::GrpcProbe;
 use vitald_probe_http_get::HttpGetProbe;
 use vitald_probe_pid::PidProbe;
 use vitald_probe_tcp_socket::TcpSocketProbe;
+use vitald_probe_temporal::TemporalProbe;
 
 /// All built-in probe kinds.
 pub(crate) fn registry() -> Registry {
@@ -15,5 +16,6 @@ pub(crate) fn registry() -> Registry {
     registry.add::<TcpSocketProbe>();
     registry.add::<GrpcProbe>();
     registry.add::<PidProbe>();
+    registry.add::<TemporalProbe>();
     registry
 }
