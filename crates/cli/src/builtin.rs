@@ -9,6 +9,7 @@ use vitald_probe_memory::MemoryProbe;
 use vitald_probe_notify::NotifyProbe;
 use vitald_probe_pid::PidProbe;
 use vitald_probe_tcp_socket::TcpSocketProbe;
+use vitald_probe_temporal::TemporalProbe;
 
 /// All built-in probe kinds.
 pub(crate) fn registry() -> Registry {
@@ -21,5 +22,6 @@ pub(crate) fn registry() -> Registry {
     registry.add::<LogGrowthProbe>();
     registry.add::<MemoryProbe>();
     registry.add::<NotifyProbe>();
+    registry.add::<TemporalProbe>();
     registry
 }

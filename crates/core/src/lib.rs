@@ -7,6 +7,7 @@
 //! **Invariant:** equal inputs give equal actions, so that a seed replays a failure.
 
 pub mod check;
+pub mod env_file;
 pub mod lifecycle;
 pub mod notify;
 pub mod probe;
