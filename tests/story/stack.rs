@@ -176,7 +176,7 @@ impl Network {
             return None;
         }
         let mut holder = Command::new("unshare")
-            .args(["--net", "--kill-child", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"])
+            .args(["--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
