@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test fails by panicking; the table is for people.
 
+mod examples;
 mod stack;
 mod table;
 

@@ -166,10 +166,11 @@ fn program(name: &str) -> std::path::PathBuf {
 }
 
 /// A network namespace with nothing but loopback, for as long as this lives.
-struct Network(Child);
+pub(crate) struct Network(Child);
 
 impl Network {
-    fn new() -> Option<Self> {
+    /// None where the machine gives none, which has been told.
+    pub(crate) fn new() -> Option<Self> {
         let allowed = Output::of(Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]));
         if allowed.code != 0 {
             skip(&format!("no network of one's own can be had: {}", allowed.stderr.trim()));
@@ -189,7 +190,7 @@ impl Network {
     }
 
     /// What to put before a command so that it runs in here.
-    fn prefix(&self) -> Vec<String> {
+    pub(crate) fn prefix(&self) -> Vec<String> {
         vec!["nsenter".into(), format!("--net=/proc/{}/ns/net", self.0.id())]
     }
 }
