@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -33,6 +33,13 @@ impl Supervisor {
     pub fn prepare(manifests: &str) -> Self {
         let prepared = Self { place: Place::new(), foreground: None };
         prepared.write_manifests(manifests);
+        prepared
+    }
+
+    /// The same with a copy of a folder of manifests, and of what lies beside them.
+    pub fn prepare_folder(folder: &Path) -> Self {
+        let prepared = Self { place: Place::new(), foreground: None };
+        copy(folder, &prepared.path("manifests")).expect("a folder to be copied");
         prepared
     }
 
@@ -170,6 +177,16 @@ impl Supervisor {
             }
         }
     }
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() { copy(&entry.path(), &to)? } else { fs::copy(entry.path(), to).map(drop)? }
+    }
+    Ok(())
 }
 
 impl Drop for Supervisor {
