@@ -12,11 +12,11 @@ use crate::stack::Network;
 fn every_example_comes_up_and_goes_down() {
     let Some(network) = Network::new() else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples");
-    let engine = Engine::start(&network.prefix());
-    engine.import_busybox("busybox:1.37");
+    let engine = Engine::within(network.prefix());
+    engine.tag("busybox:1.37");
     let s = vitald_tests::Supervisor::prepare_folder(&folder)
         .with_prefix(network.prefix())
-        .with_env("DOCKER_HOST", &engine.host());
+        .with_env("DOCKER_HOST", &engine.address());
     let examples = fs::read_dir(&folder).unwrap().count();
 
     let validated = s.cli(&["validate", "--strict", "-f", "manifests"]).expect(0);

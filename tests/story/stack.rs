@@ -47,12 +47,12 @@ impl Stack {
             std::fs::remove_file(supervisor.path(format!("manifests/{part}.yaml"))).unwrap();
         }
         let engine = parts.contains(&"agent-runner").then(|| {
-            let engine = Engine::start(&network.prefix());
+            let engine = Engine::within(network.prefix());
             engine.import_program("stigmer/agent-runner:latest", &program("stigmer"), &["agent-runner"]);
             engine
         });
         if let Some(engine) = &engine {
-            supervisor = supervisor.with_env("DOCKER_HOST", &engine.host());
+            supervisor = supervisor.with_env("DOCKER_HOST", &engine.address());
         }
         let stack = Self { supervisor, engine, _network: network };
         stack.cli(&["up", "-f", "manifests", "--timeout", "120"]).expect(0);
