@@ -139,7 +139,9 @@ mod tests {
 
     #[test]
     fn a_line_of_any_length_is_searched_whole() {
-        for at in [0, 100, MOST - 3, MOST, 2 * MOST - 4, (1 << 20) - 5] {
+        // Where the first piece ends, and the second begins, if it comes in parts of 4096.
+        let (end, begin) = (MOST + 4096, MOST + 4096 - OVERLAP);
+        for at in [0, 100, begin, end - 5, end - 3, end, 2 * MOST - 4, (1 << 20) - 5] {
             let mut line = vec![b'x'; 1 << 20];
             line[at..at + 5].copy_from_slice(b"panic");
             line.extend_from_slice(b"\nnext\n");

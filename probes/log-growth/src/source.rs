@@ -22,7 +22,7 @@ pub(crate) enum Took {
 }
 
 pub(crate) enum Source {
-    Own { path: PathBuf, reader: LogReader, begin: u64 },
+    Own { path: PathBuf, reader: Box<LogReader>, begin: u64 },
     Other(Other),
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Other {
 impl Source {
     /// A log that vitald keeps, from a logical offset on.
     pub(crate) fn own(path: &Path, begin: u64) -> io::Result<Self> {
-        let mut reader = LogReader::open(path)?;
+        let mut reader = Box::new(LogReader::open(path)?);
         reader.seek(begin)?;
         Ok(Self::Own { path: path.to_owned(), reader, begin })
     }

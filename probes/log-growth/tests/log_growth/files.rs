@@ -90,6 +90,16 @@ async fn copied_and_truncated_it_is_read_from_its_beginning() {
 }
 
 #[tokio::test]
+async fn an_old_file_is_silent_from_the_beginning_of_the_run_only() {
+    let bed = Bed::new();
+    let file = append(&bed.path("app.log"), "old\n");
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(5000))
+        .expect("an old file");
+    let probe = bed.probe(json!({"path": "app.log", "maxSilenceSeconds": 1000}));
+    assert_eq!(bed.check(&probe).await, Success);
+}
+
+#[tokio::test]
 async fn outside_a_supervisor_all_of_a_file_is_read_at_once() {
     let dir = tempfile::tempdir().expect("a folder");
     append(&dir.path().join("app.log"), "old\nready");
