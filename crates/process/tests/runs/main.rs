@@ -11,5 +11,6 @@ mod exec;
 mod isolation;
 mod leftovers;
 mod many;
+mod notify;
 mod start;
 mod stop;
