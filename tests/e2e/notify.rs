@@ -134,21 +134,32 @@ fn strangers_are_not_heard() {
 
 #[test]
 fn main_process_is_whom_it_names() {
-    whom_it_names(Supervisor::prepare(&with_company()));
+    let (s, heir) = whom_it_names(Supervisor::prepare(&with_company()));
+    say(&s, "heir", "STATUS=ends");
+    heir.pid().kill();
+    let next =
+        s.wait_for("speaker", "the next run", seconds(10), |c| c.restart_count == 1 && c.pid.is_some());
+    assert_ne!(next.pid(), heir.pid());
+    assert!(!next.message.contains("ends"), "{next:?}");
 }
 
 #[test]
 fn main_process_is_whom_it_names_without_cgroups() {
-    whom_it_names(Supervisor::prepare(&with_company()).with_env("VITALD_CGROUPS", "off"));
+    let (s, heir) = whom_it_names(Supervisor::prepare(&with_company()).with_env("VITALD_CGROUPS", "off"));
+    let company = fs::read_to_string(s.path("manifests/company")).unwrap();
+    let company = Pid(company.trim().parse().unwrap());
+    assert!(company.exists());
+    s.cli(&["stop", "speaker"]).expect(0);
+    assert!(!heir.pid().exists() && !company.exists());
 }
 
 /// With a process that is older than any successor of the first one, and goes with the run all the same.
 fn with_company() -> String {
-    let company = "[sh, -c, 'vitald-fixture sleep & exec vitald-fixture notify say']";
+    let company = "[sh, -c, 'vitald-fixture sleep & echo $! > company; exec vitald-fixture notify say']";
     SPEAKER.replace("[vitald-fixture, notify, say]", company)
 }
 
-fn whom_it_names(mut s: Supervisor) {
+fn whom_it_names(mut s: Supervisor) -> (Supervisor, Component) {
     s.start();
     let first = s.wait_pid("speaker");
     say(&s, "say", "!successor heir");
@@ -166,13 +177,7 @@ fn whom_it_names(mut s: Supervisor) {
     // It can be heard still, on the same socket.
     say(&s, "heir", "STATUS=goes on");
     s.wait_for("speaker", "what it says", seconds(5), |c| says(c, "goes on"));
-
-    say(&s, "heir", "STATUS=ends");
-    heir.pid().kill();
-    let next =
-        s.wait_for("speaker", "the next run", seconds(10), |c| c.restart_count == 1 && c.pid.is_some());
-    assert_ne!(next.pid(), heir.pid());
-    assert!(!next.message.contains("ends"), "{next:?}");
+    (s, heir)
 }
 
 #[test]
