@@ -65,15 +65,11 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
     let RestarterContext { log, lock, inherited_env, previous, needs } = context;
     let grace: Duration = spec.termination_grace_period;
     match &spec.workload {
-        Workload::Process(process) => Arc::new(ProcessRestarter::new(
-            &spec.name,
-            process,
-            grace,
-            Paths { log, lock },
-            inherited_env,
-            previous,
-            needs,
-        )),
+        Workload::Process(process) => {
+            let paths = Paths { log, lock };
+            let restarter = ProcessRestarter::new(&spec.name, process, grace, paths, inherited_env, previous);
+            Arc::new(restarter.giving(needs))
+        }
         Workload::Container(_) | Workload::External(_) => {
             unreachable!("no manifest says so")
         }

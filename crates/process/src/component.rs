@@ -32,7 +32,7 @@ pub(crate) struct Component {
     pub(crate) name: String,
     pub(crate) spec: ProcessSpec,
     /// What its probes need.
-    needs: RunNeeds,
+    pub(crate) needs: RunNeeds,
     inherited: Environment,
     log: PathBuf,
     lock: PathBuf,
@@ -48,17 +48,11 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    pub(crate) fn new(
-        name: &str,
-        spec: &ProcessSpec,
-        paths: Paths,
-        inherited: Environment,
-        needs: RunNeeds,
-    ) -> Self {
+    pub(crate) fn new(name: &str, spec: &ProcessSpec, paths: Paths, inherited: Environment) -> Self {
         Self {
             name: name.to_owned(),
             spec: spec.clone(),
-            needs,
+            needs: RunNeeds::default(),
             inherited,
             log: paths.log,
             lock: paths.lock,

@@ -51,7 +51,7 @@ impl ProcessRestarter {
     /// `inherited` is what the component gets of the supervisor's environment, from
     /// [`inherited_environment`](crate::inherited_environment) or from the component's record. `grace` is
     /// how long what an earlier supervisor left running may take to end when asked to; `previous` is the
-    /// main process that it recorded last. `needs` is what its probes need each run to be given.
+    /// main process that it recorded last.
     pub fn new(
         name: &str,
         spec: &ProcessSpec,
@@ -59,14 +59,22 @@ impl ProcessRestarter {
         paths: Paths,
         inherited: BTreeMap<String, String>,
         previous: Option<ProcessIdentity>,
-        needs: RunNeeds,
     ) -> Self {
         Self {
-            component: Arc::new(Component::new(name, spec, paths, inherited, needs)),
+            component: Arc::new(Component::new(name, spec, paths, inherited)),
             grace,
             previous: Mutex::new(previous),
             current: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Gives each run what its probes need.
+    #[must_use]
+    pub fn giving(mut self, needs: RunNeeds) -> Self {
+        if let Some(component) = Arc::get_mut(&mut self.component) {
+            component.needs = needs;
+        }
+        self
     }
 
     /// Ends what earlier runs left, and takes the component's lock.

@@ -275,7 +275,7 @@ impl Model {
                 run.ask(&self.spec, now, &mut self.acts);
                 match stop.step {
                     Step::PreStop { until } if until <= now => {
-                        stop.step = stop.asked(now);
+                        stop.step = stop.asked(now, run.more_until);
                         self.acts.push(Act::Terminate);
                     }
                     // Nobody came in time: it had no time either.

@@ -148,6 +148,8 @@ tally! {
     answers_late
     /// Those that never came.
     answers_lost
+    /// Times that a run told of itself: that it is ready or not, and wants time.
+    told
     /// Reports that nobody was there to hear.
     reports_lost
     /// Reports about earlier runs.

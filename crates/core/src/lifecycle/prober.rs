@@ -154,11 +154,11 @@ impl Prober {
         }
     }
 
-    /// Asks now, rather than when it is due.
+    /// Asks now, or as soon as what is being asked has been answered, and once a period from now on.
     pub(crate) fn hurry(&mut self, now: Timestamp) {
         if self.opened.is_some_and(|at| at <= now) {
-            self.due = self.due.map(|due| due.min(now));
             self.hurried = self.asking;
+            self.open(now);
         }
     }
 

@@ -26,8 +26,8 @@ use crate::main_process::MainProcess;
 use crate::procfs::{self, Stat};
 use crate::tree::Tree;
 
-/// Messages that are taken in a row, and the pause after so many: whoever sends more waits until there is room,
-/// and takes no more of our time than this.
+/// Messages that are taken in so much time at most: whoever sends more waits until there is room, and takes no
+/// more of our time than this.
 const BATCH: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -127,23 +127,16 @@ enum Sender {
 
 impl Listener {
     async fn listen(self: Arc<Self>) {
-        let mut taken = 0;
+        let (mut taken, mut since) = (0, Instant::now());
         loop {
-            match self.take_next().await {
-                true if taken < BATCH => taken += 1,
-                true => {
-                    tokio::time::sleep(PAUSE).await;
-                    taken = 0;
-                }
-                false => {
-                    // What comes one by one at great speed is too much, too.
-                    if taken > 0 {
-                        taken -= 1;
-                    }
-                    if self.socket.readable().await.is_err() {
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
+            if taken >= BATCH {
+                tokio::time::sleep(PAUSE.saturating_sub(since.elapsed())).await;
+                (taken, since) = (0, Instant::now());
+            }
+            if self.take_next().await {
+                taken += 1;
+            } else if self.socket.readable().await.is_err() {
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -151,12 +144,20 @@ impl Listener {
     /// Takes a message and what follows from it; whether there was one.
     async fn take_next(&self) -> bool {
         let _turn = self.turn.lock().await;
-        match self.socket.try_io(Interest::READABLE, || receive(&self.socket)) {
+        // The runtime may not have heard yet that there is something; asked by way of it, it learns that there
+        // is nothing.
+        let message = receive(&self.socket)
+            .or_else(|_| self.socket.try_io(Interest::READABLE, || receive(&self.socket)));
+        match message {
             Ok(message) => {
                 self.take(message).await;
                 true
             }
-            Err(_) => false,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                false
+            }
         }
     }
 

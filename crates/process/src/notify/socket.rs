@@ -13,7 +13,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 use rustix::fs::OFlags;
@@ -25,6 +28,9 @@ use crate::user;
 
 /// Others may pass through to what they know the name of, and not list it.
 const FOLDER_MODE: u32 = 0o711;
+
+/// How old a socket is at least that is removed because nobody listens to it.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// A socket that is bound, and that the kernel adds the sender's credentials to. Dropped before it is
 /// [kept](Self::keep), it leaves nothing behind.
@@ -74,8 +80,11 @@ impl Drop for NotifySocket {
     }
 }
 
-/// Removes what earlier runs left.
+/// Removes what earlier runs left, and, once, what nobody listens to any more: of state dirs that are gone. Should
+/// its supervisor come back all the same, it binds its own anew.
 fn clear(folder: &Path, instance: &str) -> io::Result<()> {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| clear_the_dead(folder));
     let start = format!("{instance}.");
     for entry in fs::read_dir(folder)?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(&start) {
@@ -86,6 +95,19 @@ fn clear(folder: &Path, instance: &str) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn clear_the_dead(folder: &Path) {
+    // One that is younger may be about to be bound.
+    let old = |path: &Path| Some(path.metadata().ok()?.modified().ok()?.elapsed().ok()? > DEAD_AFTER);
+    let Ok(asker) = UnixDatagram::unbound() else { return };
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let refused =
+            || asker.connect(&path).is_err_and(|err| err.kind() == io::ErrorKind::ConnectionRefused);
+        if old(&path) == Some(true) && refused() {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 /// The folder of all sockets of this user.
@@ -117,6 +139,8 @@ fn own(folder: PathBuf) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
@@ -135,6 +159,31 @@ mod tests {
             let refused = own(made).unwrap_err().to_string();
             assert!(refused.contains("belongs to another user (uid 65534)"), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_nobody_listens_to_any_more_is_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = |name| temp.path().join(name);
+        let live = UnixDatagram::bind(path("live")).unwrap();
+        for dead in ["old", "young"] {
+            drop(UnixDatagram::bind(path(dead)).unwrap());
+        }
+        let long_ago = SystemTime::now() - 2 * DEAD_AFTER;
+        for old in ["live", "old"] {
+            let ago = nix::sys::time::TimeSpec::from_duration(long_ago.duration_since(UNIX_EPOCH).unwrap());
+            nix::sys::stat::utimensat(
+                nix::fcntl::AT_FDCWD,
+                &path(old),
+                &ago,
+                &ago,
+                nix::sys::stat::UtimensatFlags::NoFollowSymlink,
+            )
+            .unwrap();
+        }
+        clear_the_dead(temp.path());
+        assert_eq!(["live", "old", "young"].map(|name| path(name).exists()), [true, false, true]);
+        drop(live);
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Bed {
     /// As a supervisor would build it; a second one is the next supervisor's.
     pub(crate) fn restarter(&self) -> ProcessRestarter {
         let (inherited, previous) = (self.inherited.clone(), self.previous.clone());
-        ProcessRestarter::new("it", &self.spec, self.grace, self.paths(), inherited, previous, self.needs)
+        let paths = self.paths();
+        ProcessRestarter::new("it", &self.spec, self.grace, paths, inherited, previous).giving(self.needs)
     }
 
     pub(crate) fn paths(&self) -> Paths {

@@ -12,5 +12,6 @@ mod isolation;
 mod leftovers;
 mod many;
 mod memory;
+mod notify;
 mod start;
 mod stop;

@@ -1,6 +1,7 @@
 //! What people want, and what processes and probes report.
 
 use vitald_core::lifecycle::{Command, Observed};
+use vitald_core::probe::ProbeResult;
 use vitald_core::restarter::Exit;
 use vitald_core::spec::ProbeRole;
 use vitald_core::status::Reason;
@@ -35,8 +36,9 @@ impl Then {
 
 impl Stop {
     /// SIGTERM is sent: until when it has time.
-    pub(super) fn asked(&self, now: Nanos) -> Step {
+    pub(super) fn asked(&self, now: Nanos, more_until: Option<Nanos>) -> Step {
         let kill_at = (self.began + self.grace).max(now + self.grace.min(LEAST_GRACE));
+        let kill_at = kill_at.max(more_until.unwrap_or(0));
         Step::Asked { kill_at, sent: false, late: false }
     }
 }
@@ -117,6 +119,13 @@ impl Model {
                     self.state = State::Up(run);
                     return;
                 };
+                if let (ProbeRole::Startup, ProbeResult::Failure(_)) = (role, result)
+                    && run.more_until.is_some_and(|until| now < until)
+                {
+                    asked.pardon(now);
+                    self.state = State::Up(run);
+                    return;
+                }
                 let verdict = asked.take(probe, now, result);
                 if *role == ProbeRole::Liveness {
                     match result {
@@ -138,9 +147,20 @@ impl Model {
                 }
                 self.state = State::Up(run);
             }
+            (State::Up(mut run), Observed::Notified(told)) => {
+                run.hear(now, told.ready, told.extended_until.map(|until| nanos(until.since_boot())));
+                self.state = State::Up(run);
+            }
+            (State::Stopping(mut run, mut stop), Observed::Notified(told)) => {
+                run.hear(now, told.ready, told.extended_until.map(|until| nanos(until.since_boot())));
+                if let (Step::Asked { kill_at, .. }, Some(until)) = (&mut stop.step, run.more_until) {
+                    *kill_at = until.max(*kill_at);
+                }
+                self.state = State::Stopping(run, stop);
+            }
             (State::Stopping(run, mut stop), Observed::PreStopDone(_)) => {
                 if matches!(stop.step, Step::PreStop { .. }) {
-                    stop.step = stop.asked(now);
+                    stop.step = stop.asked(now, run.more_until);
                     self.act(Act::Terminate);
                 }
                 self.state = State::Stopping(run, stop);
@@ -217,6 +237,7 @@ impl Model {
     fn take_down(&mut self, mut run: Run, why: Why, then: Then) {
         run.hold(ProbeRole::Startup);
         run.hold(ProbeRole::Liveness);
+        run.more_until = None;
         let mut stop = self.stop(why, then, None);
         if self.spec.pre_stop.is_some() && !then.kills() {
             stop.step = Step::PreStop { until: self.now + stop.grace };
@@ -235,14 +256,15 @@ impl Model {
             stop.step = Step::Killed;
             self.act(Act::Kill);
         } else {
-            stop.step = stop.asked(self.now);
+            stop.step = stop.asked(self.now, run.more_until);
             self.act(Act::Terminate);
         }
         self.state = State::Stopping(run, stop);
     }
 
     /// The main process ended by itself; what is left of its tree goes, too.
-    pub(super) fn exited(&mut self, run: Run, exit: &Exit, leftovers: bool) {
+    pub(super) fn exited(&mut self, mut run: Run, exit: &Exit, leftovers: bool) {
+        run.more_until = None;
         let stop = self.stop(Why::Exited, Then::Policy, ended(exit));
         match leftovers {
             true => self.ask_or_kill(run, stop),

@@ -19,6 +19,10 @@ pub(crate) struct Run {
     pub(crate) well_since: Option<Nanos>,
     pub(crate) live_once: bool,
     pub(crate) adopted: bool,
+    /// What it told last: whether it is ready, and until when it wants time.
+    told: (bool, Option<Nanos>),
+    /// Until when it has time for what it is doing.
+    pub(crate) more_until: Option<Nanos>,
 }
 
 /// What one probe of the run was asked and has said.
@@ -29,6 +33,8 @@ pub(crate) struct Asked {
     /// The last question or answer.
     last: Option<Nanos>,
     waits: bool,
+    /// To be asked right after the answer that is waited for.
+    hurried: bool,
     /// Good and bad answers in a row at the end; what could not be asked is left out.
     pub(crate) said: Vec<bool>,
     pub(crate) unknowns: u32,
@@ -62,6 +68,7 @@ impl Run {
                 from: None,
                 last: None,
                 waits: false,
+                hurried: false,
                 said: vec![],
                 unknowns: 0,
                 verdict: role == ProbeRole::Liveness,
@@ -76,6 +83,8 @@ impl Run {
             well_since: None,
             live_once: false,
             adopted: false,
+            told: (false, None),
+            more_until: None,
         };
         match &spec.startup_probe {
             Some(probe) => run.open(ProbeRole::Startup, now + nanos(probe.initial_delay)),
@@ -139,9 +148,25 @@ impl Run {
     pub(crate) fn resume(&mut self, now: Nanos) {
         self.adopted = true;
         for asked in self.asked.iter_mut().flatten() {
-            asked.waits = false;
+            (asked.waits, asked.hurried) = (false, false);
             asked.last = asked.from.filter(|from| *from <= now).map(|_| now);
         }
+    }
+
+    /// It tells of itself: what it may have been waited for is asked about, and the beat begins anew.
+    pub(crate) fn hear(&mut self, now: Nanos, ready: bool, until: Option<Nanos>) {
+        if until != self.told.1 {
+            self.more_until = until;
+        }
+        if ready != self.told.0 {
+            for asked in self.asked.iter_mut().flatten() {
+                if asked.from.is_some_and(|from| from <= now) {
+                    (asked.from, asked.hurried) = (Some(now), asked.waits);
+                    asked.last = asked.last.filter(|_| asked.waits);
+                }
+            }
+        }
+        self.told = (ready, until);
     }
 
     pub(crate) fn next_ask(&self, spec: &ComponentSpec) -> Option<Nanos> {
@@ -176,11 +201,19 @@ impl Asked {
         self.said.iter().rev().take_while(|good| !**good).count() as u32
     }
 
+    /// An answer that counts for nothing.
+    pub(crate) fn pardon(&mut self, now: Nanos) {
+        if self.waits && self.from.is_some() {
+            let hurried = std::mem::take(&mut self.hurried);
+            (self.waits, self.last) = (false, Some(now).filter(|_| !hurried));
+        }
+    }
+
     pub(crate) fn take(&mut self, probe: &ProbeSpec, now: Nanos, result: &ProbeResult) -> Verdict {
         if !self.waits || self.from.is_none() {
             return Verdict::Nothing;
         }
-        (self.waits, self.last) = (false, Some(now));
+        self.pardon(now);
         let good = match result {
             ProbeResult::Success | ProbeResult::Warning(_) => true,
             ProbeResult::Failure(_) => false,

@@ -1,6 +1,7 @@
 //! The processes of the machine, which do as they like.
 
 use vitald_core::lifecycle::{Command, Event, Observed, Report};
+use vitald_core::notify::Notified;
 use vitald_core::probe::ProbeResult;
 use vitald_core::restarter::{Exit, RunId};
 use vitald_core::spec::{ComponentSpec, ProbeRole};
@@ -233,6 +234,9 @@ impl World<'_> {
         let mut dice = self.dice_of(of, &[4, nth]);
         let told = dice.span(MS / 10, 10 * MS);
         self.report(of, told, run, Observed::Terminated);
+        if main && dice.chance(200) && !self.calm {
+            self.tells(of, run, dice.span(MS, 15 * SEC), dice.span(MS, 30 * SEC), false);
+        }
         if let Some(takes) = temper.heeds_term.filter(|_| main) {
             let exit = temper.term_exit.unwrap_or(Exit::Unknown);
             self.after(takes, Item::MainExit { of, pid, exit, by_kill: false, by_itself: false });
@@ -273,6 +277,9 @@ impl World<'_> {
         let (unknown, failure) = (dice.chance(wild.unknown), dice.chance(wild.failure));
         let (lost, late, warns) = (dice.chance(wild.lost), dice.chance(wild.late), dice.chance(10));
         let latency = if late && !self.calm { dice.span(SEC, 1800 * SEC) } else { dice.span(MS, 400 * MS) };
+        if dice.chance(30) && !self.calm {
+            self.tells(of, run, dice.span(MS, SEC), dice.span(MS, 120 * SEC), dice.chance(500));
+        }
         let tree = &self.slots[of].tree;
         let booted = tree.temper.boots_in.zip(tree.appeared).is_some_and(|(takes, at)| at + takes <= self.t);
         let well = match role {
@@ -302,6 +309,14 @@ impl World<'_> {
         self.tally.answers_late += u64::from(late);
         let latency_told = std::time::Duration::from_nanos(latency);
         self.report(of, latency, run, Observed::Probed { role, result, latency: latency_told });
+    }
+
+    /// It tells of itself: that it is ready or not, and that it wants so much time.
+    fn tells(&mut self, of: usize, run: RunId, after: Nanos, time: Nanos, ready: bool) {
+        self.tally.told += 1;
+        let until = self.stamp() + std::time::Duration::from_nanos(after + time);
+        let told = Notified { ready, extended_until: Some(until), ..Notified::default() };
+        self.report(of, after, run, Observed::Notified(told));
     }
 
     /// The supervisor of now hears of it in a while, if it lives then.
