@@ -18,7 +18,7 @@ use crate::names::Names;
 use crate::view::match_archives;
 
 /// Bytes that a rotation leaves to the component on a disk that is nearly full.
-const HEADROOM: u64 = 256 * 1024;
+pub(crate) const HEADROOM: u64 = 256 * 1024;
 
 /// How one log is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

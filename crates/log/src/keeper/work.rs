@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::WatchFlags;
 
 use super::kept::Kept;
-use super::{Command, Notice, Policy, Shortage};
+use super::{Command, Notice, Policy, Shortage, left};
 use crate::rotate::{OnDiskFull, RotatingLog, Settings};
 use crate::total::limit_total;
 use crate::watch::{drain, inotify};
@@ -100,6 +100,7 @@ impl Work {
     }
 
     pub(super) fn run(&mut self) {
+        left::finish(&self.folder.path, &mut self.tell);
         while self.obey() {
             self.look_at_all();
             self.sleep();
@@ -129,8 +130,7 @@ impl Work {
 
     fn keep(&mut self, name: String, settings: Settings) {
         if let Some(kept) = self.logs.get_mut(&name) {
-            kept.log.set(settings);
-            kept.next_look = Some(Instant::now());
+            kept.set(settings);
             return;
         }
         match RotatingLog::open(&self.path(&name), settings) {
@@ -271,8 +271,7 @@ impl Work {
 impl Folder {
     /// Bytes that we may use; `None` where it cannot be asked.
     fn room(&self) -> Option<u64> {
-        let it = rustix::fs::statvfs(&self.path).ok()?;
-        Some(it.f_bavail.saturating_mul(it.f_frsize))
+        room(&self.path)
     }
 
     fn next_look(&self) -> Option<Instant> {
@@ -296,6 +295,12 @@ impl Folder {
         }
         self.is_full = !self.is_full;
     }
+}
+
+/// Bytes that we may use on the disk of a folder; `None` where it cannot be asked.
+pub(super) fn room(folder: &Path) -> Option<u64> {
+    let it = rustix::fs::statvfs(folder).ok()?;
+    Some(it.f_bavail.saturating_mul(it.f_frsize))
 }
 
 /// A log that has been quiet: the next write wakes us, once. What was written before the watch was there is

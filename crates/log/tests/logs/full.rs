@@ -90,6 +90,26 @@ fn the_keeper_tells_once_that_it_is_full_and_once_that_it_is_not() {
 }
 
 #[test]
+fn room_is_noticed_soon_however_long_there_was_none() {
+    let Some(disk) = Disk::of(20) else { return };
+    let log = disk.0.join("web.log");
+    let (tell, told) = channel();
+    let keeper = Keeper::start(&disk.0, Policy::default(), move |notice| drop(tell.send(notice))).unwrap();
+    keeper.keep("web", settings(MIB, 10));
+    let text = lines('a', 0..20_000);
+    disk.fill(text.len() as u64 + 100 * 1024);
+    write(&mut open_append(&log), &text);
+    let within = |seconds| told.recv_timeout(Duration::from_secs(seconds)).unwrap();
+    assert!(matches!(within(20), Notice::DiskFull { .. }));
+    // By now it is tried every 8 s only.
+    std::thread::sleep(Duration::from_secs(8));
+    fs::remove_file(disk.0.join("ballast")).unwrap();
+    assert!(matches!(within(5), Notice::Rotated { .. }));
+    drop(keeper);
+    assert_same(&read_all(&log).0, &text, "afterwards");
+}
+
+#[test]
 fn a_disk_without_any_room_is_told_though_nothing_is_due() {
     let Some(disk) = Disk::of(20) else { return };
     let (tell, told) = channel();

@@ -7,6 +7,7 @@ mod follow;
 mod full;
 mod keeping;
 mod kills;
+mod left;
 mod meddling;
 mod offsets;
 mod steps;
