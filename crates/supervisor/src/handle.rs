@@ -10,9 +10,9 @@ use thiserror::Error;
 use tokio::sync::broadcast;
 use vitald_core::lifecycle::{self, EventReason, Notice};
 use vitald_core::probe::{CheckContext, ProbeResult};
-use vitald_core::spec::{ComponentSpec, ProbeRole, Workload};
+use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::{
-    ComponentDetail, DependencyStatus, EventRecord, EventType, Limits, Plan, ProbeAnswer, ProbeState, Status,
+    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, ProbeAnswer, ProbeState, Status,
     SupervisorStatus,
 };
 
@@ -122,37 +122,21 @@ impl SupervisorHandle {
         let Nursery { state_dir, clock, events, .. } = self.shared.nursery.as_ref();
         let view = member.view.borrow().clone();
         let spec = Arc::clone(view.lifecycle.spec());
-        let Workload::Process(process) = &spec.workload;
         let met = |name: &str, condition| {
             self.find(name).is_ok_and(|other| {
                 report::meets(&other.view.borrow().lifecycle.snapshot(clock.now()), condition)
             })
         };
+        let depends_on = spec.depends_on.iter().map(|dependency| DependencyStatus {
+            name: dependency.name.clone(),
+            condition: dependency.condition,
+            met: met(&dependency.name, dependency.condition),
+        });
+        let status = report::component(&view, state_dir, clock.as_ref());
         Ok(ComponentDetail {
-            status: report::component(&view, state_dir, clock.as_ref()),
-            labels: spec.labels.clone(),
-            annotations: spec.annotations.clone(),
-            command: process.command.clone(),
-            working_dir: process.working_dir.display().to_string(),
-            depends_on: spec
-                .depends_on
-                .iter()
-                .map(|dependency| DependencyStatus {
-                    name: dependency.name.clone(),
-                    condition: dependency.condition,
-                    met: met(&dependency.name, dependency.condition),
-                })
-                .collect(),
-            restart_policy: spec.restart_policy,
-            termination_grace_period_seconds: report::millis(spec.termination_grace_period),
-            limits: Limits {
-                memory_bytes: process.memory_limit,
-                cpus: process.cpu_limit_millis.map(|millis| f64::from(millis) / 1e3),
-                open_files: process.open_files,
-            },
-            run: view.lifecycle.run().0,
-            runs: view.runs,
+            depends_on: depends_on.collect(),
             events: events.of(name, DESCRIBED_EVENTS),
+            ..report::detail(&spec, status, view.lifecycle.run().0, &view.runs, state_dir)
         })
     }
 
