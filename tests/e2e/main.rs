@@ -16,6 +16,7 @@ mod kills;
 mod limits;
 mod logs;
 mod logs_read;
+mod logs_reading_alone;
 mod logs_rotation;
 mod manifests;
 mod midway;
