@@ -134,7 +134,8 @@ impl Driver {
     /// Until the component is at rest after a `Shutdown` or `Kill`, or left alone after a `Leave`.
     pub(crate) async fn drive(mut self) {
         let (mut closing, mut leaving) = (false, false);
-        self.adopt().await;
+        // Boxed, so that a task does not keep the room for it all its life.
+        Box::pin(self.adopt()).await;
         while !(closing && self.parts.lifecycle.is_at_rest()) {
             // A start that was given up now would leave nobody to look after what came of it.
             if leaving && self.starting.is_none() {
