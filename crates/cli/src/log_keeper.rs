@@ -91,7 +91,7 @@ impl LogKeeper for Kept {
     fn keep(&self, component: &str, logs: &LogsSpec) {
         lock(&self.keeping.single).insert(component.to_owned(), logs.max_files == 1);
         match &mut *lock(&self.keeping.state) {
-            State::Waiting(waiting) => drop(waiting.insert(component.to_owned(), logs.clone())),
+            State::Waiting(waiting) => drop(waiting.insert(component.to_owned(), *logs)),
             State::Begun(keeper) => keeper.keep(component, settings(logs)),
         }
     }
