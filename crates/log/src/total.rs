@@ -13,7 +13,7 @@ use crate::error::LogError;
 /// bytes that was.
 ///
 /// # Errors
-/// The folder cannot be listed, or an archive not be removed.
+/// The folder cannot be listed, or an archive not be removed; those of other logs go nevertheless.
 pub fn limit_total(
     folder: &Path,
     max_total: u64,
@@ -21,15 +21,18 @@ pub fn limit_total(
 ) -> Result<u64, LogError> {
     let refused = |source| LogError::System { path: folder.to_owned(), doing: "listing", source };
     let (mut total, archives) = list(folder).map_err(refused)?;
+    let mut failed = None;
     for archive in archives {
         if total <= max_total {
             break;
         }
-        if drop_oldest(&archive.live)?.is_some() {
-            total = total.saturating_sub(archive.bytes);
+        match drop_oldest(&archive.live) {
+            Ok(Some(_)) => total = total.saturating_sub(archive.bytes),
+            Ok(None) => {}
+            Err(err) => failed = failed.or(Some(err)),
         }
     }
-    Ok(total)
+    failed.map_or(Ok(total), Err)
 }
 
 struct Old {

@@ -127,8 +127,7 @@ impl View {
         };
         let at = offset - self.live.begin + self.live.start;
         let mut length = file.read_at(into, at)?;
-        let zeros = length > 0 && (into[0] == 0 || into[length - 1] == 0);
-        if zeros {
+        if into[..length].contains(&0) {
             length = length.min(before_hole(file, at));
         }
         if !self.is_current() {

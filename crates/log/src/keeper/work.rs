@@ -14,6 +14,7 @@ use rustix::fs::inotify::WatchFlags;
 
 use super::kept::Kept;
 use super::{Command, Notice, Policy, Shortage};
+use crate::cut;
 use crate::rotate::{OnDiskFull, RotatingLog, Settings};
 use crate::total::limit_total;
 use crate::watch::{drain, inotify};
@@ -271,8 +272,7 @@ impl Work {
 impl Folder {
     /// Bytes that we may use; `None` where it cannot be asked.
     fn room(&self) -> Option<u64> {
-        let it = rustix::fs::statvfs(&self.path).ok()?;
-        Some(it.f_bavail.saturating_mul(it.f_frsize))
+        cut::room_in(&self.path).ok()
     }
 
     fn next_look(&self) -> Option<Instant> {

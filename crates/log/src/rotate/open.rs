@@ -12,7 +12,7 @@ use crate::error::LogError;
 use crate::meta::Meta;
 use crate::names::Names;
 use crate::times;
-use crate::view::{known_end, match_archives};
+use crate::view::known_end;
 
 /// How much is compared. Less than a block: a mark may stand at the beginning of the only one.
 const SAMPLE: u64 = 2048;
@@ -42,6 +42,7 @@ impl RotatingLog {
             meta,
             file: None,
             size: 0,
+            dense: 0,
             block: 4096,
             can_collapse: false,
             can_punch: false,
@@ -70,6 +71,8 @@ impl RotatingLog {
         };
         let is_ours = own.as_ref().is_some_and(|data| data.ino() == self.meta.live.inode);
         self.finish_draft()?;
+        self.forget_missing()?;
+        self.shift()?;
         if let (Some(file), true) = (&file, is_ours) {
             // Failing to collapse leaves it hidden.
             let _ = self.finish_collapse(file);
@@ -86,23 +89,13 @@ impl RotatingLog {
     }
 
     /// A draft that meta lists is whole, and only lacks its number. Any other is none.
-    fn finish_draft(&mut self) -> Result<(), LogError> {
+    pub(super) fn finish_draft(&mut self) -> Result<(), LogError> {
         let found = self.names.archives(0).map_err(|err| self.refused("listing archives", err))?;
-        let draft = found.iter().find(|found| found.number == 0);
-        let whole = draft.is_some_and(|draft| {
-            self.meta.archives.iter().any(|a| (a.inode, a.length) == (draft.inode, draft.length))
-        });
-        if draft.is_some() && !whole {
-            chain::remove(&self.names, 0).map_err(|err| self.refused("removing a draft", err))?;
+        let Some(draft) = found.iter().find(|found| found.number == 0) else { return Ok(()) };
+        if self.meta.archives.iter().any(|a| (a.inode, a.length) == (draft.inode, draft.length)) {
+            return self.shift();
         }
-        let there = match_archives(&self.names, &self.meta.archives)
-            .map_err(|err| self.refused("listing archives", err))?;
-        if there != self.meta.archives {
-            let before = self.meta.clone();
-            self.meta.archives = there;
-            self.store_or(before)?;
-        }
-        self.shift()
+        chain::remove(&self.names, 0).map_err(|err| self.refused("removing a draft", err))
     }
 
     /// Frees what is hidden, if that was not done any more; unless the file was truncated and has grown past
