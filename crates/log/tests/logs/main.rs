@@ -12,3 +12,4 @@ mod meddling;
 mod obstacles;
 mod offsets;
 mod steps;
+mod waking;
