@@ -14,7 +14,7 @@ use crate::chain;
 use crate::cut;
 use crate::error::{LogError, is_full};
 use crate::meta::{Archive, Meta};
-use crate::names::Names;
+use crate::names::{HIGHEST, Names};
 use crate::view::match_archives;
 
 /// Bytes that a rotation leaves to the component on a disk that is nearly full.
@@ -299,7 +299,7 @@ impl RotatingLog {
 
     /// How many archives are kept.
     fn keep(&self) -> u32 {
-        self.settings.max_files.saturating_sub(1)
+        self.settings.max_files.saturating_sub(1).min(HIGHEST)
     }
 
     fn shift(&mut self) -> Result<(), LogError> {

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::LogError;
+use crate::names::number_of;
 
 /// Removes archives, the oldest of all logs first, until the files of all logs in a folder take at most
 /// `max_total` bytes on the disk; gives the bytes they take then. That may be more than allowed: live files
@@ -52,8 +53,7 @@ fn list(folder: &Path) -> io::Result<(u64, Vec<Old>)> {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Ok(data) = entry.metadata() else { continue };
         let bytes = data.blocks() * 512;
-        let numbered =
-            name.rsplit_once('.').and_then(|(live, number)| Some((live, number.parse::<u32>().ok()?)));
+        let numbered = name.rsplit_once('.').and_then(|(live, number)| Some((live, number_of(number)?)));
         match numbered {
             Some((live, number)) if live.ends_with(".log") => {
                 total += bytes;

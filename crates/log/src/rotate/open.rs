@@ -77,6 +77,9 @@ impl RotatingLog {
             // Failing to collapse leaves it hidden.
             let _ = self.finish_collapse(file);
             self.size = file.metadata().map_err(|err| self.refused("looking", err))?.len();
+            if self.meta.is_of_another_boot(&self.names) {
+                self.take_shortened()?;
+            }
             self.free_or_notice(file)?;
             // Shorter than it is known to have been: the next look finds it truncated.
             let known = known_end(&self.meta, &self.names).saturating_sub(self.meta.live.begin);
@@ -86,6 +89,21 @@ impl RotatingLog {
             self.size = self.meta.seen.saturating_sub(self.meta.live.begin) + self.meta.live.start;
         }
         Ok(())
+    }
+
+    /// The machine has died, and with it the end of what was written: nobody has read that who is still there, and
+    /// the rest keeps its offsets.
+    fn take_shortened(&mut self) -> Result<(), LogError> {
+        let before = self.meta.clone();
+        let start = self.meta.live.start.min(self.size);
+        let end = self.meta.live.begin + (self.size - start);
+        if end >= known_end(&self.meta, &self.names) && start == self.meta.live.start {
+            return Ok(());
+        }
+        times::forget_after(&self.names.times(), end).map_err(|err| self.refused("writing times", err))?;
+        self.meta.live.start = start;
+        self.meta.seen = end;
+        self.store_or(before)
     }
 
     /// A draft that meta lists is whole, and only lacks its number. Any other is none.

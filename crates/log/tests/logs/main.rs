@@ -8,6 +8,7 @@ mod follow;
 mod full;
 mod keeping;
 mod kills;
+mod machine;
 mod meddling;
 mod obstacles;
 mod offsets;

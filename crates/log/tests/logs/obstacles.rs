@@ -90,6 +90,54 @@ fn a_log_that_cannot_be_thinned_out_does_not_save_the_others() {
     }
 }
 
+#[test]
+fn an_archive_that_is_gone_is_not_taken_for_a_new_one() {
+    for bed in beds() {
+        for by_hand in [true, false] {
+            let log = bed.log();
+            let mut component = open_append(&log);
+            let mut kept = rotating(&log, settings(8192, 10));
+            let text = lines('a', 0..2000);
+            write(&mut component, &text);
+            kept.rotate().unwrap();
+            kept.rotate().unwrap();
+            match by_hand {
+                true => fs::remove_file(log.with_extension("log.2")).unwrap(),
+                false => drop(kept.drop_oldest().unwrap().unwrap()),
+            }
+            // The file that is made next may get the inode of the one that has gone.
+            let path = log.clone();
+            kept.on_step(move |step| {
+                let oldest = extent(&path).unwrap().oldest as usize;
+                assert_eq!(oldest, 8192);
+                let (there, gone) = read_all(&path);
+                assert_eq!(gone, 0, "after {step:?}");
+                assert_same(&there, &text[oldest..], &format!("by hand {by_hand}, after {step:?}"));
+            });
+            kept.rotate().unwrap();
+            drop(kept);
+            fs::read_dir(bed.path())
+                .unwrap()
+                .for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn what_others_have_put_aside_stays() {
+    for bed in beds() {
+        let log = bed.log();
+        let aside = ["web.log.20261122", "web.log.1795348800", "web.log.007", "web.log.old"];
+        aside.iter().for_each(|name| fs::write(bed.path().join(name), b"mine").unwrap());
+        let mut kept = rotating(&log, settings(8192, 3));
+        write(&mut open_append(&log), &lines('a', 0..1000));
+        while kept.rotate().unwrap() != Rotated::default() {}
+        limit_total(bed.path(), 0, |_| kept.drop_oldest()).unwrap();
+        assert!(aside.iter().all(|name| bed.path().join(name).exists()));
+        assert!(!kept.has_archives());
+    }
+}
+
 fn rotating_or_err(live: &std::path::Path) -> Result<vitald_log::RotatingLog, vitald_log::LogError> {
     vitald_log::RotatingLog::open(live, settings(8192, 10))
 }
