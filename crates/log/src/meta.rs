@@ -23,6 +23,9 @@ pub(crate) struct Meta {
     pub(crate) version: u32,
     /// Another one each time somebody else has truncated or replaced the live file.
     pub(crate) epoch: u64,
+    /// What the live file was when this epoch began.
+    #[serde(default)]
+    pub(crate) began: Option<Live>,
     pub(crate) live: Live,
     /// How far the log is known to have come: a logical offset. For when the live file has gone.
     pub(crate) seen: u64,
@@ -96,7 +99,8 @@ impl Meta {
         let live = Live { inode: data.as_ref().map_or(0, MetadataExt::ino), start, begin };
         let seen = begin + (size - start);
         let (version, boot) = (VERSION, boot_tag());
-        Ok(Self { version, epoch: 0, live, seen, archives, collapse: None, own_offset: false, boot })
+        let (epoch, began, collapse, own_offset) = (0, None, None, false);
+        Ok(Self { version, epoch, began, live, seen, archives, collapse, own_offset, boot })
     }
 
     /// Reads what is stored.
@@ -118,6 +122,14 @@ impl Meta {
     pub(crate) fn is_of_another_boot(&self, names: &Names) -> bool {
         let noted = times::last_note(&names.times()).map(|note| note.at.boot_tag);
         self.boot != boot_tag() && noted != Some(boot_tag())
+    }
+
+    /// Somebody has truncated or replaced the live file: from now on it is `live`.
+    pub(crate) fn begin_again(&mut self, live: Live) {
+        self.live = live;
+        self.began = Some(live);
+        self.epoch += 1;
+        self.collapse = None;
     }
 
     fn is_sane(&self) -> bool {

@@ -25,6 +25,8 @@ pub(crate) struct View {
     pub(crate) live: Live,
     /// The same as meta has it.
     told: Live,
+    /// What it was when the epoch began.
+    pub(crate) began: Live,
     file: Option<File>,
     /// The mark, and whether it stood at the beginning of the live file.
     mark: Option<(String, bool)>,
@@ -94,6 +96,7 @@ impl View {
             archives,
             live,
             told,
+            began: meta.began.unwrap_or(told),
             file,
             mark,
             replaced,

@@ -87,9 +87,7 @@ impl RotatingLog {
 
     fn begin_again(&mut self, live: Live) -> Result<(), LogError> {
         let before = self.meta.clone();
-        self.meta.live = live;
-        self.meta.epoch += 1;
-        self.meta.collapse = None;
+        self.meta.begin_again(live);
         (self.size, self.dense) = (0, 0);
         self.store_or(before)
     }

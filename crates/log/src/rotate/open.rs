@@ -9,7 +9,7 @@ use super::{Finding, RotatingLog, Settings};
 use crate::chain;
 use crate::cut;
 use crate::error::LogError;
-use crate::meta::Meta;
+use crate::meta::{Live, Meta};
 use crate::names::Names;
 use crate::times;
 use crate::view::known_end;
@@ -131,9 +131,8 @@ impl RotatingLog {
         }
         let lost = self.meta.seen.saturating_sub(self.meta.live.begin);
         let before = self.meta.clone();
-        self.meta.live.begin = self.meta.live.begin.max(self.meta.seen);
-        self.meta.live.start = 0;
-        self.meta.epoch += 1;
+        let begin = self.meta.live.begin.max(self.meta.seen);
+        self.meta.begin_again(Live { start: 0, begin, ..self.meta.live });
         self.store_or(before)?;
         self.finding = Some(Finding::Truncated(lost));
         Ok(())

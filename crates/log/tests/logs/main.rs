@@ -9,6 +9,7 @@ mod full;
 mod keeping;
 mod kills;
 mod machine;
+mod meddled;
 mod meddling;
 mod obstacles;
 mod offsets;
