@@ -1,6 +1,7 @@
-//! The machine dies, and with it the end of what was written.
+//! The machine dies, and with it the end of what was written; the keeper dies, and somebody meddles before the next.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use vitald_log::{Keeper, LogReader, Moment, Policy, Read, Rotated, Timeline, extent};
@@ -85,5 +86,40 @@ fn a_live_file_that_has_lost_more_than_was_archived_shows_nothing_twice() {
         let mut buffer = [0; 64];
         assert_eq!(reader.read(&mut buffer).unwrap(), Read::Bytes(5));
         assert_eq!(&buffer[..5], b"more\n");
+    }
+}
+
+#[test]
+fn what_died_before_it_was_freed_is_freed_by_the_next_keeper() {
+    for bed in beds() {
+        let log = bed.log();
+        write(&mut open_append(&log), &lines('a', 0..1000));
+        let mut kept = rotating(&log, settings(32 * 1024, 10));
+        kept.on_step(|step| assert!(step != vitald_log::Step::Listed, "died"));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| kept.rotate())).unwrap_err();
+        drop(kept);
+        let room = || fs::metadata(&log).unwrap().blocks() * 512;
+        assert!(room() >= 64_000);
+        drop(rotating(&log, settings(32 * 1024, 10)));
+        assert!(room() <= 40_000, "{} bytes", room());
+    }
+}
+
+#[test]
+fn truncated_and_grown_past_what_was_hidden_while_nobody_looked() {
+    for bed in beds() {
+        let log = bed.log();
+        let mut component = open_append(&log);
+        let mut kept = rotating(&log, settings(8192, 100));
+        write(&mut component, &lines('a', 0..1000));
+        while kept.rotate().unwrap() != Rotated::default() {}
+        drop(kept);
+        component.set_len(0).unwrap();
+        let text = lines('b', 0..2000);
+        write(&mut component, &text);
+        let mut kept = rotating(&log, settings(8192, 100));
+        assert!(read_all(&log).0.ends_with(&text), "{:?}: before it is rotated", bed.way);
+        while kept.rotate().unwrap() != Rotated::default() {}
+        assert!(read_all(&log).0.ends_with(&text), "{:?}: afterwards", bed.way);
     }
 }
