@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use vitald_log::{Keeper, LogReader, Moment, Policy, Read, Rotated, Timeline, extent};
+use vitald_log::{Finding, Keeper, LogReader, Moment, Policy, Read, Rotated, Timeline, extent};
 
 use crate::bed::{assert_same, beds, lines, open_append, read_all, rotating, settings, wait_for, write};
 
@@ -121,5 +121,24 @@ fn truncated_and_grown_past_what_was_hidden_while_nobody_looked() {
         assert!(read_all(&log).0.ends_with(&text), "{:?}: before it is rotated", bed.way);
         while kept.rotate().unwrap() != Rotated::default() {}
         assert!(read_all(&log).0.ends_with(&text), "{:?}: afterwards", bed.way);
+    }
+}
+
+#[test]
+fn truncated_while_nobody_looked() {
+    for bed in beds() {
+        let log = bed.log();
+        let mut component = open_append(&log);
+        let mut kept = rotating(&log, settings(8192, 100));
+        let text = lines('a', 0..1000);
+        write(&mut component, &text);
+        while kept.rotate().unwrap() != Rotated::default() {}
+        let held = kept.look().unwrap().size;
+        drop(kept);
+        component.set_len(0).unwrap();
+        write(&mut component, b"new\n");
+        let look = rotating(&log, settings(8192, 100)).look().unwrap();
+        assert_eq!(look.finding, Some(Finding::Truncated(held)));
+        assert_eq!(look.end, text.len() as u64 + 4, "what is written then has offsets of its own");
     }
 }
