@@ -12,16 +12,17 @@ use crate::bed::{assert_same, lines, open_append, read_all, rotating, settings, 
 
 const MIB: u64 = 1024 * 1024;
 
-/// A tmpfs of its own; unmounted in the end.
-struct Disk(PathBuf, #[allow(dead_code)] tempfile::TempDir);
+/// A file system of its own; unmounted in the end.
+pub(crate) struct Disk(pub(crate) PathBuf, #[allow(dead_code)] tempfile::TempDir);
 
 impl Disk {
     fn of(mib: u64) -> Option<Self> {
+        Self::mount(&["-t", "tmpfs", "-o", &format!("size={mib}m"), "vitald-log-test"])
+    }
+
+    pub(crate) fn mount(what: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "vitald-log-test"])
-            .arg(dir.path())
-            .output();
+        let mounted = Command::new("mount").args(what).arg(dir.path()).output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir.path().to_owned(), dir)),
             refused => {
