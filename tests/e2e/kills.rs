@@ -17,7 +17,9 @@ use std::thread;
 use vitald_tests::{Pid, Place, Supervisor, seconds, since_boot};
 
 use cast::{BUSY, CALM};
-use storm::{Dice, Storm};
+use storm::Storm;
+
+pub(crate) use storm::Dice;
 
 const KILLS: usize = 50;
 
@@ -64,7 +66,8 @@ fn fifty_deaths_harm_nobody() {
     s.traces().assert_never_doubled();
 }
 
-fn seed() -> u64 {
+/// What decides the moments; `VITALD_SEED` does it again.
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("VITALD_SEED").ok();
     given.map_or_else(since_boot, |seed| seed.parse().unwrap())
 }
