@@ -71,8 +71,9 @@ pub(crate) fn collapse(file: &File, length: u64) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::COLLAPSE_RANGE, 0, length))?)
 }
 
-/// Past the end of any log, and not past what file systems can count.
-const FAR: u64 = 1 << 42;
+/// Past the end of any log, and not past what file systems can count: ext4 with blocks of 1024 bytes, as
+/// small ones have, ends before 4 TiB.
+const FAR: u64 = 1 << 41;
 
 /// Whether [`collapse`] works on a file, found out without doing it: past the end there is nothing to
 /// collapse, and only file systems that can say so.
