@@ -17,6 +17,7 @@
 // A harness fails by panicking; that is how a test hears of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod dice;
 mod disk;
 mod log_files;
 mod namespace;
@@ -29,6 +30,7 @@ mod status;
 mod supervisor;
 mod trace;
 
+pub use dice::Dice;
 pub use disk::{Disk, Kind};
 pub use namespace::{Namespace, skip};
 pub use net::{Counter, Stub, counting_proxy, free_port, http};

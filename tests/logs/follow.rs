@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use nix::sys::signal::Signal;
 use vitald_tests::{Disk, Kind, Numbered, Pid, Supervisor, assert_numbered, eventually, seconds};
 
-use crate::logs_kills::{assert_shown, tide, wait_done, writer};
+use crate::writer::{assert_shown, tide, wait_done, writer};
 
 const MIB: u64 = 1 << 20;
 

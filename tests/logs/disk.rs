@@ -4,7 +4,7 @@ use std::fs;
 
 use vitald_tests::{Disk, Kind, Numbered, Supervisor, assert_numbered, assert_part, eventually, seconds};
 
-use crate::logs_kills::{assert_shown, wait_done, writer};
+use crate::writer::{assert_shown, wait_done, writer};
 
 const MIB: u64 = 1 << 20;
 

@@ -1,14 +1,12 @@
 //! Every line is there once and in order, however often the supervisor is killed while it rotates.
 
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use vitald_tests::{Disk, Kind, Numbered, Pid, Supervisor, assert_numbered, eventually, seconds};
+use vitald_tests::{Dice, Disk, Kind, Numbered, Pid, Supervisor, assert_numbered, eventually, seconds};
 
-use crate::kills::{Dice, seed};
+use crate::writer::{assert_shown, tide, wait_done, writer};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -28,7 +26,9 @@ fn a_gib_of_lines_survives_twenty_kills_on_tmpfs() {
 fn a_gib_of_lines_survives_twenty_kills(kind: Kind) {
     const MAX_SIZE: u64 = 8 * MIB;
     let Some(disk) = Disk::of(kind, GIB + GIB / 4) else { return };
-    let mut dice = dice();
+    let seed = Dice::seed();
+    eprintln!("VITALD_SEED={seed} replays the moments");
+    let mut dice = Dice::new(seed);
     let mut s = Supervisor::prepare("{metadata: {name: big}, spec: {command: [vitald-fixture, sleep]}}")
         .with_state_dir(disk.path().join("state"));
     let done = s.path("done");
@@ -104,7 +104,8 @@ fn two_hundred_write_at_once(kind: Kind) {
     let logs = "{maxSize: 128Ki, maxFiles: 20}";
     let manifests: Vec<_> = names.iter().map(|name| writer(name, EACH, 0, &done(name), logs)).collect();
     s.write_manifests(&manifests.join("\n---\n"));
-    s.cli(&["up", "-f", "manifests", "--timeout", "60"]).expect(0);
+    s.spawn_run();
+    let before = all_running(&s, 200);
     names.iter().for_each(|name| tide(&done(name), EACH / 2));
     let rotated = || names.iter().filter(|name| s.log_files(name).len() > 1).count();
     eventually(
@@ -113,14 +114,12 @@ fn two_hundred_write_at_once(kind: Kind) {
         || (rotated() > 20).then_some(()),
         || rotated().to_string(),
     );
-    let before: Vec<_> = s.status().components.into_iter().map(|c| (c.name, c.pid)).collect();
     s.kill_supervisors();
     names.iter().for_each(|name| tide(&done(name), u64::MAX));
-    s.start();
+    s.spawn_run();
     names.iter().for_each(|name| wait_done(&done(name), 60.0));
     names.iter().for_each(|name| s.wait_rotated(name, MAX_SIZE, seconds(60)));
-    let after: Vec<_> = s.status().components.into_iter().map(|c| (c.name, c.pid)).collect();
-    assert_eq!(before, after, "none was restarted");
+    assert_eq!(all_running(&s, 200), before, "none was restarted");
     let troubles: Vec<_> = s.events().into_iter().filter(|event| event.message.contains("log")).collect();
     assert!(troubles.is_empty(), "{troubles:?}");
     s.cli(&["down"]).expect(0);
@@ -132,44 +131,16 @@ fn two_hundred_write_at_once(kind: Kind) {
     assert_eq!(all.lines().count() as u64, 200 * Numbered::lines(Numbered::whole(EACH)));
 }
 
-fn dice() -> Dice {
-    let seed = seed();
-    eprintln!("VITALD_SEED={seed} replays the moments");
-    Dice::new(seed)
-}
-
-/// The manifest of a writer of numbered lines.
-pub(crate) fn writer(name: &str, bytes: u64, mib_per_second: u64, done: &Path, logs: &str) -> String {
-    let done = done.display();
-    format!(
-        "metadata: {{name: {name}}}\nspec:\n  command: [vitald-fixture, numbered, '{bytes}', \
-         '{mib_per_second}', {done}]\n  logs: {logs}"
-    )
-}
-
-/// Lets a writer go on until it has written so many bytes. It begins with none if this is said before its start.
-pub(crate) fn tide(done: &Path, bytes: u64) {
-    let next = done.with_added_extension("next");
-    fs::write(&next, bytes.to_string()).unwrap();
-    fs::rename(next, done.with_added_extension("tide")).unwrap();
-}
-
-/// Waits until a writer has written all.
-pub(crate) fn wait_done(done: &Path, within: f64) {
-    eventually(
-        "all to be written",
-        seconds(within),
-        || done.exists().then_some(()),
-        || done.display().to_string(),
-    );
-}
-
-/// Panics unless `vitald logs` shows this many bytes of numbered lines, and says nothing else.
-pub(crate) fn assert_shown(s: &Supervisor, name: &str, bytes: u64) {
-    let mut logs = s.command(&["logs", name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    assert_numbered("vitald logs", name, bytes, logs.stdout.take().unwrap());
-    let said = logs.wait_with_output().unwrap();
-    assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+/// Names and pids, once so many components run.
+fn all_running(s: &Supervisor, count: usize) -> Vec<(String, Option<i32>)> {
+    let running = || -> Option<Vec<_>> {
+        let all = s.try_status().ok()?.components;
+        Some(all.into_iter().filter(|c| c.state == "Running").map(|c| (c.name, c.pid)).collect())
+    };
+    let all = || running().filter(|running| running.len() == count);
+    eventually("all to run", seconds(120), all, || {
+        format!("{:?} run", running().map(|running| running.len()))
+    })
 }
 
 /// Bytes that a process has written to anything.

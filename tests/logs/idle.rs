@@ -6,7 +6,7 @@ use std::io::Write;
 
 use vitald_tests::{Disk, Kind, Numbered, Pid, Supervisor, eventually, seconds};
 
-use crate::logs_kills::{wait_done, writer};
+use crate::writer::{wait_done, writer};
 
 #[test]
 fn logs_at_rest_wake_nobody_on_ext4() {
