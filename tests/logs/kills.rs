@@ -1,6 +1,7 @@
 //! Every line is there once and in order, however often the supervisor is killed while it rotates.
 
 use std::fs;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,10 @@ fn a_gib_of_lines_survives_twenty_kills(kind: Kind) {
     let sizes = s.log_sizes("big");
     assert!(sizes.len() as u64 >= GIB / MAX_SIZE && sizes.iter().all(|size| *size <= MAX_SIZE), "{sizes:?}");
     assert_numbered("the files", "big", whole, s.log_bytes("big"));
+    if kind == Kind::Ext4 {
+        let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        assert_eq!(s.log_files("big").iter().map(size).sum::<u64>(), whole, "nothing is hidden in them");
+    }
     assert_shown(&s, "big", whole);
     // If this never happens, the kills do not try what they are here to try.
     assert!(midway > 0, "no kill came in the middle of a rotation");
