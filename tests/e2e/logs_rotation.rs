@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vitald_tests::{Supervisor, eventually, seconds};
+use vitald_tests::{Supervisor, seconds};
 
 #[test]
 fn other_logs_restart_nothing() {
@@ -23,15 +23,8 @@ fn other_logs_restart_nothing() {
     assert!(diff.contains("maxSize: 64Ki") && diff.contains("would go on"), "{diff}");
     let applied = s.cli(&["apply", "-f", "manifests"]).expect(0).stdout;
     assert!(applied.contains("changed in place"), "{applied}");
-    eventually(
-        "the log to be rotated",
-        seconds(10),
-        || {
-            let sizes = s.log_sizes("flood");
-            (sizes.len() == 3 && sizes.iter().all(|size| *size <= 65536)).then_some(())
-        },
-        || s.log_listing(),
-    );
+    s.wait_rotated("flood", 65536, seconds(60));
+    assert_eq!(s.log_files("flood").len(), 3, "{}", s.log_listing());
     let now = s.component("flood");
     assert_eq!((now.pid().0, now.restart_count), (pid.0, 0));
     s.cli(&["restart", "flood"]).expect(0);
