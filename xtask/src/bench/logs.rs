@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Supervisor, cpu_seconds};
+use super::Supervisor;
 use crate::workspace::Workspace;
 
 /// What one turn writes, in pieces of 64 KiB.
@@ -128,19 +128,24 @@ fn under_supervisor(programs: &Programs, dir: &Path) -> Result<(f64, f64)> {
 
 /// Waits until the supervisor has done nothing for two seconds; gives its processor time so far.
 fn until_quiet(pid: u32) -> Result<f64> {
-    let mut quiet = 0;
-    let mut used = cpu_seconds(pid)?;
+    let (mut quiet, mut used) = (0, cpu_ticks(pid)?);
     for _ in 0..600 {
         thread::sleep(Duration::from_millis(100));
-        let now = cpu_seconds(pid)?;
+        let now = cpu_ticks(pid)?;
         quiet = if now == used { quiet + 1 } else { 0 };
-        // Threads that have ended are not counted any more: what counts is the most that was seen.
-        used = used.max(now);
+        used = now;
         if quiet == 20 {
-            return Ok(used);
+            return Ok(used as f64 / 100.0);
         }
     }
     bail!("the supervisor is still at work after a minute")
+}
+
+/// Hundredths of a second on a processor, of threads that have ended, too: fields 14 and 15 of proc_pid_stat(5).
+fn cpu_ticks(pid: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the supervisor is gone")?;
+    let (_, fields) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
+    Ok(fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum())
 }
 
 /// An empty folder, and nothing left for the disk to do from the turn before.
