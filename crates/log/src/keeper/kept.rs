@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::Notice;
-use super::work::room;
+use crate::cut;
 use crate::error::LogError;
 use crate::names::Names;
 use crate::rotate::{HEADROOM, RotatingLog, Settings};
@@ -119,7 +119,7 @@ impl Kept {
     }
 
     fn room(&self) -> u64 {
-        self.log.path().parent().and_then(room).unwrap_or(u64::MAX)
+        self.log.path().parent().and_then(|folder| cut::room_in(folder).ok()).unwrap_or(u64::MAX)
     }
 
     /// Whether there is more than the last look found.
