@@ -1,5 +1,7 @@
 //! What is told of a component when its supervisor is gone, and what is written down while it lives.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
+
 use super::*;
 use std::os::unix::fs::MetadataExt;
 use vitald_supervisor::recall::{self, Forgotten};
