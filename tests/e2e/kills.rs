@@ -14,16 +14,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use vitald_tests::{Pid, Place, Supervisor, seconds, since_boot};
+use vitald_tests::{Dice, Pid, Place, Supervisor, seconds, since_boot};
 
 use cast::{BUSY, CALM};
-use storm::{Dice, Storm};
+use storm::Storm;
 
 const KILLS: usize = 50;
 
 #[test]
 fn fifty_deaths_harm_nobody() {
-    let seed = seed();
+    let seed = Dice::seed();
     eprintln!("VITALD_SEED={seed} replays the moments");
     let mut s = Supervisor::prepare(&cast::manifests());
     // Beside a test that fails, everything ends.
@@ -62,11 +62,6 @@ fn fifty_deaths_harm_nobody() {
     let left: Vec<_> = cgroups.iter().filter(|dir| dir.exists()).collect();
     assert!(left.is_empty(), "{left:?}");
     s.traces().assert_never_doubled();
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("VITALD_SEED").ok();
-    given.map_or_else(since_boot, |seed| seed.parse().unwrap())
 }
 
 impl Storm {

@@ -1,7 +1,6 @@
 //! `vitald logs` and `describe` over rotations, restarts and deaths of the supervisor.
 
 use std::fs;
-use std::process::Stdio;
 
 use vitald_tests::{Supervisor, eventually, seconds};
 
@@ -19,61 +18,6 @@ fn wait_archives(s: &Supervisor, name: &str, at_least: usize) {
         || (archives(s, name) >= at_least).then_some(()),
         || format!("{} of them", archives(s, name)),
     );
-}
-
-#[test]
-fn three_followers_see_every_line_once() {
-    let mut s = Supervisor::prepare("{metadata: {name: web}, spec: {command: [vitald-fixture, sleep]}}");
-    let go = s.path("go");
-    s.write_manifests(&format!(
-        "
-        metadata: {{name: web}}
-        spec:
-          command: [sh, -c]
-          args:
-            - |
-              for part in 1 2 3; do
-                while [ ! -e {}$part ]; do sleep 0.05; done
-                seq ${{part}}00000 ${{part}}29999
-              done
-              exec sleep 1000
-          logs: {{maxSize: 32Ki, maxFiles: 100}}
-        ",
-        go.display()
-    ));
-    s.start();
-    let follow = |number: u32| {
-        let seen = fs::File::create(s.path(format!("seen-{number}"))).unwrap();
-        s.command(&["logs", "-f", "web"]).stdout(seen).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let mut followers = vec![follow(0), follow(1)];
-    s.write("go1", "");
-    wait_archives(&s, "web", 5);
-    followers.push(follow(2));
-    s.kill9();
-    s.write("go2", "");
-    s.wait_log("web", "\n229999\n");
-    s.start();
-    wait_archives(&s, "web", 10);
-    s.write("go3", "");
-    wait_archives(&s, "web", 15);
-    // Each has seen the end before nobody writes any more.
-    for number in 0..3 {
-        let path = s.path(format!("seen-{number}"));
-        let seen = || fs::read_to_string(&path).unwrap_or_default();
-        let all = || seen().ends_with("\n329999\n").then_some(());
-        eventually("the last line", seconds(15), all, || format!("{} bytes", seen().len()));
-    }
-    assert_eq!(s.ctrl_c(seconds(8)), 0);
-    let parts = [1, 2, 3].map(|part| part * 100_000..part * 100_000 + 30_000);
-    let expected: String = parts.into_iter().flatten().map(|line| format!("{line}\n")).collect();
-    for (number, follower) in followers.into_iter().enumerate() {
-        let output = follower.wait_with_output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-        let seen = fs::read_to_string(s.path(format!("seen-{number}"))).unwrap();
-        assert!(seen == expected, "{number}: {} of {} bytes", seen.len(), expected.len());
-    }
-    assert!(s.cli(&["logs", "web"]).expect(0).stdout == expected, "without a supervisor, too");
 }
 
 #[test]

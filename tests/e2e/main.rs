@@ -17,6 +17,7 @@ mod limits;
 mod log_growth;
 mod logs;
 mod logs_read;
+mod logs_reading_alone;
 mod logs_rotation;
 mod manifests;
 mod memory;

@@ -18,8 +18,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod engine;
+mod dice;
+mod disk;
+mod log_files;
 mod namespace;
 mod net;
+mod numbered;
 mod place;
 mod process;
 mod program;
@@ -28,8 +32,11 @@ mod supervisor;
 mod trace;
 
 pub use engine::{Engine, IMAGE};
+pub use dice::Dice;
+pub use disk::{Disk, Kind};
 pub use namespace::{Namespace, skip};
 pub use net::{Counter, Stub, counting_proxy, free_port, http};
+pub use numbered::{Numbered, assert_numbered, assert_part, odd_line};
 pub use place::Place;
 pub use process::Pid;
 pub use program::{Output, Running, program};

@@ -244,7 +244,7 @@ fn packages() -> Vec<Package> {
 #[test]
 fn examples_in_documents_are_the_files_they_name() {
     let mut examples = 0;
-    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md"] {
+    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/logs.md"] {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         for part in text.split("<!-- example: ").skip(1) {
             let (file, rest) = part.split_once(" -->").unwrap();
@@ -259,7 +259,7 @@ fn examples_in_documents_are_the_files_they_name() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md"] {
+    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/logs.md"] {
         let path = root().join(document);
         let text = std::fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {

@@ -1,4 +1,7 @@
-//! `cargo xtask bench`: what an idle supervisor costs, and how long a new one takes to take over.
+//! `cargo xtask bench`: what an idle supervisor costs, how long a new one takes to take over, and what it costs to
+//! have a log kept.
+
+mod logs;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,8 +12,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::workspace::Workspace;
+
+pub(crate) use logs::logs;
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What an idle supervisor costs: memory and CPU
+    Idle,
+    /// A component that writes 1 GiB as fast as it can, alone and with its log kept
+    Logs,
+}
 
 /// Memory (PSS) and CPU of a supervisor with `components` times `sleep`, each with a TCP probe every 10 s,
 /// over `seconds` without anything happening.
@@ -23,7 +38,7 @@ pub(crate) fn idle(workspace: &Workspace, components: usize, seconds: u64) -> Re
 
     let dir = std::env::temp_dir().join(format!("vitald-bench-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
-    fs::write(dir.join("idle.yaml"), manifest(components, port))?;
+    fs::write(dir.join("manifest.yaml"), manifest(components, port))?;
     let started = Instant::now();
     let mut supervisor = Supervisor::run(&vitald, dir)?;
     supervisor.wait_until_running(components)?;
@@ -108,7 +123,7 @@ impl Supervisor {
 
 fn start(vitald: &Path, dir: &Path) -> Result<Child> {
     Command::new(vitald)
-        .args(["run", "-f", "idle.yaml", "--state-dir", "state"])
+        .args(["run", "-f", "manifest.yaml", "--state-dir", "state"])
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

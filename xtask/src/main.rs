@@ -45,14 +45,19 @@ enum Task {
     },
     /// Virtual days of components, probes, people and disasters, and the rules that none may break
     Simulate(simulate::Wanted),
-    /// What an idle supervisor costs: memory and CPU
+    /// What a supervisor costs: all that is measured, or the parts named
     Bench {
+        /// Parts to measure
+        parts: Vec<bench::Part>,
         /// How many components, each with a TCP probe every 10 s
         #[arg(long, default_value_t = 100)]
         components: usize,
-        /// Over how many seconds
+        /// Over how many seconds an idle one is watched
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// How many times 1 GiB is written each way
+        #[arg(long, default_value_t = 5)]
+        turns: usize,
     },
 }
 
@@ -74,6 +79,15 @@ fn execute(task: Task) -> Result<bool> {
         Task::Run { args } => run::run(&workspace, &args).map(|never| match never {}),
         Task::Test { parts, args } => test::test(&workspace, &parts, &args),
         Task::Simulate(wanted) => simulate::simulate(&workspace, &wanted),
-        Task::Bench { components, seconds } => bench::idle(&workspace, components, seconds).map(|()| true),
+        Task::Bench { parts, components, seconds, turns } => {
+            let wanted = |part| parts.is_empty() || parts.contains(&part);
+            if wanted(bench::Part::Idle) {
+                bench::idle(&workspace, components, seconds)?;
+            }
+            if wanted(bench::Part::Logs) {
+                bench::logs(&workspace, turns)?;
+            }
+            Ok(true)
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Part {
     Sim,
     /// The whole from outside, on programs that misbehave on purpose
     E2e,
+    /// The whole from outside, on logs of gigabytes, disks that fill up, and deaths in the middle
+    Logs,
     /// The whole from outside, on a real Temporal server
     Temporal,
     /// The documentation builds without warnings
@@ -30,6 +32,8 @@ pub(crate) enum Part {
 
 /// End-to-end tests mostly wait, and each has its own ports and state dir.
 const E2E_THREADS: &str = "--test-threads=4";
+/// They wait for each other's disk: two are about as fast as four.
+const LOGS_THREADS: &str = "--test-threads=2";
 /// Each test has a database, a server with four services and a client of its own.
 const TEMPORAL_THREADS: &str = "--test-threads=2";
 
@@ -76,10 +80,11 @@ impl Part {
             Self::Tidy => tally.count(of_the_whole("tidy")),
             Self::Unit => tally.count(cargo_test(&["--workspace", "--exclude", "vitald-tests"])),
             Self::Sim => tally.count(cargo_test(&["--release", "--package", "vitald-sim", "--test", "days"])),
-            Self::E2e => {
+            Self::E2e | Self::Logs => {
                 build(workspace)?;
-                let mut command = of_the_whole("e2e");
-                command.arg(E2E_THREADS).env("VITALD_BIN", workspace.programs("debug").join("vitald"));
+                let threads = if self == Self::E2e { E2E_THREADS } else { LOGS_THREADS };
+                let mut command = of_the_whole(&self.name());
+                command.arg(threads).env("VITALD_BIN", workspace.programs("debug").join("vitald"));
                 tally.count(command)
             }
             Self::Temporal => {

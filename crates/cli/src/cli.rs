@@ -50,6 +50,7 @@ pub(crate) enum Command {
     /// Show all about one component
     Describe(Describe),
     /// Show what components wrote
+    #[command(after_help = "Over rotations and restarts, and without a supervisor, too.")]
     Logs(Logs),
     /// Show what happened, newest last
     Events(Events),
@@ -202,7 +203,7 @@ pub(crate) struct Logs {
     /// What was written since, to about a second: 90s, 5m, 1h30m, 2d, or a time such as 2026-01-22T10:00:00Z
     #[arg(long, value_name = "AGE|TIME", value_parser = since, allow_negative_numbers = true)]
     pub(crate) since: Option<Since>,
-    /// What the run before wrote
+    /// What the run before the latest wrote
     #[arg(short, long)]
     pub(crate) previous: bool,
 }

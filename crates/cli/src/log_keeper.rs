@@ -1,8 +1,12 @@
 //! Who keeps the components' logs: the keeper of [`vitald_log`], as a supervisor knows it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use vitald_core::lifecycle::{EventReason, Notice};
 use vitald_core::spec::{LogsSpec, OnDiskFull};
@@ -10,57 +14,143 @@ use vitald_core::status::EventType;
 use vitald_log::{Finding, Keeper, Policy, Settings, Shortage};
 use vitald_supervisor::{LogKeeper, TellOfLogs};
 
-/// Begins to keep the logs in a folder. Where that cannot be, it is told, and they only grow.
-pub(crate) fn begin(folder: &Path, max_total: Option<u64>, mut tell: TellOfLogs) -> Box<dyn LogKeeper> {
-    let single = Singles::default();
-    let known = Arc::clone(&single);
-    let tell = Arc::new(Mutex::new(move |of: &str, notice: &Notice| tell(of, notice)));
-    let told = Arc::clone(&tell);
-    let keeper = Keeper::start(folder, Policy { max_total }, move |notice| {
-        let single = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, notice)) = event(notice, |name| single.get(name).copied().unwrap_or_default()) {
-            (told.lock().unwrap_or_else(PoisonError::into_inner))(&of, &notice);
-        }
+/// How soon what could not begin is tried again, at first and at most.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_AT_MOST: Duration = Duration::from_secs(30);
+
+/// Begins to keep the logs in a folder. Where that cannot be, it is told, and tried again: until then they only
+/// grow.
+pub(crate) fn begin(folder: &Path, max_total: Option<u64>, tell: TellOfLogs) -> Box<dyn LogKeeper> {
+    let keeping = Arc::new(Keeping {
+        folder: folder.to_owned(),
+        policy: Policy { max_total },
+        single: Singles::default(),
+        tell: Arc::new(Mutex::new(tell)),
+        state: Mutex::default(),
     });
-    match keeper {
-        Ok(keeper) => Box::new(Kept { keeper, single }),
+    let retry = match keeping.try_to_begin() {
+        Ok(()) => None,
         Err(err) => {
-            let message = format!("logs cannot be kept, and only grow until the next vitald: {err}");
+            let message = format!("logs cannot be kept, and only grow; it is tried again: {err}");
             let (kind, reason) = (EventType::Warning, EventReason::FailedRotation);
-            (tell.lock().unwrap_or_else(PoisonError::into_inner))("", &Notice { kind, reason, message });
-            Box::new(Nobody)
+            lock(&keeping.tell)("", &Notice { kind, reason, message });
+            Some(Retry::begin(Arc::clone(&keeping)))
         }
-    }
+    };
+    Box::new(Kept { keeping, retry })
 }
 
 /// Of which components only the live file is kept.
 type Singles = Arc<Mutex<BTreeMap<String, bool>>>;
 
-struct Kept {
-    keeper: Keeper,
+struct Keeping {
+    folder: PathBuf,
+    policy: Policy,
     single: Singles,
+    tell: Arc<Mutex<TellOfLogs>>,
+    state: Mutex<State>,
+}
+
+/// The keeper, or what it is to be told once there is one.
+enum State {
+    Waiting(BTreeMap<String, LogsSpec>),
+    Begun(Keeper),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Waiting(BTreeMap::new())
+    }
+}
+
+impl Keeping {
+    fn try_to_begin(&self) -> io::Result<()> {
+        let (single, tell) = (Arc::clone(&self.single), Arc::clone(&self.tell));
+        let keeper = Keeper::start(&self.folder, self.policy, move |notice| {
+            let is_single = |name: &str| lock(&single).get(name).copied().unwrap_or_default();
+            if let Some((of, notice)) = event(notice, is_single) {
+                lock(&tell)(&of, &notice);
+            }
+        })?;
+        let mut state = lock(&self.state);
+        if let State::Waiting(logs) = &*state {
+            logs.iter().for_each(|(name, logs)| keeper.keep(name, settings(logs)));
+        }
+        *state = State::Begun(keeper);
+        Ok(())
+    }
+}
+
+struct Kept {
+    keeping: Arc<Keeping>,
+    /// Dropped first: nothing begins any more then.
+    retry: Option<Retry>,
 }
 
 impl LogKeeper for Kept {
     fn keep(&self, component: &str, logs: &LogsSpec) {
-        self.single
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(component.to_owned(), logs.max_files == 1);
-        self.keeper.keep(component, settings(logs));
+        lock(&self.keeping.single).insert(component.to_owned(), logs.max_files == 1);
+        match &mut *lock(&self.keeping.state) {
+            State::Waiting(waiting) => drop(waiting.insert(component.to_owned(), *logs)),
+            State::Begun(keeper) => keeper.keep(component, settings(logs)),
+        }
     }
 
     fn forget(&self, component: &str) {
-        self.keeper.forget(component);
+        match &mut *lock(&self.keeping.state) {
+            State::Waiting(waiting) => drop(waiting.remove(component)),
+            State::Begun(keeper) => keeper.forget(component),
+        }
     }
 }
 
-struct Nobody;
+impl Drop for Kept {
+    fn drop(&mut self) {
+        drop(self.retry.take());
+        // Not while it is locked: the keeper's thread may have something to tell before it ends.
+        let state = std::mem::take(&mut *lock(&self.keeping.state));
+        drop(state);
+    }
+}
 
-impl LogKeeper for Nobody {
-    fn keep(&self, _component: &str, _logs: &LogsSpec) {}
+/// A thread that tries to begin until it can, or is dropped.
+struct Retry {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
 
-    fn forget(&self, _component: &str) {}
+impl Retry {
+    fn begin(keeping: Arc<Keeping>) -> Self {
+        let (stop, stopped) = channel::<()>();
+        let run = move || {
+            let mut pause = RETRY;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                if keeping.try_to_begin().is_ok() {
+                    let message = "logs are kept from now on".to_owned();
+                    let (kind, reason) = (EventType::Normal, EventReason::LogsKept);
+                    lock(&keeping.tell)("", &Notice { kind, reason, message });
+                    return;
+                }
+                pause = (pause * 2).min(RETRY_AT_MOST);
+            }
+        };
+        // Without a thread they only grow, as has been told.
+        let thread = std::thread::Builder::new().name("logs-retry".into()).spawn(run).ok();
+        Self { stop: Some(stop), thread }
+    }
+}
+
+impl Drop for Retry {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn settings(logs: &LogsSpec) -> Settings {
@@ -156,6 +246,37 @@ mod tests {
             told.message,
             "its log is not kept, which is tried again: /logs/web.log: kept by another process"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_kept_at_first_is_kept_later_and_that_is_told_once() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("logs");
+        let (tell, told) = channel();
+        let tell: TellOfLogs = Box::new(move |_: &str, notice: &Notice| drop(tell.send(notice.clone())));
+        let keeper = begin(&folder, None, tell);
+        let small = LogsSpec { max_size: 8192, ..LogsSpec::default() };
+        keeper.keep("web", &small);
+        keeper.keep("gone", &small);
+        keeper.forget("gone");
+        let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+        let first = next();
+        assert_eq!((first.kind, first.reason), (EventType::Warning, EventReason::FailedRotation));
+        assert!(first.message.contains("it is tried again"), "{}", first.message);
+        let lines = b"a line of a component\n".repeat(2000);
+        for name in ["web", "gone"] {
+            let (mut log, _) = vitald_log::append(&folder.join(format!("{name}.log"))).unwrap();
+            std::io::Write::write_all(&mut log, &lines).unwrap();
+        }
+        assert_eq!(next().reason, EventReason::LogsKept);
+        let begun = std::time::Instant::now();
+        while !folder.join("web.log.4").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it is not rotated");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(keeper);
+        assert!(!folder.join("gone.log.1").exists());
+        assert!(told.try_recv().is_err());
     }
 
     #[test]

@@ -219,6 +219,8 @@ pub enum EventReason {
     LogsChanged,
     /// Its log cannot be rotated.
     FailedRotation,
+    /// Logs that could not be kept at first are from now on.
+    LogsKept,
     /// The machine does not give what the manifest asks for.
     NotEnforced,
     /// The manifests were read again, or could not be.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Condition, ProbeRole, RestartPolicy};
+use crate::spec::{Condition, LogsSpec, OnDiskFull, ProbeRole, RestartPolicy};
 
 /// Where a component is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -306,6 +306,9 @@ pub struct ComponentDetail {
     /// What it may use at most.
     #[serde(default)]
     pub limits: Limits,
+    /// How its log is kept, and how much there is of it.
+    #[serde(default)]
+    pub logs: LogDetail,
     /// The current run's number; 0 before the first.
     pub run: u64,
     /// Where the recent runs begin in the log, oldest first.
@@ -324,6 +327,36 @@ pub struct Limits {
     pub cpus: Option<f64>,
     /// Open files of each of its processes.
     pub open_files: Option<u64>,
+}
+
+/// How a component's log is kept, and how much there is of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogDetail {
+    /// Bytes that the live file may have before it is rotated.
+    pub max_size: u64,
+    /// Files that are kept at most, the live one counted.
+    pub max_files: u32,
+    /// What happens where there is no room to rotate it.
+    pub on_disk_full: OnDiskFull,
+    /// Bytes that its files take on the disk; null if that cannot be told.
+    pub bytes_on_disk: Option<u64>,
+    /// Files that there are, the live one counted; null if that cannot be told.
+    pub files: Option<usize>,
+}
+
+impl LogDetail {
+    /// Kept like this, and nothing known of what there is.
+    pub fn new(spec: &LogsSpec) -> Self {
+        let LogsSpec { max_size, max_files, on_disk_full } = *spec;
+        Self { max_size, max_files, on_disk_full, bytes_on_disk: None, files: None }
+    }
+}
+
+impl Default for LogDetail {
+    fn default() -> Self {
+        Self::new(&LogsSpec::default())
+    }
 }
 
 /// One thing that a component waits for.

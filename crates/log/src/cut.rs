@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::fs::{FallocateFlags, SeekFrom, StatVfs};
 use rustix::io::Errno;
 
 /// How much is asked for at once: a copy can be given up between two of them.
@@ -20,8 +21,17 @@ pub(crate) fn block_of(file: &File) -> u64 {
 
 /// Bytes that there is room for on a file's file system.
 pub(crate) fn room(file: &File) -> io::Result<u64> {
-    let about = rustix::fs::fstatvfs(file)?;
-    Ok(about.f_bavail.saturating_mul(about.f_frsize))
+    Ok(stated_room(&rustix::fs::fstatvfs(file)?))
+}
+
+/// The same, for a folder.
+pub(crate) fn room_in(folder: &Path) -> io::Result<u64> {
+    Ok(stated_room(&rustix::fs::statvfs(folder)?))
+}
+
+/// A file system without a limit states no size at all: tmpfs with `size=0`, some of FUSE.
+fn stated_room(about: &StatVfs) -> u64 {
+    if about.f_blocks == 0 { u64::MAX } else { about.f_bavail.saturating_mul(about.f_frsize) }
 }
 
 /// Copies a part of a file to the end of an empty one, in the kernel. Gives the number of bytes that were
@@ -71,19 +81,25 @@ pub(crate) fn collapse(file: &File, length: u64) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::COLLAPSE_RANGE, 0, length))?)
 }
 
-/// Past the end of any log, and not past what file systems can count.
-const FAR: u64 = 1 << 42;
+/// How far past the end it is tried what works: where nobody writes by then. Not further: file systems of
+/// small blocks cannot count far.
+const PAST_END: u64 = 1 << 30;
 
 /// Whether [`collapse`] works on a file, found out without doing it: past the end there is nothing to
 /// collapse, and only file systems that can say so.
 pub(crate) fn can_collapse(file: &File, block: u64) -> bool {
-    let refused = rustix::fs::fallocate(file, FallocateFlags::COLLAPSE_RANGE, FAR, block);
+    let Ok(at) = past_end(file, block) else { return false };
+    let refused = rustix::fs::fallocate(file, FallocateFlags::COLLAPSE_RANGE, at, block);
     matches!(refused, Err(Errno::INVAL))
 }
 
 /// Whether [`punch`] works on a file, found out where there is nothing to punch.
 pub(crate) fn can_punch(file: &File, block: u64) -> bool {
-    punch(file, FAR..FAR + block).is_ok()
+    past_end(file, block).is_ok_and(|at| punch(file, at..at + block).is_ok())
+}
+
+fn past_end(file: &File, block: u64) -> io::Result<u64> {
+    Ok(file.metadata()?.len().next_multiple_of(block) + PAST_END)
 }
 
 /// Gives a range of a file back to the file system; it reads as zeros. fallocate(2),

@@ -1,6 +1,7 @@
 //! A thread that keeps all logs of a folder: notices growth, rotates, notes times, watches limits.
 
 mod kept;
+mod left;
 mod work;
 
 use std::io;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cut;
 use crate::names::Names;
+use crate::times::{self, boot_tag};
 
 const VERSION: u32 = 1;
 
@@ -22,6 +23,9 @@ pub(crate) struct Meta {
     pub(crate) version: u32,
     /// Another one each time somebody else has truncated or replaced the live file.
     pub(crate) epoch: u64,
+    /// What the live file was when this epoch began.
+    #[serde(default)]
+    pub(crate) began: Option<Live>,
     pub(crate) live: Live,
     /// How far the log is known to have come: a logical offset. For when the live file has gone.
     pub(crate) seen: u64,
@@ -33,6 +37,9 @@ pub(crate) struct Meta {
     pub(crate) collapse: Option<String>,
     /// The component writes at an offset of its own, so that the file must not be shifted under it.
     pub(crate) own_offset: bool,
+    /// In which boot of the machine it was stored.
+    #[serde(default)]
+    boot: u32,
 }
 
 /// The file that is written to.
@@ -80,7 +87,8 @@ impl Meta {
         found.retain(|found| found.number > 0);
         let data = live.map(File::metadata).transpose()?;
         let size = data.as_ref().map_or(0, fs::Metadata::len);
-        let start = live.filter(|_| size > 0).map_or(0, |file| cut::next_data(file, 0).unwrap_or(0));
+        let start =
+            live.filter(|_| size > 0).map_or(0, |file| cut::next_data(file, 0).unwrap_or(0).min(size));
         let before: u64 = found.iter().map(|found| found.length).sum();
         let mut begin = at_least.saturating_sub(before + (size - start));
         let mut archives = Vec::new();
@@ -90,7 +98,9 @@ impl Meta {
         }
         let live = Live { inode: data.as_ref().map_or(0, MetadataExt::ino), start, begin };
         let seen = begin + (size - start);
-        Ok(Self { version: VERSION, epoch: 0, live, seen, archives, collapse: None, own_offset: false })
+        let (version, boot) = (VERSION, boot_tag());
+        let (epoch, began, collapse, own_offset) = (0, None, None, false);
+        Ok(Self { version, epoch, began, live, seen, archives, collapse, own_offset, boot })
     }
 
     /// Reads what is stored.
@@ -107,6 +117,21 @@ impl Meta {
         Ok(Loaded { meta, held: Some(held) })
     }
 
+    /// Whether the machine has been started anew since anybody noted anything: the end of what was written
+    /// before may then have got lost with it.
+    pub(crate) fn is_of_another_boot(&self, names: &Names) -> bool {
+        let noted = times::last_note(&names.times()).map(|note| note.at.boot_tag);
+        self.boot != boot_tag() && noted != Some(boot_tag())
+    }
+
+    /// Somebody has truncated or replaced the live file: from now on it is `live`.
+    pub(crate) fn begin_again(&mut self, live: Live) {
+        self.live = live;
+        self.began = Some(live);
+        self.epoch += 1;
+        self.collapse = None;
+    }
+
     fn is_sane(&self) -> bool {
         let in_order = self.archives.windows(2).all(|pair| pair[0].end() <= pair[1].begin);
         self.version == VERSION && in_order && self.archives.last().is_none_or(|a| a.end() <= self.live.begin)
@@ -117,7 +142,7 @@ impl Meta {
     /// # Errors
     /// ENOSPC only if there was no room last time, either.
     pub(crate) fn store(&self, names: &Names, sync: bool) -> io::Result<()> {
-        let mut text = serde_json::to_vec(self)?;
+        let mut text = serde_json::to_vec(&Self { boot: boot_tag(), ..self.clone() })?;
         text.resize(text.len().next_multiple_of(BLOCK), b' ');
         let next = names.next_meta();
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&next)?;
@@ -127,6 +152,10 @@ impl Meta {
             file.sync_data()?;
         }
         fs::rename(&next, names.meta())?;
+        if sync {
+            // The names, too: what is freed after this must not be missed by an older meta.
+            File::open(names.folder())?.sync_all()?;
+        }
         set_room_aside(names, text.len() as u64);
         Ok(())
     }

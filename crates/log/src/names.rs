@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// Up to which number an archive is looked for even where the folder does not list it.
 const NUMBERS_TO_TRY: u32 = 4096;
 
+/// The highest number that is ours: `web.log.20261122` is what somebody has put aside on a day.
+pub(crate) const HIGHEST: u32 = 99_999;
+
 /// The names of a log's files, made from that of the live one.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
@@ -62,6 +65,13 @@ impl Names {
         PathBuf::from(name)
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        match self.live.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
     /// Opens the live file to read. `None` if there is none.
     pub(crate) fn open_live(&self) -> io::Result<Option<File>> {
         match fs::metadata(&self.live) {
@@ -78,17 +88,12 @@ impl Names {
 
     /// The numbers in use, ascending, without the draft.
     pub(crate) fn numbers(&self) -> io::Result<Vec<u32>> {
-        let folder = match self.live.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
         let prefix = self.live.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".";
-        let entries = match fs::read_dir(folder) {
+        let entries = match fs::read_dir(self.folder()) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        let number =
-            |name: &str| name.strip_prefix(&prefix)?.parse::<u32>().ok().filter(|number| *number > 0);
+        let number = |name: &str| number_of(name.strip_prefix(&prefix)?);
         let mut numbers: Vec<_> =
             entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect();
         numbers.sort_unstable();
@@ -121,4 +126,10 @@ impl Names {
         }
         Ok(found)
     }
+}
+
+/// The number of an older file, from what follows the live one's name and a dot.
+pub(crate) fn number_of(suffix: &str) -> Option<u32> {
+    let is_plain = suffix.starts_with(|first: char| ('1'..='9').contains(&first));
+    suffix.parse().ok().filter(|number| is_plain && *number <= HIGHEST)
 }

@@ -81,7 +81,7 @@ impl RotatingWriter {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let names = Names::new(path);
-        let (file, size) = begin(&names)?;
+        let (file, size) = begin(&names, max_files.saturating_sub(1))?;
         let shared = Shared { names, file, size, max_size, max_files, format, lost: 0 };
         Ok(Self { shared: Arc::new(Mutex::new(shared)) })
     }
@@ -162,15 +162,15 @@ impl Shared {
             moved => moved?,
         }
         chain::shift(&self.names, keep, || {})?;
-        (self.file, self.size) = begin(&self.names)?;
+        (self.file, self.size) = begin(&self.names, keep)?;
         Ok(())
     }
 }
 
-fn begin(names: &Names) -> io::Result<(File, u64)> {
+/// Finishes what somebody who died has begun, and opens the live file.
+fn begin(names: &Names, keep: u32) -> io::Result<(File, u64)> {
     if names.draft().exists() {
-        let highest = names.numbers()?.last().copied();
-        chain::shift(names, highest.unwrap_or(1), || {})?;
+        chain::shift(names, keep, || {})?;
     }
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(names.live())?;
     let size = file.metadata()?.len();
@@ -260,8 +260,10 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
         // It died after the first renaming.
+        let newest = text(1);
+        fs::remove_file(Names::new(&path).archive(2)).unwrap();
         fs::rename(&path, Names::new(&path).draft()).unwrap();
         drop(RotatingWriter::open(&path, 100, 3, Format::Text).unwrap());
-        assert_eq!(text(1), live);
+        assert_eq!((text(1), text(2)), (live, newest));
     }
 }

@@ -233,14 +233,14 @@ impl LogReader {
             self.view.begin_again(self.offset);
             return Ok(true);
         }
-        if same_file && old.replaced {
-            // We noticed first, and have read on: the place in the file is what is right.
-            let place = old.place(self.offset).max(self.view.live.start);
-            self.offset = self.view.live.begin + (place - self.view.live.start);
+        let began = self.view.began;
+        if same_file && old.replaced && self.view.epoch == old.epoch + 1 {
+            // We noticed first, and have read on from where the file began again.
+            self.offset = began.begin + old.place(self.offset).saturating_sub(began.start);
             return Ok(false);
         }
-        let skipped = self.offset > self.view.live.begin || old.epoch != self.view.epoch;
-        self.offset = self.offset.min(self.view.live.begin);
+        let skipped = self.offset > began.begin || old.epoch != self.view.epoch;
+        self.offset = self.offset.min(began.begin);
         Ok(skipped)
     }
 }

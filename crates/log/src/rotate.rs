@@ -14,11 +14,11 @@ use crate::chain;
 use crate::cut;
 use crate::error::{LogError, is_full};
 use crate::meta::{Archive, Meta};
-use crate::names::Names;
+use crate::names::{HIGHEST, Names};
 use crate::view::match_archives;
 
 /// Bytes that a rotation leaves to the component on a disk that is nearly full.
-const HEADROOM: u64 = 256 * 1024;
+pub(crate) const HEADROOM: u64 = 256 * 1024;
 
 /// How one log is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,10 +113,12 @@ pub struct RotatingLog {
     file: Option<File>,
     /// Size of the file when it was last looked at, hidden part and all.
     size: u64,
+    /// Up to where it was then known to have no holes, but for those that are hidden.
+    dense: u64,
     block: u64,
     can_collapse: bool,
     can_punch: bool,
-    /// What was found when it was opened, to be told by the next look.
+    /// What was found and has not been told.
     finding: Option<Finding>,
     hook: Option<Box<dyn FnMut(Step) + Send>>,
 }
@@ -196,7 +198,7 @@ impl RotatingLog {
         self.meta.archives.remove(0);
         self.store_or(with)?;
         let found = self.names.archives(0).map_err(|err| self.refused("listing archives", err))?;
-        for found in found.iter().filter(|found| found.inode == oldest.inode && found.number > 0) {
+        for found in found.iter().filter(|found| found.inode == oldest.inode) {
             chain::remove(&self.names, found.number)
                 .map_err(|err| self.refused("removing an archive", err))?;
         }
@@ -218,6 +220,8 @@ impl RotatingLog {
         let length = range.end - range.start;
         let mut archive = None;
         if self.settings.max_files > 1 && length > 0 {
+            // The archive before may have got no number: what is a draft is overwritten.
+            self.finish_draft()?;
             self.forget_missing()?;
             archive = loop {
                 match self.make_archive(range.clone()) {
@@ -295,7 +299,7 @@ impl RotatingLog {
 
     /// How many archives are kept.
     fn keep(&self) -> u32 {
-        self.settings.max_files.saturating_sub(1)
+        self.settings.max_files.saturating_sub(1).min(HIGHEST)
     }
 
     fn shift(&mut self) -> Result<(), LogError> {

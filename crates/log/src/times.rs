@@ -116,13 +116,7 @@ impl TimesWriter {
         let gone = notes.partition_point(|note| note.offset <= oldest).saturating_sub(1);
         notes.drain(..gone);
         let notes = thin(notes, note.at);
-        let mut new = self.path.clone().into_os_string();
-        new.push(".next");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        let bytes: Vec<u8> = notes.iter().flat_map(encode).collect();
-        file.write_all_at(&bytes, 0)?;
-        fs::rename(&new, &self.path)?;
-        Ok((file, notes.len()))
+        Ok((write(&self.path, &notes)?, notes.len()))
     }
 }
 
@@ -189,9 +183,31 @@ impl Timeline {
     }
 }
 
+pub(crate) fn last_note(times: &Path) -> Option<Note> {
+    read(times).pop()
+}
+
 /// How far a log had come when it was last noted; 0 where it never was.
 pub(crate) fn last_offset(times: &Path) -> u64 {
-    read(times).last().map_or(0, |note| note.offset)
+    last_note(times).map_or(0, |note| note.offset)
+}
+
+/// Forgets what was noted of bytes after `end`.
+pub(crate) fn forget_after(times: &Path, end: u64) -> io::Result<()> {
+    let mut notes = read(times);
+    let known = notes.len();
+    notes.retain(|note| note.offset <= end);
+    if notes.len() < known { write(times, &notes).map(drop) } else { Ok(()) }
+}
+
+fn write(times: &Path, notes: &[Note]) -> io::Result<File> {
+    let mut new = times.to_owned().into_os_string();
+    new.push(".next");
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let bytes: Vec<u8> = notes.iter().flat_map(encode).collect();
+    file.write_all_at(&bytes, 0)?;
+    fs::rename(&new, times)?;
+    Ok(file)
 }
 
 /// Notes that do not ascend, or are damaged, are passed over.
@@ -243,7 +259,8 @@ fn decode(bytes: &[u8]) -> Option<Note> {
     (hash(bytes.get(..28)?) == half(28)?).then_some(Note { offset: number(0)?, at, watched: wall & 1 == 1 })
 }
 
-fn boot_tag() -> u32 {
+/// Tells boots of the machine apart.
+pub(crate) fn boot_tag() -> u32 {
     static TAG: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     *TAG.get_or_init(|| hash(&fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default()))
 }

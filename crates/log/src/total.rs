@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::LogError;
+use crate::names::number_of;
 
 /// Removes archives, the oldest of all logs first, until the files of all logs in a folder take at most
 /// `max_total` bytes on the disk; gives the bytes they take then. That may be more than allowed: live files
@@ -13,7 +14,7 @@ use crate::error::LogError;
 /// bytes that was.
 ///
 /// # Errors
-/// The folder cannot be listed, or an archive not be removed.
+/// The folder cannot be listed, or an archive not be removed; those of other logs go nevertheless.
 pub fn limit_total(
     folder: &Path,
     max_total: u64,
@@ -21,15 +22,18 @@ pub fn limit_total(
 ) -> Result<u64, LogError> {
     let refused = |source| LogError::System { path: folder.to_owned(), doing: "listing", source };
     let (mut total, archives) = list(folder).map_err(refused)?;
+    let mut failed = None;
     for archive in archives {
         if total <= max_total {
             break;
         }
-        if drop_oldest(&archive.live)?.is_some() {
-            total = total.saturating_sub(archive.bytes);
+        match drop_oldest(&archive.live) {
+            Ok(Some(_)) => total = total.saturating_sub(archive.bytes),
+            Ok(None) => {}
+            Err(err) => failed = failed.or(Some(err)),
         }
     }
-    Ok(total)
+    failed.map_or(Ok(total), Err)
 }
 
 struct Old {
@@ -49,8 +53,7 @@ fn list(folder: &Path) -> io::Result<(u64, Vec<Old>)> {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Ok(data) = entry.metadata() else { continue };
         let bytes = data.blocks() * 512;
-        let numbered =
-            name.rsplit_once('.').and_then(|(live, number)| Some((live, number.parse::<u32>().ok()?)));
+        let numbered = name.rsplit_once('.').and_then(|(live, number)| Some((live, number_of(number)?)));
         match numbered {
             Some((live, number)) if live.ends_with(".log") => {
                 total += bytes;

@@ -25,6 +25,8 @@ pub(crate) struct View {
     pub(crate) live: Live,
     /// The same as meta has it.
     told: Live,
+    /// What it was when the epoch began.
+    pub(crate) began: Live,
     file: Option<File>,
     /// The mark, and whether it stood at the beginning of the live file.
     mark: Option<(String, bool)>,
@@ -94,6 +96,7 @@ impl View {
             archives,
             live,
             told,
+            began: meta.began.unwrap_or(told),
             file,
             mark,
             replaced,
@@ -127,8 +130,7 @@ impl View {
         };
         let at = offset - self.live.begin + self.live.start;
         let mut length = file.read_at(into, at)?;
-        let zeros = length > 0 && (into[0] == 0 || into[length - 1] == 0);
-        if zeros {
+        if into[..length].contains(&0) {
             length = length.min(before_hole(file, at));
         }
         if !self.is_current() {

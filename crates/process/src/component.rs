@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vitald_core::notify::RunNeeds;
 use vitald_core::restarter::{RunId, StartError};
-use vitald_core::spec::{EnvValue, EnvVar, ProcessSpec};
+use vitald_core::spec::ProcessSpec;
 
 use crate::cgroup::{Cage, Entrance};
-use crate::environment::{self, Environment};
+use crate::environment::{self, Built, Environment};
 use crate::executor::Dying;
 use crate::launch::{Launch, ProcessSettings, system};
 use crate::lock::LockFile;
@@ -33,13 +33,13 @@ pub(crate) struct Component {
     pub(crate) spec: ProcessSpec,
     /// What its probes need.
     pub(crate) needs: RunNeeds,
-    inherited: Environment,
+    inherited: Arc<Environment>,
     log: PathBuf,
     lock: PathBuf,
     /// The lock file's identity, once it has been opened.
     instance: Mutex<Option<String>>,
     /// The environment of the last run that we started.
-    latest: Mutex<Option<Arc<Environment>>>,
+    latest: Mutex<Option<Arc<Built>>>,
     /// The mark of the last run, where an earlier supervisor started it.
     adopted: Mutex<Vec<(String, String)>>,
     /// What its secrets were when they were read last, be it for a start that failed.
@@ -48,7 +48,7 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    pub(crate) fn new(name: &str, spec: &ProcessSpec, paths: Paths, inherited: Environment) -> Self {
+    pub(crate) fn new(name: &str, spec: &ProcessSpec, paths: Paths, inherited: Arc<Environment>) -> Self {
         Self {
             name: name.to_owned(),
             spec: spec.clone(),
@@ -81,7 +81,7 @@ impl Component {
         let user = settings.identity()?;
         let environment = Arc::new(self.environment(user.as_ref(), mark)?);
         let notify = self.notify_socket(run, user.as_ref())?;
-        let mut given = Environment::clone(&environment);
+        let mut given = environment.all.clone();
         for (name, value) in notify.iter().flat_map(|socket| notify::variables(socket, self.needs.watchdog)) {
             given.insert(name.to_owned(), value);
         }
@@ -134,9 +134,9 @@ impl Component {
         &self,
         user: Option<&user::Identity>,
         mark: &[(String, String)],
-    ) -> Result<Environment, StartError> {
+    ) -> Result<Built, StartError> {
         let built = environment::build(&self.inherited, user, &self.spec.env_from, &self.spec.env, mark)?;
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = self.secrets_of(&built);
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&built.secrets);
         Ok(built)
     }
 
@@ -189,11 +189,11 @@ impl Component {
     pub(crate) fn environment_of_commands(&self) -> Result<Environment, StartError> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut environment = match latest {
-            Some(environment) => (*environment).clone(),
+            Some(environment) => environment.all.clone(),
             None => {
                 let mut mark = self.adopted.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 mark.push((mark::COMPONENT.to_owned(), self.name.clone()));
-                self.environment(self.settings().identity()?.as_ref(), &mark)?
+                self.environment(self.settings().identity()?.as_ref(), &mark)?.all
             }
         };
         environment.remove(mark::INSTANCE);
@@ -204,14 +204,7 @@ impl Component {
     pub(crate) fn redact(&self, text: String) -> String {
         let mut secrets = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        secrets.extend(latest.iter().flat_map(|environment| self.secrets_of(environment)));
+        secrets.extend(latest.iter().flat_map(|environment| environment.secrets.iter().cloned()));
         redact::redact(text, secrets)
-    }
-
-    /// The values that came from keys of files.
-    fn secrets_of(&self, environment: &Environment) -> Vec<String> {
-        let from_file = |variable: &&EnvVar| matches!(variable.value, EnvValue::FileKey { .. });
-        let names = self.spec.env.iter().filter(from_file).map(|variable| &variable.name);
-        names.filter_map(|name| environment.get(name).cloned()).collect()
     }
 }

@@ -12,6 +12,14 @@ use crate::{env_file, mark, user};
 /// Names and values.
 pub(crate) type Environment = BTreeMap<String, String>;
 
+/// The environment of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Built {
+    pub(crate) all: Environment,
+    /// The values in it that were read from files: nobody is to see them.
+    pub(crate) secrets: Vec<String>,
+}
+
 const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
 const INHERITED_PREFIXES: [&str; 3] = ["LC_", "XDG_", "SSL_CERT_"];
 
@@ -54,7 +62,8 @@ pub(crate) fn build(
     env_from: &[PathBuf],
     env: &[EnvVar],
     mark: &[(String, String)],
-) -> Result<Environment, StartError> {
+) -> Result<Built, StartError> {
+    let mut secrets = Vec::new();
     let mut all = inherited.clone();
     all.retain(|name, _| !user.is_some_and(|user| user.drops(name)));
     for (name, value) in user.iter().flat_map(|user| &user.environment) {
@@ -64,12 +73,17 @@ pub(crate) fn build(
         };
     }
     for file in env_from {
-        all.extend(env_file::read(file).map_err(StartError::Environment)?);
+        let read = env_file::read(file).map_err(StartError::Environment)?;
+        secrets.extend(read.iter().map(|(_, value)| value.clone()));
+        all.extend(read);
     }
     // So that `$(VITALD_RUN)` can be used; put right again below, should anything set it.
     all.extend(mark.iter().cloned());
     for variable in env {
         if let Some(value) = value_of(variable, &all)? {
+            if matches!(variable.value, EnvValue::FileKey { .. }) {
+                secrets.push(value.clone());
+            }
             all.insert(variable.name.clone(), value);
         }
     }
@@ -82,7 +96,7 @@ pub(crate) fn build(
             )));
         }
     }
-    Ok(all)
+    Ok(Built { all, secrets })
 }
 
 fn value_of(variable: &EnvVar, so_far: &Environment) -> Result<Option<String>, StartError> {
@@ -156,7 +170,7 @@ mod tests {
             ("PATH", "/bin"),
             ("VITALD_RUN", "2"),
         ]);
-        assert_eq!(built, Ok(expected));
+        assert_eq!(built, Ok(Built { all: expected, secrets: Vec::new() }));
     }
 
     #[test]

@@ -57,11 +57,11 @@ impl ProcessRestarter {
         spec: &ProcessSpec,
         grace: Duration,
         paths: Paths,
-        inherited: BTreeMap<String, String>,
+        inherited: impl Into<Arc<BTreeMap<String, String>>>,
         previous: Option<ProcessIdentity>,
     ) -> Self {
         Self {
-            component: Arc::new(Component::new(name, spec, paths, inherited)),
+            component: Arc::new(Component::new(name, spec, paths, inherited.into())),
             grace,
             previous: Mutex::new(previous),
             current: tokio::sync::Mutex::default(),

@@ -14,9 +14,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp as WallTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use vitald_core::lifecycle::{
-    Action, Command, Event, EventReason, Lifecycle, LifecycleRecord, Notice, Observed, Report,
-};
+use vitald_core::lifecycle::{Action, Command, Event, EventReason, Lifecycle, Notice, Observed, Report};
 use vitald_core::notify::Notified;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
 use vitald_core::restarter::{
@@ -66,7 +64,7 @@ pub(crate) struct View {
     /// The current run, once it is known.
     pub(crate) run: Option<Arc<dyn RunView>>,
     pub(crate) restarter: Arc<dyn Restarter>,
-    pub(crate) runs: Vec<RunLog>,
+    pub(crate) runs: Arc<Vec<RunLog>>,
     /// What the wall clock showed when the current run began.
     pub(crate) began: WallTime,
 }
@@ -80,8 +78,8 @@ pub(crate) struct Parts {
     pub(crate) context: ComponentContext,
     pub(crate) store: Store,
     pub(crate) lock_file: std::path::PathBuf,
-    pub(crate) runs: Vec<RunLog>,
-    pub(crate) inherited_env: BTreeMap<String, String>,
+    pub(crate) runs: Arc<Vec<RunLog>>,
+    pub(crate) inherited_env: Arc<BTreeMap<String, String>>,
     pub(crate) inherits_all: bool,
     /// The main process of the run that the lifecycle was restored with, if it is known.
     pub(crate) recorded: Option<ProcessIdentity>,
@@ -96,7 +94,7 @@ pub(crate) fn new(parts: Parts) -> (Driver, mpsc::UnboundedSender<Message>, watc
         process: parts.recorded.clone(),
         run: None,
         restarter: Arc::clone(&parts.restarter),
-        runs: parts.runs.clone(),
+        runs: Arc::clone(&parts.runs),
         began: parts.nursery.clock.wall(),
     };
     let (publish, published) = watch::channel(view);
@@ -156,7 +154,8 @@ impl Driver {
     /// Until the component is at rest after a `Shutdown` or `Kill`, or left alone after a `Leave`.
     pub(crate) async fn drive(mut self) {
         let (mut closing, mut leaving) = (false, false);
-        self.adopt().await;
+        // Boxed, so that a task does not keep the room for it all its life.
+        Box::pin(self.adopt()).await;
         while !(closing && self.parts.lifecycle.is_at_rest()) {
             // A start that was given up now would leave nobody to look after what came of it.
             if leaving && self.starting.is_none() {
@@ -206,6 +205,8 @@ impl Driver {
     }
 
     fn apply(&mut self, event: Event, durable: bool) {
+        let is_routine =
+            matches!(event, Event::Deadline | Event::Report(Report { what: Observed::Probed { .. }, .. }));
         let actions = self.parts.lifecycle.on(self.parts.nursery.clock.now(), event);
         if !self.parts.lifecycle.has_run() {
             self.run = None;
@@ -217,11 +218,16 @@ impl Driver {
             self.note_log(run, self.parts.restarter.log_end());
         }
         // Written before it matters: a run's number before its spawn, a stop before its first signal.
-        self.write(durable);
+        let has_changed = self.write(durable);
         for action in actions {
             self.act(action);
         }
-        self.publish.send_replace(self.view());
+        let view = self.view();
+        self.publish.send_if_modified(|published| {
+            *published = view;
+            // Who looks sees when a probe was last asked. Nobody waits for that.
+            has_changed || !is_routine
+        });
     }
 
     fn view(&self) -> View {
@@ -230,7 +236,7 @@ impl Driver {
             process: self.run.as_ref().map(|run| run.handle.process()),
             run: self.run.as_ref().map(|run| Arc::clone(&run.handle) as Arc<dyn RunView>),
             restarter: Arc::clone(&self.parts.restarter),
-            runs: self.parts.runs.clone(),
+            runs: Arc::clone(&self.parts.runs),
             began: self.run.as_ref().map_or_else(|| self.parts.nursery.clock.wall(), |run| run.began),
         }
     }

@@ -127,29 +127,16 @@ impl SupervisorHandle {
                 report::meets(&other.view.borrow().lifecycle.snapshot(clock.now()), condition)
             })
         };
+        let depends_on = spec.depends_on.iter().map(|dependency| DependencyStatus {
+            name: dependency.name.clone(),
+            condition: dependency.condition,
+            met: met(&dependency.name, dependency.condition),
+        });
+        let status = report::component(&view, state_dir, clock.as_ref());
         Ok(ComponentDetail {
-            status: report::component(&view, state_dir, clock.as_ref()),
-            labels: spec.labels.clone(),
-            annotations: spec.annotations.clone(),
-            command: spec.workload.command(),
-            image: spec.workload.image().map(str::to_owned),
-            found_by: spec.workload.found_by(),
-            working_dir: spec.workload.folder().display().to_string(),
-            depends_on: spec
-                .depends_on
-                .iter()
-                .map(|dependency| DependencyStatus {
-                    name: dependency.name.clone(),
-                    condition: dependency.condition,
-                    met: met(&dependency.name, dependency.condition),
-                })
-                .collect(),
-            restart_policy: spec.restart_policy,
-            termination_grace_period_seconds: report::millis(spec.termination_grace_period),
-            limits: spec.workload.limits(),
-            run: view.lifecycle.run().0,
-            runs: view.runs,
+            depends_on: depends_on.collect(),
             events: events.of(name, DESCRIBED_EVENTS),
+            ..report::detail(&spec, status, view.lifecycle.run().0, &view.runs, state_dir)
         })
     }
 

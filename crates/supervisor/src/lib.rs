@@ -11,6 +11,7 @@ pub mod handle;
 mod logs;
 mod member;
 mod probe_run;
+pub mod recall;
 mod report;
 mod shutdown;
 pub mod state_dir;

@@ -115,12 +115,40 @@ impl Member {
     }
 }
 
+/// What components inherit of the supervisor's environment: the same for most of them, and kept once.
+pub(crate) struct Inherited {
+    of_now: fn(bool) -> BTreeMap<String, String>,
+    /// The usual part, and all of it, as it was last.
+    last: Mutex<[Arc<BTreeMap<String, String>>; 2]>,
+}
+
+impl Inherited {
+    /// As told by `of_now`; `true`: all of it.
+    pub(crate) fn new(of_now: fn(bool) -> BTreeMap<String, String>) -> Self {
+        Self { of_now, last: Mutex::default() }
+    }
+
+    /// What a component inherits: what it did before, if that is to be kept, else what there is now.
+    fn shared(
+        &self,
+        all: bool,
+        kept: Option<Arc<BTreeMap<String, String>>>,
+    ) -> Arc<BTreeMap<String, String>> {
+        let inherited = kept.unwrap_or_else(|| Arc::new((self.of_now)(all)));
+        let last = &mut self.last.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(all)];
+        if *last != inherited {
+            *last = inherited;
+        }
+        Arc::clone(last)
+    }
+}
+
 /// What members are made with.
 pub(crate) struct Nursery {
     pub(crate) state_dir: StateDir,
     pub(crate) registry: Arc<Registry>,
     pub(crate) restarters: RestarterFactory,
-    pub(crate) inherited_env: fn(bool) -> BTreeMap<String, String>,
+    pub(crate) inherited: Inherited,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<Events>,
     pub(crate) logs: Logs,
@@ -197,16 +225,16 @@ impl Nursery {
     pub(crate) fn restarter(
         &self,
         spec: &ComponentSpec,
-        kept_env: Option<(bool, BTreeMap<String, String>)>,
+        kept_env: Option<(bool, Arc<BTreeMap<String, String>>)>,
         previous: Option<ProcessIdentity>,
-    ) -> (Arc<dyn Restarter>, BTreeMap<String, String>) {
+    ) -> (Arc<dyn Restarter>, Arc<BTreeMap<String, String>>) {
         let all = inherits_all(spec);
         let kept = kept_env.filter(|(before, _)| *before == all).map(|(_, env)| env);
-        let inherited_env = kept.unwrap_or_else(|| (self.inherited_env)(all));
+        let inherited_env = self.inherited.shared(all, kept);
         let context = RestarterContext {
             log: self.state_dir.log(&spec.name),
             lock: self.state_dir.component_lock(&spec.name),
-            inherited_env: inherited_env.clone(),
+            inherited_env: Arc::clone(&inherited_env),
             previous,
             needs: spec.needs(&self.registry),
         };

@@ -1,19 +1,33 @@
 //! From what the driver publishes to what people read: wall-clock times, seconds, words.
 
-use vitald_core::lifecycle::{End, ProbeView, Snapshot};
-use vitald_core::restarter::Exit;
+use jiff::Timestamp as WallTime;
+use vitald_core::lifecycle::{End, Lifecycle, ProbeView, Snapshot};
+use vitald_core::restarter::{Exit, ProcessIdentity};
 use vitald_core::spec::{ComponentSpec, Condition};
-use vitald_core::status::{ComponentStatus, LastExit, ProbeStatus, Reason, State};
+use vitald_core::status::{
+    ComponentDetail, ComponentStatus, LastExit, Limits, LogDetail, ProbeStatus, Reason, RunLog, State,
+};
 
 use crate::clock::{Clock, rfc3339};
 use crate::driver::View;
 use crate::state_dir::StateDir;
 
 pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) -> ComponentStatus {
+    status(&view.lifecycle, view.process.as_ref(), view.began, state_dir, clock)
+}
+
+/// What people see of a lifecycle whose main process is this, and whose current run `began` then.
+pub(crate) fn status(
+    lifecycle: &Lifecycle,
+    process: Option<&ProcessIdentity>,
+    began: WallTime,
+    state_dir: &StateDir,
+    clock: &dyn Clock,
+) -> ComponentStatus {
     let now = clock.now();
-    let spec = view.lifecycle.spec();
-    let mut snapshot = view.lifecycle.snapshot(now);
-    if view.lifecycle.awaits_adoption() {
+    let spec = lifecycle.spec();
+    let mut snapshot = lifecycle.snapshot(now);
+    if lifecycle.awaits_adoption() {
         // What is on record of it may be long past.
         snapshot.ready = false;
         snapshot.message = "whether it still runs is not known yet".into();
@@ -25,13 +39,9 @@ pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) ->
         reason: snapshot.reason,
         message: snapshot.message,
         ready: snapshot.ready,
-        pid: view
-            .process
-            .as_ref()
-            // That of a container on another machine is none of ours.
-            .filter(|process| snapshot.main_process && process.pid > 0)
-            .map(|process| process.pid),
-        started_at: snapshot.started_at.map(|_| rfc3339(view.began)),
+        // That of a container on another machine is none of ours.
+        pid: process.filter(|process| snapshot.main_process && process.pid > 0).map(|process| process.pid),
+        started_at: snapshot.started_at.map(|_| rfc3339(began)),
         uptime_seconds: snapshot.started_at.filter(|_| snapshot.main_process).map(|at| millis(now - at)),
         restart_count: snapshot.restart_count,
         restarts_in_window: snapshot.restarts_in_window,
@@ -41,6 +51,38 @@ pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) ->
         last_error: snapshot.last_error,
         log_file: Some(state_dir.log(&spec.name).display().to_string()),
         probes: snapshot.probes.into_iter().map(|probe| probe_status(probe, spec, clock)).collect(),
+    }
+}
+
+/// All of a component that its spec, its status and its files tell: no dependencies, no events.
+pub(crate) fn detail(
+    spec: &ComponentSpec,
+    status: ComponentStatus,
+    run: u64,
+    runs: &[RunLog],
+    state_dir: &StateDir,
+) -> ComponentDetail {
+    let found = state_dir.log_files(&spec.name).ok();
+    ComponentDetail {
+        status,
+        labels: spec.labels.clone(),
+        annotations: spec.annotations.clone(),
+        command: spec.workload.command(),
+        image: spec.workload.image().map(str::to_owned),
+        found_by: spec.workload.found_by(),
+        working_dir: spec.workload.folder().display().to_string(),
+        depends_on: Vec::new(),
+        restart_policy: spec.restart_policy,
+        termination_grace_period_seconds: millis(spec.termination_grace_period),
+        limits: spec.workload.limits(),
+        logs: LogDetail {
+            bytes_on_disk: found.map(|(bytes, _)| bytes),
+            files: found.map(|(_, files)| files),
+            ..LogDetail::new(&spec.logs)
+        },
+        run,
+        runs: runs.to_vec(),
+        events: Vec::new(),
     }
 }
 

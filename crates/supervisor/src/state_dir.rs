@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use std::time::{Duration, Instant};
@@ -52,6 +52,31 @@ impl StateDir {
     /// `logs/NAME.log`.
     pub fn log(&self, component: &str) -> PathBuf {
         self.logs().join(format!("{component}.log"))
+    }
+
+    /// How many bytes the files of a component's log take on the disk, and how many files those are: `NAME.log`,
+    /// `NAME.log.1` …
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn log_files(&self, component: &str) -> std::io::Result<(u64, usize)> {
+        let live = format!("{component}.log");
+        let is_part = |file: &str| match file.strip_prefix(&live) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix('.').is_some_and(|number| number.parse::<u32>().is_ok()),
+            None => false,
+        };
+        let (mut bytes, mut files) = (0, 0);
+        for entry in std::fs::read_dir(self.logs())? {
+            let entry = entry?;
+            // What is rotated away meanwhile is not there.
+            let Ok(file) = entry.metadata() else { continue };
+            if file.is_file() && entry.file_name().to_str().is_some_and(is_part) {
+                bytes += file.blocks() * 512;
+                files += 1;
+            }
+        }
+        Ok((bytes, files))
     }
 
     /// `components/NAME.json`.

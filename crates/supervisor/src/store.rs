@@ -17,7 +17,7 @@ use vitald_core::status::RunLog;
 pub(crate) const RECORD_VERSION: u32 = 2;
 
 /// The record of one component.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
     /// Of this format.
@@ -37,9 +37,9 @@ pub(crate) struct Record {
     /// The lock that the component holds; in a copied state dir it is another file.
     pub(crate) lock: Option<FileIdentity>,
     /// Where recent runs begin in the log.
-    pub(crate) runs: Vec<RunLog>,
+    pub(crate) runs: Arc<Vec<RunLog>>,
     /// What it got from the supervisor's environment, so that a restart under the next one gives the same.
-    pub(crate) inherited_env: Option<BTreeMap<String, String>>,
+    pub(crate) inherited_env: Option<Arc<BTreeMap<String, String>>>,
     /// Whether that was all of it.
     pub(crate) inherits_all: bool,
 }
@@ -88,28 +88,33 @@ impl Store {
         (Self { path, written: None }, record, trouble)
     }
 
-    /// Replaces the record, if it changed. `durable`: it outlives a crash of the machine, too, as what a
+    /// What was written last, by us.
+    pub(crate) fn written(&self) -> Option<&Record> {
+        self.written.as_ref()
+    }
+
+    /// Replaces the record. `durable`: it outlives a crash of the machine, too, as what a
     /// person asked for must; the rest only has to outlive this process, and the page cache does.
-    pub(crate) fn write(&mut self, record: &Record, durable: bool) -> io::Result<()> {
-        if self.written.as_ref() == Some(record) {
-            return Ok(());
-        }
-        let text = serde_json::to_vec(record)?;
+    pub(crate) fn write(&mut self, record: Record, durable: bool) -> io::Result<()> {
+        self.replace(&serde_json::to_vec(&record)?, durable)?;
+        self.written = Some(record);
+        Ok(())
+    }
+
+    fn replace(&self, text: &[u8], durable: bool) -> io::Result<()> {
         let draft = self.path.with_extension("json.new");
-        if let Err(err) = write_draft(&draft, &text, durable) {
+        if let Err(err) = write_draft(&draft, text, durable) {
             // On a full disk a draft is only in the way.
             let _ = std::fs::remove_file(&draft);
-            if err.kind() != io::ErrorKind::StorageFull || !overwrite(&self.path, &text, durable)? {
+            if err.kind() != io::ErrorKind::StorageFull || !overwrite(&self.path, text, durable)? {
                 return Err(err);
             }
-            self.written = Some(record.clone());
             return Ok(());
         }
         std::fs::rename(&draft, &self.path)?;
         if durable && let Some(folder) = self.path.parent() {
             File::open(folder)?.sync_all()?;
         }
-        self.written = Some(record.clone());
         Ok(())
     }
 }
@@ -130,6 +135,15 @@ fn overwrite(path: &Path, text: &[u8], durable: bool) -> io::Result<bool> {
         file.sync_data()?;
     }
     Ok(true)
+}
+
+/// The record of a component, for whoever only looks. `None` if there is none.
+pub(crate) fn record(path: &Path) -> Result<Option<Record>, String> {
+    match std::fs::read(path) {
+        Ok(text) => parse(&text).map(Some),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err.to_string()),
+    }
 }
 
 /// The records of a state dir that can be read, in name order. What is wrong with the others is told when they

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::handle::{CommandError, SupervisorHandle};
 use crate::logs::{LogKeeperFactory, Logs};
-use crate::member::{self, Member, Nursery};
+use crate::member::{self, Inherited, Member, Nursery};
 use crate::shutdown::{Shutdown, in_start_order};
 use crate::state_dir::{StateDir, StateLock};
 use crate::store::{self, Record};
@@ -71,8 +71,8 @@ pub struct RestarterContext {
     pub log: PathBuf,
     /// `locks/NAME.lock`.
     pub lock: PathBuf,
-    /// What it inherits of the supervisor's environment.
-    pub inherited_env: BTreeMap<String, String>,
+    /// What it inherits of the supervisor's environment; the same for most.
+    pub inherited_env: Arc<BTreeMap<String, String>>,
     /// The main process that an earlier supervisor wrote down, in the same boot.
     pub previous: Option<ProcessIdentity>,
     /// What its runs must be given, so that its probes can ask.
@@ -175,7 +175,7 @@ impl Supervisor {
             state_dir: config.state_dir,
             registry: config.registry,
             restarters: config.restarters,
-            inherited_env: config.inherited_env,
+            inherited: Inherited::new(config.inherited_env),
             clock: config.clock,
             events,
             logs,

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
 
-use vitald_tests::{Pid, Place, Supervisor, eventually, seconds, since_boot};
+use vitald_tests::{Dice, Pid, Place, Supervisor, eventually, seconds, since_boot};
 
 use super::cast;
 
@@ -64,36 +63,6 @@ impl Storm {
                 said.faults.push(format!("{} {what}", since_boot()));
             }
         });
-    }
-}
-
-/// xorshift64*: the same numbers for the same seed, on every machine.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut dice = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        dice.below(2);
-        dice
-    }
-
-    pub(crate) fn another(&self, number: u64) -> Self {
-        Self::new(self.0 ^ (number + 1).wrapping_mul(0xD134_2543_DE82_EF95))
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
-    }
-
-    fn ms(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.below(to - from))
-    }
-
-    fn one_of<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[usize::try_from(self.below(of.len() as u64)).unwrap_or(0)]
     }
 }
 

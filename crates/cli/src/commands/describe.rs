@@ -6,11 +6,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use jiff::Timestamp;
-use vitald_core::status::{ComponentDetail, EventType, Limits, State};
+use vitald_core::spec::OnDiskFull;
+use vitald_core::status::{ComponentDetail, EventType, Limits, LogDetail, State};
+use vitald_supervisor::clock::SystemClock;
+use vitald_supervisor::recall;
 
 use crate::cli::{Describe, Format};
-use crate::exit::{Exit, Outcome};
-use crate::format::{ago, command, last_exit, latency, local_time, plain, size, span};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::format::{ago, command, count, last_exit, latency, local_time, plain, size, span};
 use crate::places::Places;
 use crate::table::or_dash;
 use crate::{log_file, output, reach, table};
@@ -20,7 +23,10 @@ const LOG_LINES: usize = 20;
 
 /// Shows all about one component.
 pub(crate) async fn run(args: &Describe, places: &Places) -> Outcome {
-    let client = reach::supervisor(places, &args.selector.filename).await?;
+    let client = match reach::supervisor(places, &args.selector.filename).await {
+        Err(failure) if failure.exit == Exit::NoSupervisor => return Err(recalled(args, places, failure)),
+        client => client?,
+    };
     reach::check_names(&client.status().await?.components, std::slice::from_ref(&args.name))?;
     let detail = client.describe(&args.name).await?;
     match args.output {
@@ -32,6 +38,34 @@ pub(crate) async fn run(args: &Describe, places: &Places) -> Outcome {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Shows people what was written down last of a component that nobody looks after; programs are told only that no
+/// supervisor runs. That it is no news is the exit status' business.
+fn recalled(args: &Describe, places: &Places, failure: Failure) -> Failure {
+    let named = &args.selector.filename;
+    let Some(state_dir) = places.own(named).into_iter().find(|dir| dir.logs().is_dir()) else {
+        return failure;
+    };
+    let what = match recall::describe(&state_dir, &SystemClock, &args.name, vitald_process::is_same) {
+        Ok(detail) if matches!(args.output, Format::Table | Format::Wide) => {
+            let mut text = text(&detail, &[], Timestamp::now(), output::colour());
+            section(&mut text, "The last of its log", last_lines(&detail).join("\n"));
+            if let Err(unwritten) = output::bytes(text.as_bytes()) {
+                return unwritten;
+            }
+            "this is what it wrote down last, without events".to_owned()
+        }
+        Ok(_) => return failure,
+        Err(why) => format!("{}: {why}", args.name),
+    };
+    Failure::new(failure.exit, format!("{}\n{what}", failure.text))
+}
+
+/// The end of what the latest run wrote.
+fn last_lines(detail: &ComponentDetail) -> Vec<String> {
+    let (Some(log), Some(latest)) = (&detail.status.log_file, detail.runs.last()) else { return Vec::new() };
+    log_file::excerpt(Path::new(log), latest.log_offset..u64::MAX, LOG_LINES).unwrap_or_default()
 }
 
 /// The end of what the run that ended last wrote.
@@ -97,6 +131,7 @@ fn text(detail: &ComponentDetail, log: &[String], now: Timestamp, colour: bool) 
     line("Grace period", &span(detail.termination_grace_period_seconds));
     line("Limits", &limits(&detail.limits));
     line("Log", status.log_file.as_deref().unwrap_or_default());
+    line("Log kept", &kept(&detail.logs));
 
     section(&mut text, "Depends on", dependencies(detail, colour));
     section(&mut text, "Probes", probes(detail, now, colour));
@@ -113,6 +148,25 @@ fn limits(limits: &Limits) -> String {
         limits.open_files.map(|files| format!("{files} open files")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `3 of 5 files, 120.5 MiB on the disk; rotated at 50 MiB`.
+fn kept(logs: &LogDetail) -> String {
+    let there = match (logs.files, logs.bytes_on_disk) {
+        (Some(files), Some(bytes)) => {
+            format!(
+                "{files} of at most {}, {} on the disk",
+                count(logs.max_files as usize, "file"),
+                size(bytes)
+            )
+        }
+        _ => format!("at most {}", count(logs.max_files as usize, "file")),
+    };
+    let when_full = match logs.on_disk_full {
+        OnDiskFull::Keep => "",
+        OnDiskFull::DropOldest => "; the oldest go when the disk is full",
+    };
+    format!("{there}; rotated at {}{when_full}", size(logs.max_size))
 }
 
 /// Local time, for people.
@@ -207,6 +261,7 @@ mod tests {
             restart_policy: RestartPolicy::Always,
             termination_grace_period_seconds: 10.0,
             limits: Limits { memory_bytes: Some(512 << 20), cpus: Some(0.5), open_files: None },
+            logs: LogDetail { files: Some(3), bytes_on_disk: Some(120 << 20), ..LogDetail::default() },
             run: 13,
             runs: vec![RunLog { run: 12, log_offset: 100 }, RunLog { run: 13, log_offset: 300 }],
             events: vec![EventRecord {

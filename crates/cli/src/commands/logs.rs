@@ -6,9 +6,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vitald_core::status::{ComponentStatus, Status};
+use vitald_core::status::{ComponentStatus, RunLog, Status};
 use vitald_log::{LogReader, Timeline, merge};
 use vitald_supervisor::StateDir;
+use vitald_supervisor::clock::SystemClock;
+use vitald_supervisor::recall::{self, Forgotten};
 
 use crate::cli::Logs;
 use crate::exit::{Exit, Failure, Outcome};
@@ -29,6 +31,8 @@ struct Log {
     name: String,
     path: PathBuf,
     reader: LogReader,
+    /// Where its runs begin, if that is asked for.
+    runs: Result<Vec<RunLog>, Forgotten>,
 }
 
 /// What several logs come together in.
@@ -39,13 +43,14 @@ struct Shown {
 
 /// Shows what components wrote.
 pub(crate) async fn run(args: &Logs, places: &Places) -> Outcome {
-    if args.previous {
-        return previous(args, places).await;
-    }
     let state_dir = places.readable(&args.selector.filename)?;
     // Before anything is read: what is written meanwhile is seen either way.
     let watch = args.follow.then(|| LogWatch::new(&state_dir));
-    let mut shown = Shown::new(find(&state_dir, &args.name).await?);
+    let logs = find(&state_dir, args).await?;
+    if args.previous {
+        return previous(logs, args);
+    }
+    let mut shown = Shown::new(logs);
     shown.past(args, |_, end| Some(0..end))?;
     if let Some(watch) = watch {
         shown.follow(watch)?;
@@ -54,20 +59,24 @@ pub(crate) async fn run(args: &Logs, places: &Places) -> Outcome {
 }
 
 /// Shows the run before the latest of each component.
-async fn previous(args: &Logs, places: &Places) -> Outcome {
-    let found = places.running(&args.selector.filename).map_err(|failure| {
-        Failure::new(
-            failure.exit,
-            format!("{}\n--previous needs it: it knows where runs begin", failure.text),
-        )
-    })?;
-    let client = reach::connect(&found.state_dir).await?;
-    let logs = of_supervisor(client.status().await?, &found.state_dir, &args.name)?;
-    let mut runs = Vec::new();
-    for log in &logs {
-        runs.push(client.describe(&log.name).await?.runs);
+fn previous(logs: Vec<Log>, args: &Logs) -> Outcome {
+    let (mut known, mut runs, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for mut log in logs {
+        match std::mem::replace(&mut log.runs, Ok(Vec::new())) {
+            Ok(found) => {
+                known.push(log);
+                runs.push(found);
+            }
+            Err(why) => {
+                unknown.push(format!("{}: where its runs begin in its log is not known: {why}", log.name))
+            }
+        }
     }
-    let mut shown = Shown::new(logs);
+    if known.is_empty() && !unknown.is_empty() {
+        return Err(Failure::not(unknown.join("\n")));
+    }
+    unknown.iter().for_each(|note| output::note(note));
+    let mut shown = Shown::new(known);
     if !shown.past(args, |of, end| previous_run(&runs[of], end))? {
         return Err(Failure::not(format!("{} had no run before the latest", shown.names().join(", "))));
     }
@@ -174,15 +183,14 @@ fn part(log: &mut Log, times: &Timeline, args: &Logs, mut range: Range<u64>) -> 
 }
 
 /// The logs that are meant, whether a supervisor runs, or has died, or dies while it is asked.
-async fn find(state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
+async fn find(state_dir: &StateDir, args: &Logs) -> Result<Vec<Log>, Failure> {
     loop {
         let holder = state_dir.holder();
         if holder.is_none() {
-            return of_files(state_dir, names);
+            return of_files(state_dir, &args.name);
         }
-        let asked = async { Ok(reach::connect(state_dir).await?.status().await?) };
-        match asked.await {
-            Ok(status) => return of_supervisor(status, state_dir, names),
+        match ask(state_dir, args).await {
+            Ok((status, runs)) => return of_supervisor(status, runs, state_dir),
             Err(failure) => {
                 // Its connections end before its lock is free.
                 tokio::time::sleep(DYING).await;
@@ -194,19 +202,29 @@ async fn find(state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failur
     }
 }
 
+/// What a supervisor says of the components that are meant, and where their runs begin, as far as that matters.
+async fn ask(state_dir: &StateDir, args: &Logs) -> Result<(Status, Vec<Vec<RunLog>>), Failure> {
+    let client = reach::connect(state_dir).await?;
+    let status = reach::select(client.status().await?, &args.name)?;
+    let mut runs = vec![Vec::new(); status.components.len()];
+    for (runs, component) in runs.iter_mut().zip(&status.components).filter(|_| args.previous) {
+        *runs = client.describe(&component.name).await?.runs;
+    }
+    Ok((status, runs))
+}
+
 /// The logs as the supervisor knows them.
-fn of_supervisor(status: Status, state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
-    let status = reach::select(status, names)?;
-    let log = |component: ComponentStatus| {
+fn of_supervisor(status: Status, runs: Vec<Vec<RunLog>>, state_dir: &StateDir) -> Result<Vec<Log>, Failure> {
+    let log = |(component, runs): (ComponentStatus, _)| {
         let path = component.log_file.map_or_else(|| state_dir.log(&component.name), PathBuf::from);
-        open(component.name, path)
+        open(component.name, path, Ok(runs))
     };
-    status.components.into_iter().map(log).collect()
+    status.components.into_iter().zip(runs).map(log).collect()
 }
 
 /// The logs that a supervisor has left.
 fn of_files(state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure> {
-    let folder = state_dir.path().join("logs");
+    let folder = state_dir.logs();
     let entries = std::fs::read_dir(&folder).map_err(|err| unreadable(&folder, &err))?;
     let mut known: Vec<_> = entries
         .filter_map(|entry| log_name(entry.ok()?.file_name().to_str()?).map(str::to_owned))
@@ -218,7 +236,11 @@ fn of_files(state_dir: &StateDir, names: &[String]) -> Result<Vec<Log>, Failure>
         return Err(Failure::not(format!("no supervisor runs, and `{name}` has left no log{hint}")));
     }
     known.retain(|name| names.is_empty() || names.contains(name));
-    known.into_iter().map(|name| open(name.clone(), state_dir.log(&name))).collect()
+    let log = |name: String| {
+        let runs = recall::runs(state_dir, &SystemClock, &name);
+        open(name.clone(), state_dir.log(&name), runs)
+    };
+    known.into_iter().map(log).collect()
 }
 
 /// Whose log a file is, or part of; what is only about logs is none.
@@ -229,9 +251,9 @@ fn log_name(file: &str) -> Option<&str> {
 }
 
 /// A log that need not exist yet.
-fn open(name: String, path: PathBuf) -> Result<Log, Failure> {
+fn open(name: String, path: PathBuf, runs: Result<Vec<RunLog>, Forgotten>) -> Result<Log, Failure> {
     let reader = LogReader::open(&path).map_err(|err| unreadable(&path, &err))?;
-    Ok(Log { name, path, reader })
+    Ok(Log { name, path, reader, runs })
 }
 
 fn unreadable(path: &Path, err: &io::Error) -> Failure {

@@ -5,9 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::Notice;
+use crate::cut;
 use crate::error::LogError;
 use crate::names::Names;
-use crate::rotate::RotatingLog;
+use crate::rotate::{HEADROOM, RotatingLog, Settings};
 use crate::times::{Moment, Note, TimesWriter};
 
 /// Between two looks at a log that grows.
@@ -21,6 +22,17 @@ const BETWEEN_NOTES: Duration = Duration::from_millis(900);
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
 
+/// How often the room is looked at while there is none to rotate. Nothing tells when there is.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
+
+/// There was no room to rotate.
+struct Full {
+    /// Not tried again before there is so much.
+    wanted: u64,
+    /// Or before this: what counts may be a quota, of which the file system as a whole says nothing.
+    again: Instant,
+}
+
 pub(super) struct Kept {
     pub(super) name: String,
     pub(super) log: RotatingLog,
@@ -32,7 +44,7 @@ pub(super) struct Kept {
     end: u64,
     looked: Instant,
     retry: Duration,
-    is_full: bool,
+    full: Option<Full>,
     has_failed: bool,
 }
 
@@ -50,28 +62,48 @@ impl Kept {
             end: 0,
             looked: now,
             retry: RETRY,
-            is_full: false,
+            full: None,
             has_failed: false,
+        }
+    }
+
+    /// Other settings, from now on: what was in vain may not be any more.
+    pub(super) fn set(&mut self, settings: Settings) {
+        self.log.set(settings);
+        let now = Instant::now();
+        self.next_look = Some(now);
+        if let Some(full) = &mut self.full {
+            full.again = now;
         }
     }
 
     /// Looks, rotates if it is due, and says whether the log has grown and whether it was rotated.
     pub(super) fn look(&mut self, tell: &mut dyn FnMut(Notice)) -> (bool, bool) {
+        let now = Instant::now();
+        if self.full.as_ref().is_some_and(|full| now < full.again && self.room() < full.wanted) {
+            self.next_look = Some(now + LOOK_FOR_ROOM);
+            return (true, false);
+        }
         match self.try_look(tell) {
             Ok(done) => {
                 self.has_failed = false;
                 self.retry = RETRY;
-                if std::mem::take(&mut self.is_full) {
+                if self.full.take().is_some() {
                     tell(Notice::RoomAgain { name: self.name.clone() });
                 }
                 done
             }
             Err(error) => {
-                self.next_look = Some(Instant::now() + self.retry);
+                let again = Instant::now() + self.retry;
+                self.next_look = Some(again);
                 self.retry = (self.retry * 2).min(RETRY_AT_MOST);
                 match error {
                     LogError::NoSpace { needed, .. } => {
-                        if !std::mem::replace(&mut self.is_full, true) {
+                        let (enough, room) = (needed.saturating_add(HEADROOM), self.room());
+                        // Where that was there, something else than room was missing.
+                        let wanted = if room < enough { enough } else { room.saturating_add(enough) };
+                        self.next_look = Some(Instant::now() + LOOK_FOR_ROOM);
+                        if self.full.replace(Full { wanted, again }).is_none() {
                             tell(Notice::DiskFull { name: self.name.clone(), needed });
                         }
                     }
@@ -84,6 +116,10 @@ impl Kept {
                 (true, false)
             }
         }
+    }
+
+    fn room(&self) -> u64 {
+        self.log.path().parent().and_then(|folder| cut::room_in(folder).ok()).unwrap_or(u64::MAX)
     }
 
     /// Whether there is more than the last look found.

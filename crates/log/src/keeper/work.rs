@@ -10,10 +10,12 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::inotify::WatchFlags;
+use rustix::fs::inotify::{ReadFlags, WatchFlags};
+use rustix::io::Errno;
 
 use super::kept::Kept;
-use super::{Command, Notice, Policy, Shortage};
+use super::{Command, Notice, Policy, Shortage, left};
+use crate::cut;
 use crate::rotate::{OnDiskFull, RotatingLog, Settings};
 use crate::total::limit_total;
 use crate::watch::{drain, inotify};
@@ -51,7 +53,8 @@ pub(super) struct Work {
     commands: Receiver<Command>,
     wake: Arc<OwnedFd>,
     inotify: OwnedFd,
-    folder_watch: i32,
+    /// `None` while there is no folder.
+    folder_watch: Option<i32>,
     logs: BTreeMap<String, Kept>,
     /// Those that cannot be opened at present.
     waiting: BTreeMap<String, Waiting>,
@@ -80,8 +83,7 @@ impl Work {
         wake: Arc<OwnedFd>,
     ) -> io::Result<Self> {
         let inotify = inotify()?;
-        let what = WatchFlags::CREATE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO | WatchFlags::DELETE;
-        let folder_watch = rustix::fs::inotify::add_watch(&inotify, folder, what)?;
+        let folder_watch = Some(watch_folder(&inotify, folder)?);
         let now = Instant::now();
         Ok(Self {
             policy,
@@ -100,6 +102,7 @@ impl Work {
     }
 
     pub(super) fn run(&mut self) {
+        left::finish(&self.folder.path, &mut self.tell);
         while self.obey() {
             self.look_at_all();
             self.sleep();
@@ -117,8 +120,9 @@ impl Work {
                 Command::Keep(name, settings) => self.keep(name, settings),
                 Command::Forget(name) => {
                     self.waiting.remove(&name);
-                    if let Some(kept) = self.logs.remove(&name) {
-                        self.disarm(kept.watch);
+                    if let Some(mut kept) = self.logs.remove(&name) {
+                        kept.last_look();
+                        disarm(&self.inotify, kept.watch);
                     }
                 }
                 Command::Stop => return false,
@@ -129,8 +133,7 @@ impl Work {
 
     fn keep(&mut self, name: String, settings: Settings) {
         if let Some(kept) = self.logs.get_mut(&name) {
-            kept.log.set(settings);
-            kept.next_look = Some(Instant::now());
+            kept.set(settings);
             return;
         }
         match RotatingLog::open(&self.path(&name), settings) {
@@ -151,6 +154,7 @@ impl Work {
 
     fn look_at_all(&mut self) {
         let now = Instant::now();
+        self.look_for_folder(now);
         let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.again <= now);
         let again: Vec<_> = waiting.map(|(name, waiting)| (name.clone(), waiting.settings)).collect();
         for (name, settings) in again {
@@ -163,13 +167,23 @@ impl Work {
             if rotated {
                 self.added_up = now.checked_sub(ADD_UP).unwrap_or(now);
             }
-            if !grew && kept.watch.is_none() {
+            if !grew {
                 arm(&self.inotify, kept);
             }
         }
         self.add_up(now);
         self.look_for_room(now);
         self.folder.look(now, &mut self.tell);
+    }
+
+    /// Somebody has removed the folder; whoever starts a component makes it again.
+    fn look_for_folder(&mut self, now: Instant) {
+        if self.folder_watch.is_none() {
+            self.folder_watch = watch_folder(&self.inotify, &self.folder.path).ok();
+            if self.folder_watch.is_some() {
+                self.logs.values_mut().for_each(|kept| kept.next_look = Some(now));
+            }
+        }
     }
 
     fn add_up(&mut self, now: Instant) {
@@ -225,7 +239,9 @@ impl Work {
         let again = self.waiting.values().map(|waiting| waiting.again);
         let room = self.wants_room().then(|| self.looked_for_room + LOOK_FOR_ROOM);
         let total = (self.to_add_up && self.policy.max_total.is_some()).then(|| self.added_up + ADD_UP);
-        let next = by_time.chain(again).chain(room).chain(total).chain(self.folder.next_look()).min();
+        let gone = self.folder_watch.is_none().then(|| Instant::now() + RETRY);
+        let next = by_time.chain(again).chain(room).chain(total).chain(gone);
+        let next = next.chain(self.folder.next_look()).min();
         let pause = next.map(|at| at.saturating_duration_since(Instant::now()));
         let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&*self.wake, PollFlags::IN)];
@@ -238,9 +254,18 @@ impl Work {
     fn notice(&mut self) {
         let (logs, waiting) = (&mut self.logs, &mut self.waiting);
         let now = Instant::now();
-        let folder_watch = self.folder_watch;
+        let folder_watch = &mut self.folder_watch;
         drain(&self.inotify, |event| {
-            if event.wd() == folder_watch {
+            // Some have been thrown away: it may be anything.
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                logs.values_mut().for_each(|kept| kept.next_look = Some(now));
+                waiting.values_mut().for_each(|waiting| waiting.again = now);
+                return;
+            }
+            if *folder_watch == Some(event.wd()) {
+                if event.events().contains(ReadFlags::IGNORED) {
+                    *folder_watch = None;
+                }
                 let Some(name) = event.file_name().and_then(log_of) else { return };
                 if let Some(kept) = logs.get_mut(name) {
                     kept.next_look = Some(now);
@@ -257,12 +282,6 @@ impl Work {
         });
     }
 
-    fn disarm(&self, watch: Option<i32>) {
-        if let Some(watch) = watch {
-            let _ = rustix::fs::inotify::remove_watch(&self.inotify, watch);
-        }
-    }
-
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path.join(format!("{name}.log"))
     }
@@ -271,8 +290,7 @@ impl Work {
 impl Folder {
     /// Bytes that we may use; `None` where it cannot be asked.
     fn room(&self) -> Option<u64> {
-        let it = rustix::fs::statvfs(&self.path).ok()?;
-        Some(it.f_bavail.saturating_mul(it.f_frsize))
+        cut::room_in(&self.path).ok()
     }
 
     fn next_look(&self) -> Option<Instant> {
@@ -299,23 +317,37 @@ impl Folder {
 }
 
 /// A log that has been quiet: the next write wakes us, once. What was written before the watch was there is
-/// seen by one more look.
+/// seen by one more look. Where it is armed already this changes nothing, unless its file is another one.
 fn arm(inotify: &OwnedFd, kept: &mut Kept) {
     let what = WatchFlags::MODIFY | WatchFlags::ONESHOT;
-    match rustix::fs::inotify::add_watch(inotify, kept.log.path(), what) {
-        Ok(watch) => {
-            kept.watch = Some(watch);
-            kept.next_look = kept.has_grown().then(Instant::now);
-        }
+    let watch = rustix::fs::inotify::add_watch(inotify, kept.log.path(), what);
+    let before = std::mem::replace(&mut kept.watch, watch.ok());
+    if before != kept.watch {
+        disarm(inotify, before);
+    }
+    match watch {
+        Ok(_) => kept.next_look = kept.has_grown().then(Instant::now),
         // The folder says when it is made.
-        Err(rustix::io::Errno::NOENT) => kept.next_look = None,
+        Err(Errno::NOENT) => kept.next_look = None,
         // No watches left: by time, then.
         Err(_) => {}
     }
 }
 
+fn disarm(inotify: &OwnedFd, watch: Option<i32>) {
+    if let Some(watch) = watch {
+        // One that has fired has gone by itself.
+        let _ = rustix::fs::inotify::remove_watch(inotify, watch);
+    }
+}
+
 fn wants_room(kept: &Kept) -> bool {
     kept.log.has_archives() && kept.log.settings().on_disk_full == OnDiskFull::DropOldest
+}
+
+fn watch_folder(inotify: &OwnedFd, folder: &Path) -> io::Result<i32> {
+    let what = WatchFlags::CREATE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+    Ok(rustix::fs::inotify::add_watch(inotify, folder, what)?)
 }
 
 /// The log whose live file has this name.

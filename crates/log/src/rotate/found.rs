@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::FlockOperation;
@@ -13,40 +14,37 @@ use crate::error::LogError;
 use crate::meta::Live;
 use crate::view::known_end;
 
-/// Fewer allocated bytes than there should be, by this much: look for holes.
-const SLACK: u64 = 64 * 1024;
-
 impl RotatingLog {
-    /// Looks how far the log has come, and whether it is due. Cheap: two calls of stat(2).
+    /// Looks how far the log has come, and whether it is due. Cheap: stat(2) twice, and lseek(2) over what is new.
     ///
     /// # Errors
     /// The file cannot be looked at, or meta not be written.
     pub fn look(&mut self) -> Result<Look, LogError> {
-        let mut finding = self.finding.take();
         let named = match fs::metadata(self.names.live()) {
             Ok(named) => named.ino(),
             Err(err) if err.kind() == io::ErrorKind::NotFound => 0,
             Err(err) => return Err(self.refused("looking", err)),
         };
         if named != self.meta.live.inode {
-            finding = self.take_other_file()?.or(finding);
+            self.finding = self.take_other_file()?.or(self.finding);
         }
         let Some(data) =
             self.file.as_ref().map(File::metadata).transpose().map_err(|e| self.refused("looking", e))?
         else {
+            let finding = self.finding.take();
             return Ok(Look { end: self.meta.live.begin, size: 0, due: false, finding });
         };
         if data.len() < self.size || data.len() < self.meta.live.start {
-            finding = Some(self.take_truncated(data.len())?);
+            self.finding = Some(self.take_truncated(data.len())?);
         }
         self.size = data.len();
-        let size = self.size - self.meta.live.start;
-        if (data.blocks() * 512).saturating_add(SLACK) < size {
-            finding = self.skip_hole()?.or(finding);
+        while let Some(hole) = self.next_hole() {
+            self.finding = Some(self.skip_hole(hole)?);
         }
+        self.dense = self.size;
         let size = self.size.saturating_sub(self.meta.live.start);
         let due = size > self.settings.max_size && self.cut_at().is_some();
-        Ok(Look { end: self.meta.live.begin + size, size, due, finding })
+        Ok(Look { end: self.meta.live.begin + size, size, due, finding: self.finding.take() })
     }
 
     /// The live file is another one, or none. If it had been there before, what it held is gone.
@@ -89,28 +87,26 @@ impl RotatingLog {
 
     fn begin_again(&mut self, live: Live) -> Result<(), LogError> {
         let before = self.meta.clone();
-        self.meta.live = live;
-        self.meta.epoch += 1;
-        self.meta.collapse = None;
-        self.size = 0;
+        self.meta.begin_again(live);
+        (self.size, self.dense) = (0, 0);
         self.store_or(before)
+    }
+
+    /// The first hole in what is new.
+    fn next_hole(&self) -> Option<Range<u64>> {
+        let file = self.file.as_ref()?;
+        let hole = cut::next_hole(file, self.dense.max(self.meta.live.start))?;
+        (hole < self.size).then(|| hole..cut::next_data(file, hole).unwrap_or(self.size).min(self.size))
     }
 
     /// A file that is only appended to has no holes. One with a hole is written to at an offset that was kept
     /// across a rotation or truncation: what is before the hole goes to an archive, and the hole is
     /// hidden. From now on nothing is shifted, so that the offset stays right.
-    fn skip_hole(&mut self) -> Result<Option<Finding>, LogError> {
-        let Some(file) = &self.file else { return Ok(None) };
-        let start = self.meta.live.start;
-        let hole = cut::next_hole(file, start).unwrap_or(self.size);
-        if hole >= self.size {
-            return Ok(None);
-        }
-        let data = cut::next_data(file, hole).unwrap_or(self.size);
+    fn skip_hole(&mut self, hole: Range<u64>) -> Result<Finding, LogError> {
         self.meta.own_offset = true;
         // It moves no bytes if there are none before the hole.
-        self.take_out(start..hole, data)?;
-        Ok(Some(Finding::OwnOffset(data - hole)))
+        self.take_out(self.meta.live.start..hole.start, hole.end)?;
+        Ok(Finding::OwnOffset(hole.end - hole.start))
     }
 
     /// Opens the live file, if there is one, and keeps others from rotating it.

@@ -83,6 +83,7 @@ impl RotatingLog {
         self.step(Step::Collapsed);
         if collapsed.is_ok() {
             self.size = self.size.saturating_sub(start);
+            self.dense = self.dense.saturating_sub(start);
             self.meta.live.start = 0;
         }
         self.meta.collapse = None;

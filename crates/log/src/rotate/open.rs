@@ -9,10 +9,10 @@ use super::{Finding, RotatingLog, Settings};
 use crate::chain;
 use crate::cut;
 use crate::error::LogError;
-use crate::meta::Meta;
+use crate::meta::{Live, Meta};
 use crate::names::Names;
 use crate::times;
-use crate::view::{known_end, match_archives};
+use crate::view::known_end;
 
 /// How much is compared. Less than a block: a mark may stand at the beginning of the only one.
 const SAMPLE: u64 = 2048;
@@ -42,6 +42,7 @@ impl RotatingLog {
             meta,
             file: None,
             size: 0,
+            dense: 0,
             block: 4096,
             can_collapse: false,
             can_punch: false,
@@ -70,10 +71,15 @@ impl RotatingLog {
         };
         let is_ours = own.as_ref().is_some_and(|data| data.ino() == self.meta.live.inode);
         self.finish_draft()?;
+        self.forget_missing()?;
+        self.shift()?;
         if let (Some(file), true) = (&file, is_ours) {
             // Failing to collapse leaves it hidden.
             let _ = self.finish_collapse(file);
             self.size = file.metadata().map_err(|err| self.refused("looking", err))?.len();
+            if self.meta.is_of_another_boot(&self.names) {
+                self.take_shortened()?;
+            }
             self.free_or_notice(file)?;
             // Shorter than it is known to have been: the next look finds it truncated.
             let known = known_end(&self.meta, &self.names).saturating_sub(self.meta.live.begin);
@@ -85,24 +91,29 @@ impl RotatingLog {
         Ok(())
     }
 
+    /// The machine has died, and with it the end of what was written: nobody has read that who is still there, and
+    /// the rest keeps its offsets.
+    fn take_shortened(&mut self) -> Result<(), LogError> {
+        let before = self.meta.clone();
+        let start = self.meta.live.start.min(self.size);
+        let end = self.meta.live.begin + (self.size - start);
+        if end >= known_end(&self.meta, &self.names) && start == self.meta.live.start {
+            return Ok(());
+        }
+        times::forget_after(&self.names.times(), end).map_err(|err| self.refused("writing times", err))?;
+        self.meta.live.start = start;
+        self.meta.seen = end;
+        self.store_or(before)
+    }
+
     /// A draft that meta lists is whole, and only lacks its number. Any other is none.
-    fn finish_draft(&mut self) -> Result<(), LogError> {
+    pub(super) fn finish_draft(&mut self) -> Result<(), LogError> {
         let found = self.names.archives(0).map_err(|err| self.refused("listing archives", err))?;
-        let draft = found.iter().find(|found| found.number == 0);
-        let whole = draft.is_some_and(|draft| {
-            self.meta.archives.iter().any(|a| (a.inode, a.length) == (draft.inode, draft.length))
-        });
-        if draft.is_some() && !whole {
-            chain::remove(&self.names, 0).map_err(|err| self.refused("removing a draft", err))?;
+        let Some(draft) = found.iter().find(|found| found.number == 0) else { return Ok(()) };
+        if self.meta.archives.iter().any(|a| (a.inode, a.length) == (draft.inode, draft.length)) {
+            return self.shift();
         }
-        let there = match_archives(&self.names, &self.meta.archives)
-            .map_err(|err| self.refused("listing archives", err))?;
-        if there != self.meta.archives {
-            let before = self.meta.clone();
-            self.meta.archives = there;
-            self.store_or(before)?;
-        }
-        self.shift()
+        chain::remove(&self.names, 0).map_err(|err| self.refused("removing a draft", err))
     }
 
     /// Frees what is hidden, if that was not done any more; unless the file was truncated and has grown past
@@ -120,9 +131,8 @@ impl RotatingLog {
         }
         let lost = self.meta.seen.saturating_sub(self.meta.live.begin);
         let before = self.meta.clone();
-        self.meta.live.begin = self.meta.live.begin.max(self.meta.seen);
-        self.meta.live.start = 0;
-        self.meta.epoch += 1;
+        let begin = self.meta.live.begin.max(self.meta.seen);
+        self.meta.begin_again(Live { start: 0, begin, ..self.meta.live });
         self.store_or(before)?;
         self.finding = Some(Finding::Truncated(lost));
         Ok(())

@@ -197,9 +197,12 @@ fn does_a_job() {
                 std::thread::sleep(Duration::from_micros(pause));
             }
         }
-        ("keep", &[max_size, max_files]) => {
-            let keeper = Keeper::start(log.parent().unwrap(), Policy::default(), |_| {}).unwrap();
+        // The log, and as many others as are asked for: c0, c1 …
+        ("keep", &[max_size, max_files, others]) => {
+            let policy = Policy { max_total: Some(1 << 40) };
+            let keeper = Keeper::start(log.parent().unwrap(), policy, |_| {}).unwrap();
             keeper.keep("web", settings(max_size, max_files as u32));
+            (0..others).for_each(|n| keeper.keep(&format!("c{n}"), settings(max_size, max_files as u32)));
             std::thread::sleep(Duration::from_secs(600));
         }
         _ => panic!("no such job: {job} {numbers:?}"),

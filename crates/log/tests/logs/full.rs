@@ -12,16 +12,17 @@ use crate::bed::{assert_same, lines, open_append, read_all, rotating, settings, 
 
 const MIB: u64 = 1024 * 1024;
 
-/// A tmpfs of its own; unmounted in the end.
-struct Disk(PathBuf, #[allow(dead_code)] tempfile::TempDir);
+/// A file system of its own; unmounted in the end.
+pub(crate) struct Disk(pub(crate) PathBuf, #[allow(dead_code)] tempfile::TempDir);
 
 impl Disk {
     fn of(mib: u64) -> Option<Self> {
+        Self::mount(&["-t", "tmpfs", "-o", &format!("size={mib}m"), "vitald-log-test"])
+    }
+
+    pub(crate) fn mount(what: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "vitald-log-test"])
-            .arg(dir.path())
-            .output();
+        let mounted = Command::new("mount").args(what).arg(dir.path()).output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir.path().to_owned(), dir)),
             refused => {
@@ -85,6 +86,26 @@ fn the_keeper_tells_once_that_it_is_full_and_once_that_it_is_not() {
     fs::remove_file(disk.0.join("ballast")).unwrap();
     assert!(matches!(next(), Notice::Rotated { .. }));
     assert!(matches!(next(), Notice::RoomAgain { .. }));
+    drop(keeper);
+    assert_same(&read_all(&log).0, &text, "afterwards");
+}
+
+#[test]
+fn room_is_noticed_soon_however_long_there_was_none() {
+    let Some(disk) = Disk::of(20) else { return };
+    let log = disk.0.join("web.log");
+    let (tell, told) = channel();
+    let keeper = Keeper::start(&disk.0, Policy::default(), move |notice| drop(tell.send(notice))).unwrap();
+    keeper.keep("web", settings(MIB, 10));
+    let text = lines('a', 0..20_000);
+    disk.fill(text.len() as u64 + 100 * 1024);
+    write(&mut open_append(&log), &text);
+    let within = |seconds| told.recv_timeout(Duration::from_secs(seconds)).unwrap();
+    assert!(matches!(within(20), Notice::DiskFull { .. }));
+    // By now it is tried every 8 s only.
+    std::thread::sleep(Duration::from_secs(8));
+    fs::remove_file(disk.0.join("ballast")).unwrap();
+    assert!(matches!(within(5), Notice::Rotated { .. }));
     drop(keeper);
     assert_same(&read_all(&log).0, &text, "afterwards");
 }

@@ -99,42 +99,6 @@ fn two_hundred_logs_at_once() {
 }
 
 #[test]
-fn idle_logs_cost_nothing() {
-    let Some(bed) = Bed::ordinary() else { return };
-    let (keeper, _told) = keeper(&bed, Policy { max_total: Some(1 << 40) });
-    for number in 0..200 {
-        let name = format!("c{number}");
-        write(&mut open_append(&bed.path().join(format!("{name}.log"))), b"hello\n");
-        keeper.keep(&name, settings(1 << 20, 5));
-    }
-    // Until all of them are armed, and the room has been added up.
-    let wakes = || thread_wakes("logs");
-    let mut last = wakes();
-    wait_for("quiet", || {
-        thread::sleep(Duration::from_secs(3));
-        let now = wakes();
-        std::mem::replace(&mut last, now) == now
-    });
-    thread::sleep(Duration::from_secs(3));
-    assert_eq!(wakes(), last, "it woke up for nothing");
-    drop(keeper);
-}
-
-/// How often threads of this process with this name have gone to sleep by themselves.
-fn thread_wakes(name: &str) -> u64 {
-    let mut wakes = 0;
-    for task in fs::read_dir("/proc/self/task").unwrap() {
-        let task = task.unwrap().path();
-        let Ok(status) = fs::read_to_string(task.join("status")) else { continue };
-        if status.starts_with(&format!("Name:\t{name}\n")) {
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
-            wakes += line.trim().parse::<u64>().unwrap();
-        }
-    }
-    wakes
-}
-
-#[test]
 fn all_logs_together_take_so_much_at_most() {
     for bed in beds() {
         let limit = 10 * 64 * 1024 + 32 * 1024;

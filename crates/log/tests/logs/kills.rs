@@ -31,12 +31,12 @@ fn killed(bed: &Bed, bytes: u64, max_size: u64, kills: u64) {
     let followed = log.clone();
     let follower = std::thread::spawn(move || check_lines(&followed, 'a', count));
     for kill in 0..kills {
-        let mut keeper = helper("keep", &log, &[max_size, 100]);
+        let mut keeper = helper("keep", &log, &[max_size, 100, 0]);
         std::thread::sleep(Duration::from_millis(60 + 37 * (kill % 5)));
         keeper.kill().unwrap();
         keeper.wait().unwrap();
     }
-    let mut keeper = helper("keep", &log, &[max_size, 100]);
+    let mut keeper = helper("keep", &log, &[max_size, 100, 0]);
     assert!(writer.wait().unwrap().success());
     wait_for("the last rotation", || {
         let extent = vitald_log::extent(&log).unwrap();
@@ -53,7 +53,7 @@ fn killed(bed: &Bed, bytes: u64, max_size: u64, kills: u64) {
 fn three_writers_at_once() {
     for bed in beds() {
         let log = bed.log();
-        let mut keeper = helper("keep", &log, &[256 * 1024, 1000]);
+        let mut keeper = helper("keep", &log, &[256 * 1024, 1000, 0]);
         let count = 100_000;
         let writers = ['a', 'b', 'c'].map(|mark| helper("write", &log, &[mark as u64, count, 300]));
         for mut writer in writers {

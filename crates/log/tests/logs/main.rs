@@ -3,10 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // A test fails by panicking, and says what it skips.
 
 mod bed;
+mod disks;
 mod follow;
 mod full;
 mod keeping;
 mod kills;
+mod left;
+mod machine;
+mod meddled;
 mod meddling;
+mod obstacles;
 mod offsets;
 mod steps;
+mod waking;

@@ -1,5 +1,6 @@
 //! An earlier supervisor: this test program once more, as a process of its own that can be killed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -82,7 +83,8 @@ impl Drop for Earlier {
 async fn as_an_earlier_supervisor() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     let order = fs::read_to_string(folder.join("order")).unwrap();
-    let (spec, inherited, command): (ProcessSpec, _, Vec<String>) = serde_json::from_str(&order).unwrap();
+    let (spec, inherited, command): (ProcessSpec, BTreeMap<String, String>, Vec<String>) =
+        serde_json::from_str(&order).unwrap();
     let paths = Paths { log: folder.join("logs/it.log"), lock: folder.join("locks/it.lock") };
     let restarter = ProcessRestarter::new("it", &spec, Duration::from_secs(5), paths, inherited, None);
     let run = restarter.start(RUN).await.unwrap();

@@ -100,3 +100,22 @@ async fn a_start_that_failed_has_read_the_secrets_already() {
     assert!(restarter.start(RunId(1)).await.is_err());
     assert_eq!(restarter.redact("login with hunter2".into()), "login with ***");
 }
+
+#[tokio::test]
+async fn what_comes_from_files_of_env_from_is_blotted_out_too() {
+    let mut bed = Bed::new(&["sleep", "1000"]).env("URL", "redis://:$(PASSWORD)@localhost");
+    bed.spec.env_from = vec![
+        bed.write("a.env", "PASSWORD=overridden\nLEVEL=3", 0o600),
+        bed.write("b.env", "PASSWORD='hunter two'", 0o600),
+    ];
+    let restarter = bed.restarter();
+    let run = restarter.start(RunId(1)).await.unwrap();
+    let said = "level 3: redis://:hunter two@localhost refused, and so was overridden";
+    assert_eq!(restarter.redact(said.into()), "level 3: redis://:***@localhost refused, and so was ***");
+    clear(&run).await;
+    // What the run got is not to be seen, whatever the file says by now.
+    bed.write("b.env", "PASSWORD=hunter3", 0o600);
+    let command = ["/bin/sh", "-c", "echo $PASSWORD; exit 1"].map(str::to_owned).to_vec();
+    let done = restarter.executor().exec(ExecRequest { command, ..ExecRequest::default() }).await.unwrap();
+    assert_eq!(done.output, "***\n");
+}

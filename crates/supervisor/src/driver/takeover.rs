@@ -69,7 +69,7 @@ impl Driver {
             return false;
         }
         if !same_run {
-            let kept_env = Some((self.parts.inherits_all, self.parts.inherited_env.clone()));
+            let kept_env = Some((self.parts.inherits_all, Arc::clone(&self.parts.inherited_env)));
             let parts = &mut self.parts;
             (parts.restarter, parts.inherited_env) = parts.nursery.restarter(&spec, kept_env, None);
             parts.inherits_all = inherits_all(&spec);

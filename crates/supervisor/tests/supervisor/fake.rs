@@ -198,6 +198,10 @@ impl World {
         StateDir::new(self.dir.path().join("state"))
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
     pub(crate) async fn start(&self, components: Vec<ComponentSpec>) -> SupervisorHandle {
         self.begin(Wanted::Manifests(components)).await.unwrap()
     }

@@ -4,6 +4,7 @@ mod adoption;
 mod apply;
 mod commands;
 mod fake;
+mod recall;
 mod restores;
 mod runs;
 

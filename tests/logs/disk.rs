@@ -1,0 +1,140 @@
+//! A disk that fills up and is freed, with the whole state dir on it.
+
+use std::fs;
+
+use vitald_tests::{Disk, Kind, Numbered, Supervisor, assert_numbered, assert_part, eventually, seconds};
+
+use crate::writer::{assert_shown, wait_done, writer};
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn full_disk_ends_nothing_and_is_told_on_ext4() {
+    full_disk_ends_nothing_and_is_told(Kind::Ext4);
+}
+
+#[test]
+fn full_disk_ends_nothing_and_is_told_on_tmpfs() {
+    full_disk_ends_nothing_and_is_told(Kind::Tmpfs);
+}
+
+fn full_disk_ends_nothing_and_is_told(kind: Kind) {
+    const BYTES: u64 = 8 * MIB;
+    let Some(disk) = Disk::small(kind, 20) else { return };
+    let mut s = Supervisor::prepare("{metadata: {name: web}, spec: {command: [vitald-fixture, sleep]}}")
+        .with_state_dir(disk.path().join("state"));
+    let done = s.path("done");
+    let calm = "metadata: {name: calm}\nspec:\n  command: [vitald-fixture, sleep]\n  restart: {backoff: \
+                {initialSeconds: 0.1}}";
+    let web = writer("web", BYTES, 10, &done, "{maxSize: 3Mi, maxFiles: 10}");
+    s.write_manifests(&[&web, calm].join("\n---\n"));
+    let ballast = disk.fill(5 * MIB);
+    s.up().expect(0);
+    let (web, calm) = (s.wait_pid("web"), s.wait_ready("calm").pid());
+    wait_event(&s, "web", "DiskFull", 15.0);
+    wait_event(&s, "", "DiskFull", 15.0);
+
+    assert_eq!(s.component("web").state, "Running");
+    s.kill_supervisors();
+    s.up().expect(0);
+    assert_eq!((s.wait_pid("web").0, s.wait_ready("calm").pid().0), (web.0, calm.0));
+    wait_event(&s, "", "DiskFull", 15.0);
+
+    // All that people may ask for now works, and so does what the supervisor does by itself.
+    s.cli(&["describe", "web"]).expect(0);
+    s.cli(&["logs", "web", "--tail", "3"]).expect(0);
+    calm.kill();
+    s.wait_for("calm", "another run", seconds(10), |c| c.restart_count == 1 && c.ready);
+    for _ in 0..20 {
+        s.cli(&["restart", "calm"]).expect(0);
+    }
+    s.cli(&["stop", "calm"]).expect(0);
+    s.cli(&["start", "calm"]).expect(0);
+    let calm = s.wait_ready("calm").pid();
+    assert!(!done.exists(), "it could write all of it");
+
+    fs::remove_file(&ballast).unwrap();
+    wait_event(&s, "", "DiskFreed", 15.0);
+    wait_done(&done, 30.0);
+    wait_event(&s, "web", "DiskFreed", 60.0);
+    s.wait_rotated("web", 3 * MIB, seconds(40));
+    let now = s.component("web");
+    assert_eq!((now.pid().0, now.restart_count), (web.0, 0));
+    assert_eq!(s.wait_ready("calm").pid().0, calm.0);
+    s.cli(&["restart", "calm"]).expect(0);
+    assert_shown(&s, "web", Numbered::whole(BYTES));
+    s.cli(&["down"]).expect(0);
+    assert!(s.log_files("web").len() > 2, "{}", s.log_listing());
+    assert_numbered("the files", "web", Numbered::whole(BYTES), s.log_bytes("web"));
+    let account = fs::read_to_string(s.state_dir().join("vitald.log")).unwrap();
+    let torn: Vec<_> =
+        account.lines().filter(|line| !line.starts_with("20") && !line.starts_with(' ')).collect();
+    assert!(torn.is_empty(), "{torn:?}");
+}
+
+#[test]
+fn oldest_files_go_first_if_that_is_wanted_on_ext4() {
+    oldest_files_go_first_if_that_is_wanted(Kind::Ext4);
+}
+
+#[test]
+fn oldest_files_go_first_if_that_is_wanted_on_tmpfs() {
+    oldest_files_go_first_if_that_is_wanted(Kind::Tmpfs);
+}
+
+fn oldest_files_go_first_if_that_is_wanted(kind: Kind) {
+    const BYTES: u64 = 60 * MIB;
+    let Some(disk) = Disk::small(kind, 20) else { return };
+    let mut s = Supervisor::prepare("{metadata: {name: web}, spec: {command: [vitald-fixture, sleep]}}")
+        .with_state_dir(disk.path().join("state"));
+    let done = s.path("done");
+    s.write_manifests(&writer(
+        "web",
+        BYTES,
+        10,
+        &done,
+        "{maxSize: 1Mi, maxFiles: 100, onDiskFull: DropOldest}",
+    ));
+    s.start();
+    wait_done(&done, 60.0);
+    s.wait_rotated("web", MIB, seconds(20));
+    wait_event(&s, "web", "LogsDropped", 5.0);
+    assert!(
+        s.events().iter().all(|event| event.reason != "DiskFull" || event.component.is_empty()),
+        "{:?}",
+        s.events()
+    );
+    assert_end_of_it(&s, BYTES, 10 * MIB);
+
+    // Somebody else takes all the room that is left.
+    disk.fill(0);
+    eventually(
+        "older files to go",
+        seconds(30),
+        || (disk.room() >= MIB).then_some(()),
+        || format!("{} bytes of room\n{}", disk.room(), s.log_listing()),
+    );
+    assert_eq!(s.ctrl_c(seconds(8)), 0);
+    assert_end_of_it(&s, BYTES, 8 * MIB);
+}
+
+/// What is left of the log is its end, and at least so much.
+fn assert_end_of_it(s: &Supervisor, bytes: u64, at_least: u64) {
+    let (end, left) = (Numbered::whole(bytes), s.log_sizes("web").iter().sum::<u64>());
+    assert!(left >= at_least && left < end, "{}", s.log_listing());
+    assert_part("the files", "web", end - left..end, s.log_bytes("web"));
+    let shown = s.command(&["logs", "web"]).output().unwrap();
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{:?}", shown.stderr);
+    assert_part("vitald logs", "web", end - left..end, &shown.stdout[..]);
+}
+
+/// Waits for an event about a component, or about none.
+fn wait_event(s: &Supervisor, component: &str, reason: &str, within: f64) {
+    let is_it = |event: &vitald_tests::Event| event.component == component && event.reason == reason;
+    eventually(
+        &format!("the event {reason} about {component:?}"),
+        seconds(within),
+        || s.events().iter().any(is_it).then_some(()),
+        || format!("{}\n{}", s.cli(&["events"]).all(), s.log_listing()),
+    );
+}
