@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::temporal;
 use crate::workspace::{Workspace, path_with, say};
+use crate::{temporal, worker};
 
 /// A part of the tests that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,7 +22,7 @@ pub(crate) enum Part {
     Sim,
     /// The whole from outside, on programs that misbehave on purpose
     E2e,
-    /// The whole from outside, on a real Temporal server
+    /// The whole from outside, on a real Temporal server and real workers
     Temporal,
     /// The documentation builds without warnings
     Docs,
@@ -32,6 +32,8 @@ pub(crate) enum Part {
 const E2E_THREADS: &str = "--test-threads=4";
 /// Each test has a database, a server with four services and a client of its own.
 const TEMPORAL_THREADS: &str = "--test-threads=2";
+/// All on one server, and all wait for minutes.
+const WORKERS_THREADS: &str = "--test-threads=16";
 
 /// Runs the parts, all of them if none is named; whether all passed. The last line says how many.
 pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> Result<bool> {
@@ -83,14 +85,20 @@ impl Part {
                 tally.count(command)
             }
             Self::Temporal => {
-                let temporal = temporal::ensure()?;
+                let path = path_with(&[temporal::ensure()?])?;
+                let python = worker::ensure()?;
                 build(workspace)?;
-                let mut command = of_the_whole("temporal");
-                command
-                    .arg(TEMPORAL_THREADS)
-                    .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
-                    .env("PATH", path_with(&[temporal])?);
-                tally.count(command)
+                let of_temporal = |name: &str, threads: &str| {
+                    let mut command = of_the_whole(name);
+                    command
+                        .arg(threads)
+                        .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
+                        .env("PATH", &path)
+                        .env("VITALD_TEST_PYTHON", &python);
+                    command
+                };
+                let server = tally.count(of_temporal("temporal", TEMPORAL_THREADS));
+                server.and(tally.count(of_temporal("workers", WORKERS_THREADS)))
             }
             Self::Docs => {
                 let mut command = workspace.cargo_command(["doc", "--workspace", "--no-deps"]);
