@@ -115,7 +115,7 @@ fn component(port: u16, queue: &str, command: &str, more: &str) -> String {
 
 /// The words that start a worker.
 fn words(python: &str, port: u16, queue: &str) -> String {
-    format!("{python} {} 127.0.0.1:{port} {queue}", script())
+    format!("{python} -B {} 127.0.0.1:{port} {queue}", script())
 }
 
 fn ready(s: &Supervisor) -> Component {
@@ -124,7 +124,7 @@ fn ready(s: &Supervisor) -> Component {
 
 /// A worker of the test's own, beside any that vitald has.
 fn stranger(python: &str, port: u16, queue: &str) -> Own {
-    Own::start(&[python, &script(), &format!("127.0.0.1:{port}"), queue])
+    Own::start(&[python, "-B", &script(), &format!("127.0.0.1:{port}"), queue])
 }
 
 /// `vitald check temporal`, with these fields.
