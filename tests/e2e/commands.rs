@@ -262,7 +262,7 @@ fn probes_are_listed_and_run_on_request() {
     let s = Supervisor::run(SLEEPER);
     s.wait_ready("sleeper");
     let list = s.cli(&["probe", "list"]).expect(0).stdout;
-    for key in ["exec", "grpc", "httpGet", "pid", "tcpSocket"] {
+    for key in ["exec", "grpc", "httpGet", "pid", "tcpSocket", "temporal"] {
         assert!(list.contains(key), "{key} is not in {list}");
     }
     s.cli(&["probe", "run", "sleeper", "liveness"]).expect(0);

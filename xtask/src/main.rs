@@ -4,10 +4,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod cache;
 mod run;
 mod simulate;
 mod temporal;
 mod test;
+mod worker;
 mod workspace;
 
 use std::ffi::OsString;

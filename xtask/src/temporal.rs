@@ -1,8 +1,6 @@
 //! The Temporal CLI, which contains the development server: the one on PATH, else a pinned one, built
 //! once with Go and kept outside the tree.
 
-use std::env;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
@@ -10,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cache::keep;
 use crate::workspace::{on_path, say};
 
 /// The newest version that `go install` accepts: later ones have `replace` lines in their go.mod.
@@ -20,45 +19,20 @@ const PACKAGE: &str = "github.com/temporalio/cli/cmd/temporal";
 pub(crate) fn ensure() -> Result<PathBuf> {
     let found = match on_path("temporal") {
         Some(found) => found,
-        None => ensure_in(&cache_dir()?)?,
+        None => keep(&format!("temporal-{VERSION}"), make)?.join("temporal"),
     };
     eprintln!("xtask: using {}", found.display());
     Ok(found.parent().context("a program without a directory")?.to_owned())
 }
 
-fn cache_dir() -> Result<PathBuf> {
-    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let base = base.or_else(|| env::home_dir().map(|home| home.join(".cache")));
-    Ok(base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("vitald"))
-}
-
-fn ensure_in(cache: &Path) -> Result<PathBuf> {
-    let dir = cache.join(format!("temporal-{VERSION}"));
+fn make(dir: &Path) -> Result<()> {
+    build(dir)?;
     let program = dir.join("temporal");
-    if program.exists() {
-        return Ok(program);
-    }
-    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let lock = File::create(cache.join("temporal.lock"))?;
-    if lock.try_lock().is_err() {
-        eprintln!("xtask: another xtask is building temporal; waiting for it");
-        lock.lock()?;
-    }
-    if program.exists() {
-        return Ok(program);
-    }
-    // Whoever was interrupted here held the lock, so what is in the way is nobody's.
-    let scratch = cache.join(format!("temporal-{VERSION}.part"));
-    let _ = fs::remove_dir_all(&scratch);
-    fs::create_dir_all(&scratch)?;
-    build(&scratch)?;
-    let works = Command::new(scratch.join("temporal")).arg("--version").output();
+    let works = Command::new(&program).arg("--version").output();
     if !works.is_ok_and(|output| output.status.success()) {
-        bail!("the temporal that go built does not run: {}", scratch.join("temporal").display());
+        bail!("the temporal that go built does not run: {}", program.display());
     }
-    let _ = fs::remove_dir_all(&dir);
-    fs::rename(&scratch, &dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    Ok(program)
+    Ok(())
 }
 
 fn build(into: &Path) -> Result<()> {

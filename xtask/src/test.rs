@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::temporal;
 use crate::workspace::{Workspace, path_with, say};
+use crate::{temporal, worker};
 
 /// A part of the tests that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,7 +24,7 @@ pub(crate) enum Part {
     E2e,
     /// The whole from outside, on logs of gigabytes, disks that fill up, and deaths in the middle
     Logs,
-    /// The whole from outside, on a real Temporal server
+    /// The whole from outside, on a real Temporal server and real workers
     Temporal,
     /// The documentation builds without warnings
     Docs,
@@ -36,6 +36,8 @@ const E2E_THREADS: &str = "--test-threads=4";
 const LOGS_THREADS: &str = "--test-threads=2";
 /// Each test has a database, a server with four services and a client of its own.
 const TEMPORAL_THREADS: &str = "--test-threads=2";
+/// All on one server, and all wait for minutes.
+const WORKERS_THREADS: &str = "--test-threads=16";
 
 /// Runs the parts, all of them if none is named; whether all passed. The last line says how many.
 pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> Result<bool> {
@@ -88,14 +90,20 @@ impl Part {
                 tally.count(command)
             }
             Self::Temporal => {
-                let temporal = temporal::ensure()?;
+                let path = path_with(&[temporal::ensure()?])?;
+                let python = worker::ensure()?;
                 build(workspace)?;
-                let mut command = of_the_whole("temporal");
-                command
-                    .arg(TEMPORAL_THREADS)
-                    .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
-                    .env("PATH", path_with(&[temporal])?);
-                tally.count(command)
+                let of_temporal = |name: &str, threads: &str| {
+                    let mut command = of_the_whole(name);
+                    command
+                        .arg(threads)
+                        .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
+                        .env("PATH", &path)
+                        .env("VITALD_TEST_PYTHON", &python);
+                    command
+                };
+                let server = tally.count(of_temporal("temporal", TEMPORAL_THREADS));
+                server.and(tally.count(of_temporal("workers", WORKERS_THREADS)))
             }
             Self::Docs => {
                 let mut command = workspace.cargo_command(["doc", "--workspace", "--no-deps"]);

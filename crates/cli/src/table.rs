@@ -176,13 +176,13 @@ pub(crate) mod tests {
 
     #[test]
     fn narrow() {
-        let components = [running("temporal"), crashing("workflow-runner")];
+        let components = [running("postgres"), crashing("workflow-runner")];
         insta::assert_snapshot!(status(&components, false, false));
     }
 
     #[test]
     fn wide() {
-        let components = [running("temporal"), crashing("workflow-runner")];
+        let components = [running("postgres"), crashing("workflow-runner")];
         insta::assert_snapshot!(status(&components, true, false));
     }
 

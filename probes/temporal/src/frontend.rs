@@ -2,7 +2,7 @@
 //! they mean.
 
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs;
 use std::future::ready;
 use std::io;
 use std::net::IpAddr;
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hyper_util::rt::TokioIo;
 use prost::Message;
-use tokio::net::{TcpStream, lookup_host};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -20,11 +19,10 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 use vitald_core::env_file;
 use vitald_core::probe::SpecError;
-use vitald_core::wording::{
-    LOCALHOST, connect_failure, excerpt, host_port, is_ours, resolve_failure, system_error,
-};
+use vitald_core::wording::{excerpt, host_port, system_error};
 
 use crate::certificate;
+use crate::connection::{CLOSED, chain, connect, innermost};
 use crate::messages::{
     DescribeNamespaceRequest, DescribeTaskQueueRequest, DescribeTaskQueueResponse,
     DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse, ListWorkflowExecutionsRequest,
@@ -334,64 +332,3 @@ const DESCRIBE_NAMESPACE: &str = "/temporal.api.workflowservice.v1.WorkflowServi
 const DESCRIBE_TASK_QUEUE: &str = "/temporal.api.workflowservice.v1.WorkflowService/DescribeTaskQueue";
 const LIST_WORKFLOWS: &str = "/temporal.api.workflowservice.v1.WorkflowService/ListWorkflowExecutions";
 const DESCRIBE_WORKFLOW: &str = "/temporal.api.workflowservice.v1.WorkflowService/DescribeWorkflowExecution";
-
-/// Tries the addresses of `host` in turn; where none accepts, says what the first one answered.
-async fn connect(host: &str, port: u16) -> Result<TcpStream, NoAnswer> {
-    let unanswered = |err: &io::Error, reason| match is_ours(err) {
-        true => NoAnswer::NotAsked(reason),
-        false => NoAnswer::Unavailable(reason),
-    };
-    let addresses: Vec<IpAddr> = if host.eq_ignore_ascii_case("localhost") {
-        LOCALHOST.to_vec()
-    } else {
-        let found = lookup_host((host, port)).await.map_err(|err| {
-            let err = shortage().unwrap_or(err);
-            unanswered(&err, resolve_failure(&err, host))
-        })?;
-        found.map(|address| address.ip()).collect()
-    };
-    let mut first_error = None;
-    for address in &addresses {
-        match TcpStream::connect((*address, port)).await.and_then(accepted) {
-            Ok(stream) => return Ok(stream),
-            Err(err) => first_error = first_error.or(Some(err)),
-        }
-    }
-    Err(match first_error {
-        Some(err) => unanswered(&err, connect_failure(&err, host, port, &addresses)),
-        None => NoAnswer::Unavailable(format!("host `{host}` has no address")),
-    })
-}
-
-/// What a lookup without a descriptor ends in reads like a name that does not exist: so this tries to get one.
-fn shortage() -> Option<io::Error> {
-    File::open("/dev/null").err().filter(is_ours)
-}
-
-/// A port that nothing listens on may be chosen as the connection's own, which then meets itself.
-fn accepted(stream: TcpStream) -> io::Result<TcpStream> {
-    if stream.local_addr()? == stream.peer_addr()? {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    Ok(stream)
-}
-
-/// The error and all that it came from, outermost first.
-fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |&err| err.source())
-}
-
-fn innermost(err: &(dyn Error + 'static)) -> String {
-    let err = chain(err).last().unwrap_or(err);
-    match err.downcast_ref::<io::Error>() {
-        Some(err) if err.kind() == io::ErrorKind::BrokenPipe => CLOSED.to_owned(),
-        Some(err) => system_error(err),
-        // `HTTP/1.1 400`, read as a frame of HTTP/2, is one of 4,740,180 bytes.
-        None if err.to_string().contains("frame with invalid size") => {
-            "the server does not speak HTTP/2".into()
-        }
-        None => err.to_string(),
-    }
-}
-
-const CLOSED: &str = "the server closed the connection";

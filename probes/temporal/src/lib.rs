@@ -13,6 +13,7 @@
 //! return.
 
 mod certificate;
+mod connection;
 mod frontend;
 mod identity;
 mod messages;
