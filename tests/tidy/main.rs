@@ -20,6 +20,7 @@ fn allowed(package: &str) -> &'static [&'static str] {
         "vitald-manifest" | "vitald-supervisor" | "vitald-client" | "vitald-sim" => &["vitald-core"],
         // Where a run begins in its log is known to who opens it.
         "vitald-process" => &["vitald-core", "vitald-log"],
+        "vitald-external" => &["vitald-core", "vitald-process"],
         name if name.starts_with("vitald-probe-") => &["vitald-core"],
         // Core knows nobody, nor do the logs; the demo and the tests know vitald only from outside.
         "vitald-core" | "vitald-log" | "vitald-demo" | "vitald-tests" | "xtask" => &[],

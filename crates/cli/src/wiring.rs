@@ -6,6 +6,7 @@ use std::time::Duration;
 use vitald_core::registry::Registry;
 use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
+use vitald_external::ExternalRestarter;
 use vitald_process::{Paths, ProcessRestarter};
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::{
@@ -73,7 +74,10 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
             inherited_env,
             previous,
         )),
-        Workload::Container(_) | Workload::External(_) => {
+        Workload::External(external) => {
+            Arc::new(ExternalRestarter::new(&spec.name, external, Paths { log, lock }, inherited_env))
+        }
+        Workload::Container(_) => {
             unreachable!("no manifest says so")
         }
     }
