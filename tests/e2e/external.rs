@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command};
 
-use vitald_tests::{Pid, Supervisor, eventually, program, seconds};
+use vitald_tests::{Pid, Supervisor, program, seconds};
 
 /// A daemon that writes its pid file, and commands for it. In the folder of the manifests, `hold` keeps it from
 /// being stopped by its command.
@@ -61,10 +61,10 @@ fn a_daemon_is_started_restarted_counted_and_stopped_by_its_commands() {
     let s = Supervisor::prepare(DAEMON);
     s.up().expect(0);
     let first = s.component("daemon");
-    assert_eq!((first.kind.as_str(), first.pid()), ("external", written(&s)));
+    assert_eq!(first.pid(), written(&s));
     assert!(s.log("daemon").contains(&format!("daemon {}", first.pid().0)), "the command writes to the log");
     let told = s.cli(&["describe", "daemon"]).expect(0).stdout;
-    assert!(told.contains("daemon.pid, named vitald-fixture"), "{told}");
+    assert!(told.contains("external") && told.contains("daemon.pid, named vitald-fixture"), "{told}");
 
     first.pid().kill();
     let second = s.wait_for("daemon", "another run", seconds(20), |c| c.ready && c.pid != first.pid);
@@ -227,7 +227,7 @@ fn the_next_supervisor_goes_on_with_it() {
 
 #[test]
 fn a_dead_supervisor_lets_go_of_what_it_only_watched() {
-    let mut s = Supervisor::prepare("{metadata: {name: daemon}, spec: {external: {pidFile: ../daemon.pid}}}");
+    let mut s = Supervisor::prepare("metadata: {name: daemon}\nspec: {external: {pidFile: ../daemon.pid}}");
     let mut there = sleeper();
     s.write("daemon.pid", &there.pid().0.to_string());
     s.up().expect(0);
@@ -238,9 +238,51 @@ fn a_dead_supervisor_lets_go_of_what_it_only_watched() {
 
 #[test]
 fn starts_that_fail_use_up_the_limit() {
-    let s = Supervisor::run(&DAEMON.replace("daemon.pid, sleep]", "no/such/folder, sleep]"));
+    let s = Supervisor::run(&DAEMON.replace("daemon, daemon.pid, sleep]", "crash, '3']"));
     let failed = s.wait_state("daemon", "Failed", seconds(60));
     assert!(failed.is("Failed", "RestartLimitExceeded"), "{failed:?}");
-    assert!(failed.message.contains("startCommand"), "{}", failed.message);
-    eventually("an empty place", seconds(5), || (!s.path("daemon.pid").exists()).then_some(()), String::new);
+    assert!(failed.message.contains("startCommand: exited with status 3"), "{}", failed.message);
+    assert_eq!(failed.restart_count, 3);
+}
+
+#[test]
+fn what_is_sick_and_only_watched_is_told_and_another_is_waited_for() {
+    let s = Supervisor::prepare(
+        "
+        metadata: {name: daemon}
+        spec:
+          external: {pidFile: ../daemon.pid}
+          workingDir: ..
+          restart: {backoff: {initialSeconds: 0.1}}
+          livenessProbe:
+            exec: {command: [vitald-fixture, once, well]}
+            periodSeconds: 0.1
+            timeoutSeconds: 5
+        ",
+    );
+    let mut sick = sleeper();
+    s.write("daemon.pid", &sick.pid().0.to_string());
+    s.cli(&["up", "-f", "manifests", "--timeout", "1"]);
+    let waits = s.wait_for("daemon", "another one to be waited for", seconds(20), |c| {
+        c.state == "Starting" && c.restart_count == 1
+    });
+    assert_eq!(waits.pid, None);
+    sick.assert_is_well();
+    s.write("well", "");
+    let well = sleeper();
+    s.write("daemon.pid", &well.pid().0.to_string());
+    assert_eq!(s.wait_ready("daemon").pid(), well.pid());
+    s.cli(&["down"]).expect(0);
+    sick.assert_is_well();
+}
+
+#[test]
+fn a_start_that_only_waits_holds_nobody_up() {
+    let s = Supervisor::run("metadata: {name: daemon}\nspec: {external: {pidFile: ../daemon.pid}}");
+    s.wait_state("daemon", "Starting", seconds(20));
+    s.cli(&["stop", "daemon"]).expect(0);
+    assert!(s.component("daemon").is("Stopped", "StoppedByUser"));
+    let s = Supervisor::run("metadata: {name: daemon}\nspec: {external: {pidFile: ../daemon.pid}}");
+    s.wait_state("daemon", "Starting", seconds(20));
+    s.cli(&["down", "--keep"]).expect(0);
 }

@@ -25,7 +25,14 @@ pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) ->
         reason: snapshot.reason,
         message: snapshot.message,
         ready: snapshot.ready,
-        pid: view.process.as_ref().filter(|_| snapshot.main_process).map(|process| process.pid),
+        // What others start may have replaced itself since the view was made.
+        pid: view
+            .run
+            .as_ref()
+            .map(|run| run.process())
+            .or_else(|| view.process.clone())
+            .filter(|_| snapshot.main_process)
+            .map(|process| process.pid),
         started_at: snapshot.started_at.map(|_| rfc3339(view.began)),
         uptime_seconds: snapshot.started_at.filter(|_| snapshot.main_process).map(|at| millis(now - at)),
         restart_count: snapshot.restart_count,
