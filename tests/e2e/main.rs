@@ -10,6 +10,7 @@ mod commands;
 mod demo;
 mod dependencies;
 mod edits;
+mod external;
 mod files;
 mod first;
 mod kills;

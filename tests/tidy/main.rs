@@ -24,6 +24,7 @@ fn allowed(package: &str) -> &'static [&'static str] {
         "vitald-probe-log-growth" => &["vitald-core", "vitald-log"],
         // Environment files, secrets, locks and what /proc tells are the same for both kinds.
         "vitald-container" => &["vitald-core", "vitald-log", "vitald-process"],
+        "vitald-external" => &["vitald-core", "vitald-process"],
         name if name.starts_with("vitald-probe-") => &["vitald-core"],
         // Core knows nobody, nor do the logs; the demo and the tests know vitald only from outside.
         "vitald-core" | "vitald-log" | "vitald-demo" | "vitald-tests" | "xtask" => &[],

@@ -135,8 +135,9 @@ async fn end_one(
     lock: &StateLock,
     component: &StoredComponent,
 ) -> Result<bool, String> {
-    let StoredComponent { name, process, lock: component_lock } = component;
-    let left = vitald_process::end_leftovers(name, process.clone(), component_lock, GRACE).await;
+    let StoredComponent { name, process, is_external, lock: component_lock } = component;
+    let process = process.clone().filter(|_| !is_external);
+    let left = vitald_process::end_leftovers(name, process, component_lock, GRACE).await;
     let left = left.map_err(|err| match err {
         StartError::Occupied(why) => format!("{name}: {why}"),
         other => format!("{name}: {other}"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use vitald_core::registry::Registry;
 use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
+use vitald_external::ExternalRestarter;
 use vitald_process::{Paths, ProcessRestarter};
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::{
@@ -70,7 +71,10 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
             let restarter = ProcessRestarter::new(&spec.name, process, grace, paths, inherited_env, previous);
             Arc::new(restarter.giving(needs))
         }
-        Workload::Container(_) | Workload::External(_) => {
+        Workload::External(external) => {
+            Arc::new(ExternalRestarter::new(&spec.name, external, Paths { log, lock }, inherited_env))
+        }
+        Workload::Container(_) => {
             unreachable!("no manifest says so")
         }
     }

@@ -121,6 +121,12 @@ pub trait Restarter: Send + Sync + 'static {
         log_offset: u64,
     ) -> Result<Adoption, StartError>;
 
+    /// Whether the start that is under way does nothing but wait for what others start, so that it can be given up
+    /// at any time.
+    fn only_waits(&self) -> bool {
+        false
+    }
+
     /// Bytes ever written to the component's log so far: where a run that is started now begins in it.
     fn log_end(&self) -> u64;
 
@@ -202,6 +208,14 @@ pub trait RunHandle: RunView {
     /// # Errors
     /// The signal could not be sent.
     fn terminate(&self) -> std::io::Result<()>;
+
+    /// As [`terminate`](Self::terminate), where a start follows: what restarts by itself may wait for that.
+    ///
+    /// # Errors
+    /// The signal could not be sent.
+    fn terminate_to_restart(&self) -> std::io::Result<()> {
+        self.terminate()
+    }
 
     /// Ends the whole tree by SIGKILL, descendants that left the process group included.
     ///

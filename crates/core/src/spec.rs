@@ -180,6 +180,11 @@ impl Workload {
         }
     }
 
+    /// Whether vitald has no means to end it: a stop lets go of it.
+    pub fn is_only_watched(&self) -> bool {
+        matches!(self, Self::External(external) if external.stop_command.is_none())
+    }
+
     /// How something that others start is found, for people.
     pub fn found_by(&self) -> Option<String> {
         let Self::External(external) = self else { return None };

@@ -158,7 +158,8 @@ impl Driver {
         Box::pin(self.adopt()).await;
         while !(closing && self.parts.lifecycle.is_at_rest()) {
             // A start that was given up now would leave nobody to look after what came of it.
-            if leaving && self.starting.is_none() {
+            // Unless nothing is started but by others.
+            if leaving && (self.starting.is_none() || self.parts.restarter.only_waits()) {
                 return;
             }
             let mut deadline = self.parts.lifecycle.next_deadline();
@@ -270,6 +271,9 @@ impl Driver {
             Action::PreStop(run) => {
                 let hook = self.parts.spec.pre_stop.clone();
                 self.hook(run, hook, Observed::PreStopDone);
+            }
+            Action::Terminate(run) if self.parts.lifecycle.stops_to_restart() => {
+                self.signal(run, |handle| handle.terminate_to_restart(), Some(Observed::Terminated));
             }
             Action::Terminate(run) => {
                 self.signal(run, |handle| handle.terminate(), Some(Observed::Terminated))

@@ -5,7 +5,7 @@ use vitald_core::lifecycle::{End, Lifecycle, ProbeView, Snapshot};
 use vitald_core::restarter::{Exit, ProcessIdentity};
 use vitald_core::spec::{ComponentSpec, Condition};
 use vitald_core::status::{
-    ComponentDetail, ComponentStatus, LastExit, Limits, LogDetail, ProbeStatus, Reason, RunLog, State,
+    ComponentDetail, ComponentStatus, LastExit, LogDetail, ProbeStatus, Reason, RunLog, State,
 };
 
 use crate::clock::{Clock, rfc3339};
@@ -13,7 +13,9 @@ use crate::driver::View;
 use crate::state_dir::StateDir;
 
 pub(crate) fn component(view: &View, state_dir: &StateDir, clock: &dyn Clock) -> ComponentStatus {
-    status(&view.lifecycle, view.process.as_ref(), view.began, state_dir, clock)
+    // What others start may have replaced itself since the view was made.
+    let now = view.run.as_ref().map(|run| run.process());
+    status(&view.lifecycle, now.as_ref().or(view.process.as_ref()), view.began, state_dir, clock)
 }
 
 /// What people see of a lifecycle whose main process is this, and whose current run `began` then.

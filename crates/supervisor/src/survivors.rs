@@ -20,6 +20,8 @@ pub struct StoredComponent {
     pub name: String,
     /// The main process that was recorded last, if the record speaks of this boot and this state dir.
     pub process: Option<ProcessIdentity>,
+    /// Whether others start it, so that its process is not ours to end.
+    pub is_external: bool,
     /// Its lock, which whatever runs of it holds.
     pub lock: PathBuf,
 }
@@ -41,6 +43,8 @@ struct Trace {
     boot_id: String,
     process: Option<ProcessIdentity>,
     lock: Option<FileIdentity>,
+    #[serde(default)]
+    spec: Value,
 }
 
 /// All components that have a record or a lock in the state dir, in name order. One whose record cannot be
@@ -68,12 +72,14 @@ pub fn look(state_dir: &StateDir, clock: &dyn Clock) -> io::Result<Vec<StoredCom
         let lock = state_dir.component_lock(&name);
         let trace: Option<Trace> =
             std::fs::read(state_dir.record(&name)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let is_external =
+            trace.as_ref().is_some_and(|trace| trace.spec.pointer("/workload/external").is_some());
         let process = trace
             .filter(|trace| trace.version == RECORD_VERSION && trace.boot_id == boot_id)
             // In a copied state dir the lock is another file, and the process somebody else's.
             .filter(|trace| trace.lock.is_some() && trace.lock == FileIdentity::of(&lock))
             .and_then(|trace| trace.process);
-        StoredComponent { name, process, lock }
+        StoredComponent { name, process, is_external, lock }
     };
     Ok(names.into_iter().map(component).collect())
 }

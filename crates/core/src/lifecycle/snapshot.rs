@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::steps::seconds;
 use super::{Launch, Lifecycle, Phase, Prober, Rest, Step, Stopping, Then, Up, Why};
 use crate::restarter::{Exit, RunId, StartStep};
-use crate::spec::ProbeRole;
+use crate::spec::{ProbeRole, Workload};
 use crate::status::{ProbeState, Reason, State};
 use crate::time::Timestamp;
 
@@ -169,7 +169,7 @@ impl Lifecycle {
         match &self.phase {
             Phase::Idle(Rest::Fresh) => (State::Stopped, Reason::None, String::new()),
             Phase::Idle(Rest::StoppedByUser) => {
-                (State::Stopped, Reason::StoppedByUser, "stopped on request".into())
+                (State::Stopped, Reason::StoppedByUser, self.rests_on_request().into())
             }
             Phase::Idle(Rest::Paused) => {
                 (State::Restarting, Reason::RestartRequested, "waits for its turn to be started again".into())
@@ -200,7 +200,7 @@ impl Lifecycle {
                     (State::Starting, Reason::PullingImage, format!("pulls {image}: {progress}"))
                 }
                 Some(StartStep::PulledImage { .. }) | None => {
-                    (State::Starting, Reason::Spawning, String::new())
+                    (State::Starting, Reason::Spawning, self.spawning())
                 }
             },
             Phase::Spawning {
@@ -208,7 +208,20 @@ impl Lifecycle {
                 ..
             } => (State::Starting, Reason::Terminating, "being stopped before it has started".into()),
             Phase::Up(up) => self.state_up(up),
-            Phase::Stopping(stopping) => state_stopping(stopping),
+            Phase::Stopping(stopping) => state_stopping(stopping, &self.spec.workload),
+        }
+    }
+
+    /// What a start is about, where it may take its time.
+    fn spawning(&self) -> String {
+        match (&self.spec.workload, self.spec.workload.found_by()) {
+            (Workload::External(external), Some(found_by)) if external.start_command.is_some() => {
+                format!("its startCommand runs, and it is waited for ({found_by})")
+            }
+            (Workload::External(_), Some(found_by)) => {
+                format!("waits for others to start it ({found_by})")
+            }
+            (Workload::Process(_) | Workload::Container(_) | Workload::External(_), _) => String::new(),
         }
     }
 
@@ -288,11 +301,14 @@ fn told(role: &str, prober: &Prober) -> String {
     }
 }
 
-fn state_stopping(stopping: &Stopping) -> (State, Reason, String) {
+fn state_stopping(stopping: &Stopping, workload: &Workload) -> (State, Reason, String) {
     let step = match stopping.step {
         Step::PreStop { .. } => "the preStop hook runs",
         Step::Terminating { .. } if stopping.up.extended_until.is_some() => {
             "SIGTERM was sent, and it has asked for more time"
+        }
+        Step::Terminating { .. } if matches!(workload, Workload::External(_)) => {
+            "what stops it has been called"
         }
         Step::Terminating { .. } => "SIGTERM was sent",
         Step::Killing { .. } => "SIGKILL was sent",

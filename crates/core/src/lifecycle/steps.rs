@@ -9,7 +9,7 @@ use super::{
 use crate::notify::Notified;
 use crate::probe::ProbeResult;
 use crate::restarter::{Exit, RunId, StartStep};
-use crate::spec::{ProbeRole, RestartPolicy};
+use crate::spec::{ProbeRole, RestartPolicy, Workload};
 use crate::status::{EventType, Reason};
 use crate::time::Timestamp;
 
@@ -51,7 +51,8 @@ impl Lifecycle {
             }
             Step::Terminating { kill_at, .. } if kill_at <= self.now => {
                 let waited = seconds(self.now - stopping.began);
-                self.warn(EventReason::Killing, format!("still there after {waited}: SIGKILL"));
+                let last = if self.spec.workload.is_only_watched() { "let go of" } else { "SIGKILL" };
+                self.warn(EventReason::Killing, format!("still there after {waited}: {last}"));
                 self.kill(stopping)
             }
             Step::Killing { tell_at: Some(at) } if at <= self.now => {
@@ -286,7 +287,7 @@ impl Lifecycle {
     pub(super) fn stop(&mut self, up: Up, why: Why, then: Then) -> Phase {
         let stopping = self.stopping(up, why, then);
         let grace = stopping.grace;
-        let patience = format!("SIGTERM, then SIGKILL after {}", seconds(grace));
+        let patience = self.patience(grace, &stopping.why, then);
         match (&stopping.why, then) {
             (_, Then::Rest { kill: true } | Then::Close { kill: true }) => {
                 self.say(EventReason::Killing, "stopping at once: SIGKILL".into());
@@ -315,6 +316,50 @@ impl Lifecycle {
         } else {
             self.terminate(stopping)
         })
+    }
+
+    /// What is done to end a run, in a few words.
+    fn patience(&self, grace: Duration, why: &Why, then: Then) -> String {
+        match &self.spec.workload {
+            Workload::External(external)
+                if external.restart_command.is_some() && self.will_start_again(why, then) =>
+            {
+                "it is left to its restartCommand".into()
+            }
+            Workload::External(external) if external.stop_command.is_some() => {
+                format!("its stopCommand, then SIGKILL after {}", seconds(grace))
+            }
+            Workload::External(_) => "it has no stopCommand, and is let go of".into(),
+            Workload::Process(_) | Workload::Container(_) => {
+                format!("SIGTERM, then SIGKILL after {}", seconds(grace))
+            }
+        }
+    }
+
+    /// Whether the run that is being stopped is to be followed by another, as far as can be told by now.
+    pub fn stops_to_restart(&self) -> bool {
+        match &self.phase {
+            Phase::Stopping(stopping) => self.will_start_again(&stopping.why, stopping.then),
+            Phase::Idle(_)
+            | Phase::Waiting { .. }
+            | Phase::Delaying { .. }
+            | Phase::Spawning { .. }
+            | Phase::Up(_) => false,
+        }
+    }
+
+    fn will_start_again(&self, why: &Why, then: Then) -> bool {
+        match (then, why) {
+            (Then::StartAgain | Then::Pause, _) => true,
+            (Then::Policy, Why::ProbeFailed(..) | Why::PostStartFailed(_)) => {
+                let delay = self.spec.restart.backoff.delay(self.unstable_ends.saturating_add(1), 0.5);
+                !self.closing
+                    && self.spec.restart_policy != RestartPolicy::Never
+                    && !self.window.is_full(self.now + delay)
+            }
+            (Then::Policy, Why::Exited | Why::Requested)
+            | (Then::Rest { .. } | Then::Replace | Then::Close { .. }, _) => false,
+        }
     }
 
     /// A run that is to end, before anything has been done about it.
@@ -436,8 +481,16 @@ impl Lifecycle {
     }
 
     pub(super) fn rest(&mut self) -> Phase {
-        self.say(EventReason::Stopped, "stopped on request".into());
+        self.say(EventReason::Stopped, self.rests_on_request().into());
         Phase::Idle(Rest::StoppedByUser)
+    }
+
+    /// Why nothing runs that was stopped on request.
+    pub(super) fn rests_on_request(&self) -> &'static str {
+        match self.spec.workload.is_only_watched() {
+            true => "let go of on request: without a stopCommand, it goes on if it still runs",
+            false => "stopped on request",
+        }
     }
 
     fn after_good_end(&mut self, cause: &str) -> Phase {
