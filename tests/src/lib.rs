@@ -17,6 +17,7 @@
 // A harness fails by panicking; that is how a test hears of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod engine;
 mod namespace;
 mod net;
 mod place;
@@ -26,6 +27,7 @@ mod status;
 mod supervisor;
 mod trace;
 
+pub use engine::{Engine, IMAGE};
 pub use namespace::{Namespace, skip};
 pub use net::{Counter, Stub, counting_proxy, free_port, http};
 pub use place::Place;

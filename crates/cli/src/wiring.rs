@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vitald_container::ContainerRestarter;
 use vitald_core::registry::Registry;
 use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
@@ -73,9 +74,10 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
             inherited_env,
             previous,
         )),
-        Workload::Container(_) | Workload::External(_) => {
-            unreachable!("no manifest says so")
+        Workload::Container(container) => {
+            Arc::new(ContainerRestarter::new(spec, container, Paths { log, lock }))
         }
+        Workload::External(_) => unreachable!("no manifest says so"),
     }
 }
 

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bollard::container::LogOutput;
@@ -35,6 +35,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// One container's output on its way into the log.
 pub(crate) struct Copy {
+    lock: PathBuf,
     sink: Option<Sink>,
 }
 
@@ -77,7 +78,12 @@ impl Copy {
         };
         let overlap = end.saturating_sub(position.end);
         let sink = Sink { log: file, notes, position, overlap, pending: Vec::new(), noted: Instant::now() };
-        Ok(Self { sink: Some(sink) })
+        Ok(Self { lock: lock.to_owned(), sink: Some(sink) })
+    }
+
+    /// The container is no more: there is nothing to go on with.
+    pub(crate) fn forget(&self) {
+        Notes::remove(&self.lock);
     }
 
     /// Where the log ends, for a copy that begins.

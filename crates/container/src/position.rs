@@ -80,6 +80,12 @@ impl Notes {
             .map(Self)
     }
 
+    /// Removes it: there is nothing that it is about.
+    pub(crate) fn remove(lock: &Path) {
+        // What stays is about a container that is no more.
+        let _ = std::fs::remove_file(Self::path(lock));
+    }
+
     /// What is noted. Nothing, where it cannot be read: the copy then begins anew.
     pub(crate) fn read(&self) -> Option<Position> {
         let mut text = vec![0; SIZE];

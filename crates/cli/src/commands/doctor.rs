@@ -21,6 +21,7 @@ pub(crate) fn run(args: &Listing, places: &Places) -> Outcome {
     findings.push(state(&places.state()));
     findings.push(privacy(&places.state()));
     findings.push(rotation(&places.state()));
+    findings.push(Finding::from(vitald_container::capability()));
     findings.push(systemd());
     findings.extend(lingering());
     let all_essential = findings.iter().all(|finding| finding.available || !finding.essential);
