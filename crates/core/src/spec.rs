@@ -164,6 +164,21 @@ impl Workload {
         }
     }
 
+    /// The image of a container.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::Container(container) => Some(&container.image),
+            Self::Process(_) | Self::External(_) => None,
+        }
+    }
+
+    /// How something that others start is found, for people.
+    pub fn found_by(&self) -> Option<String> {
+        let Self::External(external) = self else { return None };
+        let named = external.process_name.as_ref().map(|name| format!(", named {name}")).unwrap_or_default();
+        Some(format!("{}{named}", external.found_by))
+    }
+
     /// What it may use at most.
     pub fn limits(&self) -> Limits {
         let (memory_bytes, cpu_limit_millis, open_files) = match self {
@@ -299,6 +314,15 @@ pub enum FoundBy {
     Port(u16),
 }
 
+impl std::fmt::Display for FoundBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PidFile(file) => write!(f, "pid file {}", file.display()),
+            Self::Port(port) => write!(f, "port {port}"),
+        }
+    }
+}
+
 /// One environment variable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvVar {
@@ -344,7 +368,7 @@ pub struct Port {
 }
 
 /// What is spoken on a port, as in Kubernetes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
     /// TCP.

@@ -286,7 +286,14 @@ pub struct ComponentDetail {
     pub labels: BTreeMap<String, String>,
     /// From the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// Program and arguments as the manifest has them: `$(NAME)` unexpanded, so without secrets.
+    /// The image of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// How something that others start is found: `pid file /run/nginx.pid, named nginx`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_by: Option<String>,
+    /// Program and arguments as the manifest has them: `$(NAME)` unexpanded, so without secrets. What starts it, where
+    /// others do.
     pub command: Vec<String>,
     /// Absolute.
     pub working_dir: String,

@@ -192,18 +192,19 @@ impl<'a> Checker<'a> {
         let keys: HashSet<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
         let is_there = |name: &str| keys.contains(name);
         // Where two are chosen, one has to go: what is wrong inside of it goes with it.
-        let chosen_first = choice.as_ref().and_then(|choice| {
-            entries.iter().find(|(key, _)| choice.contains(&key.as_str())).map(|(_, child)| *child)
-        });
+        let chosen_first = choice
+            .as_ref()
+            .filter(|choice| choice.only_one)
+            .and_then(|choice| entries.iter().find(|(key, _)| choice.has(key)).map(|(_, child)| *child));
         // What a misspelt field was meant for is not missing as well.
         let mut meant: Vec<&str> = Vec::new();
         let mut stray = false;
         for (key, child) in &entries {
             let needed = required.contains(&key.as_str());
-            let chosen = choice.as_ref().is_some_and(|choice| choice.contains(&key.as_str()));
+            let chosen = choice.as_ref().is_some_and(|choice| choice.has(key));
             match property(key) {
                 Some(property) if hints::forbidden(property) => self.forbidden(*child, property),
-                Some(_) if chosen && chosen_first != Some(*child) => {}
+                Some(_) if chosen && chosen_first.is_some_and(|first| first != *child) => {}
                 Some(property) if *self.tree.value(*child) == Value::Null => {
                     self.null(*child, property, needed, chosen);
                 }
@@ -215,8 +216,9 @@ impl<'a> Checker<'a> {
                             .copied()
                             .filter(|name| property(name).is_some_and(|property| self.owns(property, key)))
                             .collect();
-                        let suggestion =
-                            self.unknown(*child, key, &known, &is_there, choice.as_deref(), &owners);
+                        let handlers = choice.as_ref().filter(|choice| choice.has("allOf"));
+                        let handlers = handlers.map(|choice| &choice.fields[..]);
+                        let suggestion = self.unknown(*child, key, &known, &is_there, handlers, &owners);
                         stray |= suggestion.is_none();
                         meant.extend(suggestion);
                         meant.extend(owners);
@@ -236,14 +238,13 @@ impl<'a> Checker<'a> {
             self.faulty.insert(id);
         }
         if let Some(choice) = choice {
-            let present: Vec<&(String, NodeId)> =
-                entries.iter().filter(|(key, _)| choice.contains(&key.as_str())).collect();
-            let misspelt = stray || meant.iter().any(|name| choice.contains(name));
+            let present: Vec<&(String, NodeId)> = entries.iter().filter(|(key, _)| choice.has(key)).collect();
+            let misspelt = (stray && choice.has("allOf")) || meant.iter().any(|name| choice.has(name));
             match &present[..] {
                 [] if misspelt => drop(self.faulty.insert(id)),
                 [] => self.none_chosen(id, &choice),
-                [_] => {}
-                [(first, _), rest @ ..] => self.several_chosen(first, rest, &choice),
+                [(first, _), rest @ ..] if choice.only_one => self.several_chosen(first, rest, &choice),
+                _ => {}
             }
         }
     }
@@ -331,21 +332,25 @@ impl<'a> Checker<'a> {
         self.say(id, mistake);
     }
 
-    fn none_chosen(&mut self, id: NodeId, choice: &[&str]) {
-        let message = format!("required: one of {}", list(choice, "or"));
-        let mistake = Mistake::new(Code::Required, self.tree.path(id), message)
-            .at(key_of(self.tree, id))
-            .label("does not say what to check");
+    fn none_chosen(&mut self, id: NodeId, choice: &Choice<'_>) {
+        let message = format!("required: one of {}", list(&choice.fields, "or"));
+        let label = match () {
+            () if choice.has("allOf") => "does not say what to check",
+            () if choice.has("command") => "does not say what runs",
+            () => "does not say which one is meant",
+        };
+        let mistake =
+            Mistake::new(Code::Required, self.tree.path(id), message).at(key_of(self.tree, id)).label(label);
         self.say(id, mistake);
     }
 
-    fn several_chosen(&mut self, first: &str, rest: &[&(String, NodeId)], choice: &[&str]) {
+    fn several_chosen(&mut self, first: &str, rest: &[&(String, NodeId)], choice: &Choice<'_>) {
         for (_, id) in rest {
             let message = format!("forbidden beside `{first}`: only one is allowed");
             let mut mistake = Mistake::new(Code::Forbidden, self.tree.path(*id), message)
                 .at(key_of(self.tree, *id))
                 .label(format!("`{first}` is there already"));
-            if choice.contains(&"allOf") {
+            if choice.has("allOf") {
                 mistake = mistake.help("combine them: `allOf: [{…}, {…}]`, or `anyOf`");
             }
             self.say(*id, mistake);
@@ -372,15 +377,28 @@ fn alternatives(schema: &Map<String, Json>) -> Option<&[Json]> {
     choice(schema).is_none().then_some(found)
 }
 
-/// Fields of which exactly one must be there: a `oneOf` of nothing but `{"required": [field]}`.
-fn choice(schema: &Map<String, Json>) -> Option<Vec<&str>> {
+/// Fields of which some must be there.
+struct Choice<'a> {
+    fields: Vec<&'a str>,
+    /// Not more than one of them.
+    only_one: bool,
+}
+
+impl Choice<'_> {
+    fn has(&self, field: &str) -> bool {
+        self.fields.contains(&field)
+    }
+}
+
+/// Fields of which exactly one, or at least one, must be there: a `oneOf`, or an `anyOf`, of nothing but
+/// `{"required": [field]}`.
+fn choice(schema: &Map<String, Json>) -> Option<Choice<'_>> {
     schema.get("properties")?;
-    let alternatives = schema.get("oneOf")?.as_array()?;
-    alternatives
-        .iter()
-        .map(|alternative| match hints::strings(&alternative["required"])[..] {
-            [field] if alternative.as_object()?.len() == 1 => Some(field),
-            _ => None,
-        })
-        .collect()
+    let only_one = schema.contains_key("oneOf");
+    let alternatives = schema.get(if only_one { "oneOf" } else { "anyOf" })?.as_array()?;
+    let fields = alternatives.iter().map(|alternative| match hints::strings(&alternative["required"])[..] {
+        [field] if alternative.as_object()?.len() == 1 => Some(field),
+        _ => None,
+    });
+    Some(Choice { fields: fields.collect::<Option<_>>()?, only_one })
 }

@@ -20,7 +20,10 @@ mod schema;
 mod typed;
 mod types;
 
+mod container;
 mod document;
+mod external;
+mod kinds;
 mod limits;
 mod model;
 mod probes;

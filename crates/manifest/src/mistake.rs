@@ -25,6 +25,7 @@ pub(crate) enum Code {
     ProgramNotFound,
     FileNotFound,
     PortShared,
+    VolumeUnused,
     PassedOver,
     LimitRaised,
 }
@@ -50,6 +51,7 @@ impl Code {
             Self::ProgramNotFound => "manifest::program-not-found",
             Self::FileNotFound => "manifest::file-not-found",
             Self::PortShared => "manifest::port-shared",
+            Self::VolumeUnused => "manifest::volume-unused",
             Self::PassedOver => "manifest::passed-over",
             Self::LimitRaised => "manifest::limit-raised",
         }
@@ -63,6 +65,7 @@ impl Code {
             | Self::ProgramNotFound
             | Self::FileNotFound
             | Self::PortShared
+            | Self::VolumeUnused
             | Self::PassedOver
             | Self::LimitRaised => Severity::Warning,
             _ => Severity::Error,

@@ -12,6 +12,7 @@ use vitald_core::spec::{
 };
 
 use crate::files::File;
+use crate::kinds::Kind;
 use crate::mistake::{Code, Mistake};
 use crate::tree::{NodeId, Tree, quote};
 use crate::typed::At;
@@ -44,12 +45,26 @@ impl Modeller<'_> {
 
     /// The component, with defaults where the manifest is wrong.
     pub(crate) fn component(&mut self, metadata: Option<&Metadata>, spec: &Spec) -> ComponentSpec {
-        let process = self.process(spec);
+        let kind = self.kind();
+        if let Some(kind) = kind {
+            self.fields_of(kind);
+        }
+        let workload = match kind {
+            Some(Kind::Container) => Workload::Container(self.container(spec)),
+            Some(Kind::External) => {
+                let external = spec.external.as_ref().map(|external| &external.value);
+                Workload::External(self.external(spec, external))
+            }
+            Some(Kind::Process) | None => Workload::Process(self.process(spec)),
+        };
+        if kind == Some(Kind::Container) {
+            self.host_ports(&spec.ports, spec.host_network.unwrap_or_default());
+        }
         let mut component = ComponentSpec {
             name: metadata.and_then(|m| m.name.as_ref()).map(|name| name.value.clone()).unwrap_or_default(),
             labels: metadata.and_then(|m| m.labels.clone()).unwrap_or_default(),
             annotations: metadata.and_then(|m| m.annotations.clone()).unwrap_or_default(),
-            workload: Workload::Process(process),
+            workload,
             ports: self.ports(&spec.ports),
             depends_on: spec
                 .depends_on
@@ -81,11 +96,7 @@ impl Modeller<'_> {
     }
 
     fn process(&mut self, spec: &Spec) -> ProcessSpec {
-        let given = spec.command.as_deref().unwrap_or_default();
-        let mut command = self.words(given);
-        if let Some(program) = given.first().filter(|program| program.is_empty()) {
-            self.invalid(program.id, program, "must name a program", None);
-        }
+        let mut command = self.command(spec.command.as_deref().unwrap_or_default());
         command.extend(self.words(&spec.args));
         let security = spec.security_context.as_ref();
         let limits = spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
@@ -107,7 +118,7 @@ impl Modeller<'_> {
         }
     }
 
-    fn env(&mut self, env: &[types::Env]) -> Vec<EnvVar> {
+    pub(crate) fn env(&mut self, env: &[types::Env]) -> Vec<EnvVar> {
         let mut first: HashMap<&str, NodeId> = HashMap::new();
         for variable in env {
             let name = &variable.name;
@@ -152,9 +163,9 @@ impl Modeller<'_> {
         let port = |port: &types::Port| Port {
             name: port.name.as_ref().map(|name| name.value.clone()),
             container_port: port.container_port.value,
-            host_port: None,
-            host_ip: None,
-            protocol: vitald_core::spec::Protocol::Tcp,
+            host_port: port.host_port.as_ref().map(|port| port.value),
+            host_ip: port.host_ip.as_ref().map(|ip| ip.value.clone()),
+            protocol: port.protocol.unwrap_or_default(),
         };
         ports.iter().map(port).collect()
     }
@@ -212,26 +223,30 @@ impl Modeller<'_> {
     }
 
     fn hook(&mut self, hook: &types::Hook) -> ExecAction {
-        let command = &hook.exec.command;
+        ExecAction { command: self.command(&hook.exec.command) }
+    }
+
+    /// A program and its arguments.
+    pub(crate) fn command(&mut self, command: &[At<String>]) -> Vec<String> {
         if let Some(program) = command.first().filter(|program| program.is_empty()) {
             self.invalid(program.id, program, "must name a program", None);
         }
-        ExecAction { command: self.words(command) }
+        self.words(command)
     }
 
-    fn words(&mut self, words: &[At<String>]) -> Vec<String> {
+    pub(crate) fn words(&mut self, words: &[At<String>]) -> Vec<String> {
         words.iter().map(|word| self.word(word)).collect()
     }
 
     /// A string that the kernel takes.
-    fn word(&mut self, word: &At<String>) -> String {
+    pub(crate) fn word(&mut self, word: &At<String>) -> String {
         if word.contains('\0') {
             self.invalid(word.id, word, "must not contain NUL", None);
         }
         word.value.clone()
     }
 
-    fn path(&mut self, path: &At<String>) -> PathBuf {
+    pub(crate) fn path(&mut self, path: &At<String>) -> PathBuf {
         let path = self.word(path);
         join(&self.file.dir, Path::new(&path))
     }
@@ -245,7 +260,7 @@ impl Modeller<'_> {
         self.mistakes.push(mistake);
     }
 
-    fn duplicate(&mut self, id: NodeId, earlier: NodeId, what: &str) {
+    pub(crate) fn duplicate(&mut self, id: NodeId, earlier: NodeId, what: &str) {
         let mistake = Mistake::new(Code::Duplicate, self.tree.path(id), format!("duplicate {what}"))
             .at(self.tree.node(id).span.clone())
             .label("the second time")
@@ -266,7 +281,7 @@ impl Modeller<'_> {
 }
 
 /// A DNS label, but for its length.
-fn is_label(name: &str) -> bool {
+pub(crate) fn is_label(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')

@@ -1,14 +1,14 @@
 //! From the model back to a manifest, in one form whatever the file looked like: for people who compare.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use vitald_core::check::Check;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeSpec, ProcessSpec,
-    RestartSpec, Workload,
+    Backoff, ComponentSpec, ContainerSpec, EnvValue, EnvVar, ExecAction, ExternalSpec, FoundBy, LogsSpec,
+    Port, ProbeSpec, ProcessSpec, Protocol, RestartSpec, Workload,
 };
 
 use crate::quantity;
@@ -17,12 +17,12 @@ use crate::schema::{API_VERSION, KIND};
 /// A component as a whole document, which loads as an equal [`ComponentSpec`].
 ///
 /// Fields are in the order of the manifest reference. Defaults are written out; what is empty or absent is
-/// left out. Paths are absolute, `args` stand in `command`, `$(NAME)` and `$$` are as they were written. What
-/// stands below a handler's key is in the order of names, without the defaults that its probe knows alone.
+/// left out. Paths are absolute, the `args` of a process stand in `command`, volumes are named by their numbers,
+/// `$(NAME)` and `$$` are as they were written. What stands below a handler's key is in the order of names, without
+/// the defaults that its probe knows alone. The folder of a container's manifest is in no manifest.
 ///
 /// Values from files appear as references to them, those of the manifest itself as they are.
 pub fn render(component: &ComponentSpec) -> Json {
-    let Workload::Process(process) = &component.workload else { unreachable!("no manifest says so") };
     object([
         ("apiVersion", API_VERSION.into()),
         ("kind", KIND.into()),
@@ -34,25 +34,100 @@ pub fn render(component: &ComponentSpec) -> Json {
                 ("annotations", json!(component.annotations)),
             ]),
         ),
-        ("spec", spec(component, process)),
+        ("spec", spec(component)),
     ])
 }
 
-fn spec(component: &ComponentSpec, process: &ProcessSpec) -> Json {
+fn spec(component: &ComponentSpec) -> Json {
+    let mut spec = Map::new();
+    let [runs, sees, may] = match &component.workload {
+        Workload::Process(process) => process_fields(process),
+        Workload::Container(container) => container_fields(container),
+        Workload::External(external) => external_fields(external),
+    };
+    let ports = object([("ports", component.ports.iter().map(port).collect())]);
+    for part in [runs, ports, sees, may, rest(component)] {
+        if let Json::Object(fields) = part {
+            spec.extend(fields);
+        }
+    }
+    spec.into()
+}
+
+/// What runs; what it sees of this machine; what it may do.
+fn process_fields(process: &ProcessSpec) -> [Json; 3] {
+    let runs = object([
+        ("command", json!(process.command)),
+        ("workingDir", path(&process.working_dir)),
+        ("env", env(&process.env)),
+        ("envFrom", env_from(&process.env_from)),
+        ("inheritEnv", json!(process.inherit_env)),
+    ]);
+    let account = (process.run_as_user.as_deref(), process.run_as_group.as_deref());
+    let limits = (process.memory_limit, process.cpu_limit_millis, process.open_files);
+    [runs, Json::Null, may(account, process.no_new_privileges, limits)]
+}
+
+fn container_fields(container: &ContainerSpec) -> [Json; 3] {
+    let runs = object([
+        ("image", json!(container.image)),
+        ("imagePullPolicy", json!(container.image_pull_policy)),
+        ("command", json!(container.command)),
+        ("args", json!(container.args)),
+        ("workingDir", json!(container.working_dir)),
+        ("env", env(&container.env)),
+        ("envFrom", env_from(&container.env_from)),
+    ]);
+    let name = |index: usize| format!("v{}", index + 1);
+    let mounts = container.mounts.iter().enumerate();
+    let volumes = mounts.clone().map(|(index, mount)| {
+        let source = json!({ "path": path(&mount.source) });
+        json!({ "name": name(index), "hostPath": source })
+    });
+    let mounts = mounts.map(|(index, mount)| {
+        json!({ "name": name(index), "mountPath": mount.target, "readOnly": mount.read_only })
+    });
+    let sees = object([
+        ("hostNetwork", json!(container.host_network)),
+        ("volumeMounts", mounts.collect()),
+        ("volumes", volumes.collect()),
+    ]);
+    let account = (container.run_as_user.as_deref(), container.run_as_group.as_deref());
+    let limits = (container.memory_limit, container.cpu_limit_millis, container.open_files);
+    [runs, sees, may(account, container.no_new_privileges, limits)]
+}
+
+fn external_fields(external: &ExternalSpec) -> [Json; 3] {
+    let (file, number) = match &external.found_by {
+        FoundBy::PidFile(file) => (path(file), Json::Null),
+        FoundBy::Port(port) => (Json::Null, json!(port)),
+    };
+    let found = object([
+        ("pidFile", file),
+        ("port", number),
+        ("processName", json!(external.process_name)),
+        ("startCommand", json!(external.start_command)),
+        ("stopCommand", json!(external.stop_command)),
+        ("restartCommand", json!(external.restart_command)),
+    ]);
+    let commands = &external.commands;
+    let runs = object([
+        ("external", found),
+        ("workingDir", path(&commands.working_dir)),
+        ("env", env(&commands.env)),
+        ("envFrom", env_from(&commands.env_from)),
+        ("inheritEnv", json!(commands.inherit_env)),
+    ]);
+    [runs, Json::Null, Json::Null]
+}
+
+fn rest(component: &ComponentSpec) -> Json {
     let hook = |action: &Option<ExecAction>| {
         action.as_ref().map_or(Json::Null, |action| json!({ "exec": { "command": action.command } }))
     };
     let depends_on = component.depends_on.iter();
     let depends_on = depends_on.map(|on| json!({ "name": on.name, "condition": on.condition }));
     object([
-        ("command", json!(process.command)),
-        ("workingDir", path(&process.working_dir)),
-        ("env", process.env.iter().map(variable).collect()),
-        ("envFrom", process.env_from.iter().map(|file| json!({ "file": path(file) })).collect()),
-        ("inheritEnv", json!(process.inherit_env)),
-        ("ports", component.ports.iter().map(port).collect()),
-        ("securityContext", security_context(process)),
-        ("resources", object([("limits", limits(process))])),
         ("dependsOn", depends_on.collect()),
         ("restartPolicy", json!(component.restart_policy)),
         ("restart", restart(&component.restart)),
@@ -68,6 +143,14 @@ fn spec(component: &ComponentSpec, process: &ProcessSpec) -> Json {
     ])
 }
 
+fn env(env: &[EnvVar]) -> Json {
+    env.iter().map(variable).collect()
+}
+
+fn env_from(files: &[PathBuf]) -> Json {
+    files.iter().map(|file| json!({ "file": path(file) })).collect()
+}
+
 fn variable(variable: &EnvVar) -> Json {
     match &variable.value {
         EnvValue::Literal(value) => json!({ "name": variable.name, "value": value }),
@@ -79,15 +162,33 @@ fn variable(variable: &EnvVar) -> Json {
 }
 
 fn port(port: &Port) -> Json {
-    object([("name", json!(port.name)), ("containerPort", json!(port.container_port))])
+    let protocol = (port.protocol != Protocol::default()).then_some(port.protocol);
+    object([
+        ("name", json!(port.name)),
+        ("containerPort", json!(port.container_port)),
+        ("hostPort", json!(port.host_port)),
+        ("hostIP", json!(port.host_ip)),
+        ("protocol", json!(protocol)),
+    ])
 }
 
-fn security_context(process: &ProcessSpec) -> Json {
-    object([
-        ("runAsUser", account(process.run_as_user.as_deref())),
-        ("runAsGroup", account(process.run_as_group.as_deref())),
-        ("noNewPrivileges", json!(process.no_new_privileges)),
-    ])
+/// As whom it runs, and how much it may use: memory, processor time, open files.
+fn may(
+    (user, group): (Option<&str>, Option<&str>),
+    no_new_privileges: bool,
+    (memory, cpu, open_files): (Option<u64>, Option<u32>, Option<u64>),
+) -> Json {
+    let security = object([
+        ("runAsUser", account(user)),
+        ("runAsGroup", account(group)),
+        ("noNewPrivileges", json!(no_new_privileges)),
+    ]);
+    let limits = object([
+        ("memory", json!(memory.map(quantity::show_bytes))),
+        ("cpu", json!(cpu.map(quantity::show_thousandths))),
+        ("openFiles", json!(open_files)),
+    ]);
+    object([("securityContext", security), ("resources", object([("limits", limits)]))])
 }
 
 /// A number as a number, as Kubernetes has it, where it is written the usual way.
@@ -96,14 +197,6 @@ fn account(name: Option<&str>) -> Json {
         Some((name, Ok(number))) if number.to_string() == name => json!(number),
         _ => json!(name),
     }
-}
-
-fn limits(process: &ProcessSpec) -> Json {
-    object([
-        ("memory", json!(process.memory_limit.map(quantity::show_bytes))),
-        ("cpu", json!(process.cpu_limit_millis.map(quantity::show_thousandths))),
-        ("openFiles", json!(process.open_files)),
-    ])
 }
 
 fn restart(restart: &RestartSpec) -> Json {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use vitald_core::registry::Registry;
 use vitald_core::spec::{ProbeRole, ProbeSpec};
 
+use crate::kinds;
 use crate::types::{Metadata, Spec, Timing};
 
 pub(crate) const API_VERSION: &str = "vitald/v1";
@@ -25,6 +26,7 @@ pub fn schema(registry: &Registry) -> Json {
             nullable(definition);
         }
     }
+    schema["properties"]["spec"]["allOf"] = kinds::schema();
     schema
 }
 
@@ -38,6 +40,8 @@ pub(crate) fn document(registry: &Registry) -> Json {
         *field = probe(role, registry);
         field["description"] = description;
     }
+    choose(&mut spec, "anyOf", &["command", "image", "external"]);
+    choose(&mut spec["properties"]["external"], "oneOf", &["pidFile", "port"]);
     let mut definitions = Map::new();
     for key in registry.keys() {
         definitions.insert(definition(key), handler(registry, key));
@@ -50,7 +54,7 @@ pub(crate) fn document(registry: &Registry) -> Json {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "vitald manifest",
-        "description": "A component: a process that vitald starts, probes and restarts.",
+        "description": "A component: a process or a container that vitald starts, probes and restarts, or something that others start.",
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": false,
@@ -62,6 +66,16 @@ pub(crate) fn document(registry: &Registry) -> Json {
         },
         "$defs": definitions,
     })
+}
+
+/// Says that at least one (`anyOf`), or exactly one (`oneOf`), of some fields must be there, and not as null.
+fn choose(schema: &mut Json, how: &str, fields: &[&str]) {
+    for field in fields {
+        if let Some(Json::Array(types)) = schema["properties"][*field].get_mut("type") {
+            types.retain(|name| name != "null");
+        }
+    }
+    schema[how] = fields.iter().map(|field| json!({ "required": [field] })).collect();
 }
 
 /// A handler's schema as it stands below its key; null for one that is not there.
@@ -179,11 +193,13 @@ fn allow_null(schema: &mut Json) {
     match schema {
         Json::Object(object) => {
             let required = object.get("required").map(strings).unwrap_or_default();
+            // What is chosen by its being there is not there as null.
+            let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| object.get(*key)?.as_array());
+            let chosen: Vec<String> = alternatives.flatten().flat_map(self::required).collect();
             if let Some(Json::Object(properties)) = object.get_mut("properties") {
-                let optional = properties.iter_mut().filter(|(name, _)| {
-                    // A probe's handlers are settled by `oneOf`: one of them must be there.
-                    !required.contains(name) && !COMBINATORS.contains(&name.as_str())
-                });
+                let optional = properties
+                    .iter_mut()
+                    .filter(|(name, _)| !required.contains(name) && !chosen.contains(name));
                 optional.for_each(|(_, property)| nullable(property));
             }
             object.values_mut().for_each(allow_null);

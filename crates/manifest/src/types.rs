@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use vitald_core::spec::{Condition, OnDiskFull, RestartPolicy};
+use vitald_core::spec::{Condition, ImagePullPolicy, OnDiskFull, Protocol, RestartPolicy};
 
 use crate::typed::{At, Unread};
 
@@ -30,13 +30,24 @@ pub(crate) struct Metadata {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Spec {
-    /// Program and arguments; no shell is involved. `$(NAME)` stands for a variable of `env`.
-    #[schemars(required, length(min = 1))]
+    /// Program and arguments; no shell is involved. `$(NAME)` stands for a variable of `env`. Alone it is a native
+    /// process; beside `image` it takes the place of the image's entrypoint.
+    #[schemars(length(min = 1))]
     pub(crate) command: Option<Vec<At<String>>>,
-    /// More arguments, after those of `command`.
+    /// More arguments, after those of `command`. Beside `image` they take the place of the image's own command.
     #[serde(default)]
     pub(crate) args: Vec<At<String>>,
-    /// Working directory, relative to the manifest's own folder. That folder by default.
+    /// Image of a Docker container, as `docker pull` takes it: `stigmer/agent-runner:latest`.
+    #[schemars(length(min = 1))]
+    pub(crate) image: Option<At<String>>,
+    /// When the image is pulled: `Always` before every start, `IfNotPresent` where the engine does not have it, or
+    /// `Never`. As in Kubernetes, `Always` by default for the tag `latest` or none, else `IfNotPresent`.
+    #[schemars(with = "Option<PullPolicyName>")]
+    pub(crate) image_pull_policy: Option<ImagePullPolicy>,
+    /// Something that others start: how it is found, and what starts and stops it.
+    pub(crate) external: Option<At<External>>,
+    /// Working directory, relative to the manifest's own folder. That folder by default. Beside `image` a directory
+    /// inside the container, absolute; the image's own by default.
     #[schemars(length(min = 1))]
     pub(crate) working_dir: Option<At<String>>,
     /// Environment variables, in this order: later values may use `$(NAME)` of earlier ones.
@@ -51,6 +62,15 @@ pub(crate) struct Spec {
     /// Ports that the component listens on.
     #[serde(default)]
     pub(crate) ports: Vec<Port>,
+    /// Whether a container has the machine's own network. Else its ports with a `hostPort` are published.
+    #[schemars(extend("default" = false))]
+    pub(crate) host_network: Option<bool>,
+    /// Where in a container its `volumes` are.
+    #[serde(default)]
+    pub(crate) volume_mounts: Vec<VolumeMount>,
+    /// Files and folders of this machine that a container may see, each where a `volumeMounts` puts it.
+    #[serde(default)]
+    pub(crate) volumes: Vec<Volume>,
     /// Which user it runs as, and what it may do.
     pub(crate) security_context: Option<SecurityContext>,
     /// How much it may use.
@@ -136,6 +156,77 @@ pub(crate) struct Port {
     /// Number of the port, 1 to 65535.
     #[schemars(range(min = 1, max = 65535))]
     pub(crate) container_port: At<u16>,
+    /// Port of this machine that a container's port is published on, 1 to 65535. Not published by default.
+    #[schemars(range(min = 1, max = 65535))]
+    pub(crate) host_port: Option<At<u16>>,
+    /// Address of this machine that `hostPort` is published on, such as `0.0.0.0` for all.
+    #[serde(rename = "hostIP")]
+    #[schemars(length(min = 1), extend("default" = "127.0.0.1"))]
+    pub(crate) host_ip: Option<At<String>>,
+    /// What is spoken on it: `TCP` or `UDP`.
+    #[schemars(with = "Option<ProtocolName>", extend("default" = "TCP"))]
+    pub(crate) protocol: Option<Protocol>,
+}
+
+/// A file or folder of this machine that a container may see.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Volume {
+    /// Name that `volumeMounts` use: at most 63 of `a` to `z`, `0` to `9` and `-`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub(crate) name: At<String>,
+    /// Where it is on this machine.
+    pub(crate) host_path: HostPath,
+}
+
+/// A file or folder of this machine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct HostPath {
+    /// Path of the file or folder, relative to the manifest's own folder.
+    #[schemars(length(min = 1))]
+    pub(crate) path: At<String>,
+}
+
+/// Where in a container a volume is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct VolumeMount {
+    /// Name of one of the component's `volumes`.
+    #[schemars(length(min = 1))]
+    pub(crate) name: At<String>,
+    /// Path inside the container, absolute.
+    #[schemars(length(min = 1))]
+    pub(crate) mount_path: At<String>,
+    /// Whether the container may not write to it.
+    #[schemars(extend("default" = false))]
+    pub(crate) read_only: Option<bool>,
+}
+
+/// Something that others start. Its process is found by `pidFile` or by `port`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct External {
+    /// File whose first line is the pid of its process, relative to the manifest's own folder.
+    #[schemars(length(min = 1))]
+    pub(crate) pid_file: Option<At<String>>,
+    /// TCP port of this machine that its process listens on, 1 to 65535.
+    #[schemars(range(min = 1, max = 65535))]
+    pub(crate) port: Option<At<u16>>,
+    /// Name that its process must have: that of its program file, its first argument, or its `comm`. Any name by
+    /// default.
+    #[schemars(length(min = 1))]
+    pub(crate) process_name: Option<At<String>>,
+    /// Command that starts it; no shell is involved. Without one it is waited for.
+    #[schemars(length(min = 1))]
+    pub(crate) start_command: Option<Vec<At<String>>>,
+    /// Command that stops it; no shell is involved. Without one it is watched only, and goes on when the component is
+    /// stopped.
+    #[schemars(length(min = 1))]
+    pub(crate) stop_command: Option<Vec<At<String>>>,
+    /// Command that restarts it, instead of a stop and a start; no shell is involved.
+    #[schemars(length(min = 1))]
+    pub(crate) restart_command: Option<Vec<At<String>>>,
 }
 
 /// Which user a component runs as, and what it may do.
@@ -381,4 +472,24 @@ enum ConditionName {
     Started,
     Ready,
     Completed,
+}
+
+/// The names of [`ImagePullPolicy`], for the schema.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[allow(dead_code, reason = "only the schema is wanted")]
+enum PullPolicyName {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// The names of [`Protocol`], for the schema.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[allow(dead_code, reason = "only the schema is wanted")]
+#[serde(rename_all = "UPPERCASE")]
+enum ProtocolName {
+    Tcp,
+    Udp,
 }

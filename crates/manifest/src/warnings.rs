@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitald_core::check::Check;
-use vitald_core::spec::{EnvValue, ProbeRole, ProbeSpec, ProcessSpec, Workload};
+use vitald_core::spec::{EnvValue, EnvVar, ProbeRole, ProbeSpec, ProcessSpec, Protocol, Workload};
 
 use crate::check::key_of;
 use crate::document::Document;
@@ -19,22 +20,36 @@ use crate::quantity;
 use crate::tree::{NodeId, Value, quote};
 use crate::typed::{self, At};
 use crate::types::{Spec, Timing};
+use crate::{container, external};
 
 /// Looks at all documents. `env_path` is the PATH that components inherit.
 pub(crate) fn check(documents: &mut [Document], files: &[File], env_path: Option<&OsStr>) {
     for document in documents.iter_mut() {
         let mut mistakes = Vec::new();
         if let (Some(spec), Some(model)) = (&document.spec, &document.model) {
-            let Workload::Process(process) = &model.workload else { continue };
             for role in ProbeRole::ALL {
                 mistakes.extend(probe(document, role));
             }
-            let missing = working_dirs(document, spec, process);
-            let has_dir = !missing.iter().any(|mistake| mistake.path == "spec.workingDir");
-            mistakes.extend(missing);
-            mistakes.extend(programs(document, spec, process, env_path, has_dir));
-            mistakes.extend(env_files(document, spec, process));
-            mistakes.extend(resources(document, spec, process));
+            let (process, env, env_from) = match &model.workload {
+                Workload::Process(process) => (Some(process), &process.env, &process.env_from),
+                Workload::External(external) => {
+                    mistakes.extend(external::warnings(document, spec, external));
+                    (Some(&external.commands), &external.commands.env, &external.commands.env_from)
+                }
+                Workload::Container(container) => {
+                    mistakes.extend(container::warnings(document, spec, container));
+                    (None, &container.env, &container.env_from)
+                }
+            };
+            // What a container is made of, nobody knows before it runs.
+            if let Some(process) = process {
+                let missing = working_dirs(document, spec, process);
+                let has_dir = !missing.iter().any(|mistake| mistake.path == "spec.workingDir");
+                mistakes.extend(missing);
+                mistakes.extend(programs(document, spec, process, env_path, has_dir));
+            }
+            mistakes.extend(env_files(document, spec, env, env_from));
+            mistakes.extend(resources(document, spec, model.workload.limits().cpus));
         }
         document.mistakes.append(&mut mistakes);
     }
@@ -160,7 +175,7 @@ fn missing_dir(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Programs of the command and the hooks that are not where they are looked for. `has_dir`: whether the
+/// Programs of the commands and the hooks that are not where they are looked for. `has_dir`: whether the
 /// working directory is there, which some are looked for in.
 fn programs(
     document: &Document,
@@ -171,7 +186,8 @@ fn programs(
 ) -> Vec<Mistake> {
     let lifecycle = spec.lifecycle.as_ref();
     let hooks = lifecycle.into_iter().flat_map(|l| [&l.post_start, &l.pre_stop]).flatten();
-    let commands = spec.command.iter().chain(hooks.map(|hook| &hook.exec.command));
+    let hooks = hooks.map(|hook| &hook.exec.command);
+    let commands = spec.command.iter().chain(external::commands(spec)).chain(hooks);
     let path = search_path(process, env_path)
         .filter(|path| has_dir || std::env::split_paths(path).all(|dir| dir.is_absolute()));
     let mut mistakes = Vec::new();
@@ -230,9 +246,9 @@ fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-fn env_files(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mistake> {
-    let whole = spec.env_from.iter().zip(&process.env_from).map(|(from, path)| (from.file.id, path));
-    let keys = spec.env.iter().zip(&process.env).filter_map(|(variable, model)| {
+fn env_files(document: &Document, spec: &Spec, env: &[EnvVar], env_from: &[PathBuf]) -> Vec<Mistake> {
+    let whole = spec.env_from.iter().zip(env_from).map(|(from, path)| (from.file.id, path));
+    let keys = spec.env.iter().zip(env).filter_map(|(variable, model)| {
         let from = &variable.value_from.as_ref()?.file_key_ref;
         match &model.value {
             EnvValue::FileKey { path, optional: false, .. } => Some((from.path.id, path)),
@@ -256,7 +272,7 @@ fn env_files(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mis
 }
 
 /// Requests, which mean nothing here, and a limit that is not quite the one that was asked for.
-fn resources(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mistake> {
+fn resources(document: &Document, spec: &Spec, cpus: Option<f64>) -> Vec<Mistake> {
     let tree = &document.tree;
     let resources = spec.resources.as_ref();
     let requests = resources.and_then(|resources| resources.requests.as_ref());
@@ -269,7 +285,8 @@ fn resources(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mis
     });
     let cpu = resources.and_then(|resources| resources.limits.as_ref()?.cpu.as_ref());
     let asked = cpu.and_then(|at| Some((at, quantity::thousandths(&at.0).ok()?)));
-    let raised = asked.zip(process.cpu_limit_millis).filter(|((_, asked), got)| *asked < u64::from(*got));
+    let millis = cpus.map(|cpus| (cpus * 1e3).round() as u64);
+    let raised = asked.zip(millis).filter(|((_, asked), got)| asked < got);
     let raised = raised.map(|((at, asked), got)| {
         let message = format!("{asked}m is taken for {got}m");
         Mistake::new(Code::LimitRaised, tree.path(at.id), message)
@@ -280,23 +297,58 @@ fn resources(document: &Document, spec: &Spec, process: &ProcessSpec) -> Vec<Mis
     passed_over.into_iter().chain(raised).collect()
 }
 
+/// A port of this machine that somebody wants to listen on.
+struct WantedPort {
+    document: usize,
+    id: NodeId,
+    /// The address, where it is known.
+    ip: Option<IpAddr>,
+}
+
+/// The ports of this machine that a component wants, with what is spoken on them.
+fn wanted_ports(index: usize, document: &Document) -> Vec<((u16, Protocol), WantedPort)> {
+    let Some(spec) = &document.spec else { return Vec::new() };
+    let wanted = |port: &At<u16>, protocol, ip| {
+        ((port.value, protocol), WantedPort { document: index, id: port.id, ip })
+    };
+    let published = spec.image.is_some() && !spec.host_network.unwrap_or_default();
+    let ports = spec.ports.iter().filter_map(|port| {
+        let protocol = port.protocol.unwrap_or_default();
+        if !published {
+            return Some(wanted(&port.container_port, protocol, None));
+        }
+        let ip = port.host_ip.as_ref().map_or(Ok(container::PUBLISHED_ON), |ip| ip.parse());
+        Some(wanted(port.host_port.as_ref()?, protocol, Some(ip.ok()?)))
+    });
+    let external = spec.external.as_ref().and_then(|external| external.port.as_ref());
+    ports.chain(external.map(|port| wanted(port, Protocol::Tcp, None))).collect()
+}
+
 fn shared_ports(documents: &mut [Document], files: &[File]) {
-    let mut first: HashMap<u16, (usize, NodeId)> = HashMap::new();
+    let mut all: HashMap<(u16, Protocol), Vec<WantedPort>> = HashMap::new();
     let mut mistakes = Vec::new();
     for (index, document) in documents.iter().enumerate() {
-        for port in document.spec.iter().flat_map(|spec| &spec.ports) {
-            let (number, id) = (port.container_port.value, port.container_port.id);
-            let (other, place) = *first.entry(number).or_insert((index, id));
-            if other == index {
+        for (port, wanted) in wanted_ports(index, document) {
+            let taken = all.entry(port).or_default();
+            let clash = |other: &&WantedPort| match (other.ip, wanted.ip) {
+                (Some(one), Some(other)) => container::overlap(one, other),
+                _ => true,
+            };
+            let Some(other) = taken.iter().find(clash) else {
+                taken.push(wanted);
+                continue;
+            };
+            if other.document == index {
                 continue;
             }
-            let other = &documents[other];
+            let place = other.id;
+            let other = &documents[other.document];
             let name = other.name.as_deref().unwrap_or("another component");
             let file = &files[other.file];
             let (line, column) = file.source.position(key_of(&other.tree, place).start);
-            let message = format!("`{name}` wants port {number}, too");
-            let mistake = Mistake::new(Code::PortShared, document.tree.path(id), message)
-                .at(document.tree.node(id).span.clone())
+            let message = format!("`{name}` wants port {}, too", port.0);
+            let mistake = Mistake::new(Code::PortShared, document.tree.path(wanted.id), message)
+                .at(document.tree.node(wanted.id).span.clone())
                 .label("only one of them can listen here")
                 .help(format!("the other is at {}:{line}:{column}", file.name.display()));
             mistakes.push((index, mistake));

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitald_core::check::Check;
-use vitald_core::spec::{ComponentSpec, Condition, EnvValue, OnDiskFull, RestartPolicy, Workload};
+use vitald_core::spec::{
+    ComponentSpec, Condition, EnvValue, FoundBy, ImagePullPolicy, OnDiskFull, Port, Protocol, RestartPolicy,
+    Workload,
+};
 use vitald_manifest::{Diagnostics, LoadOptions, Manifests, load};
 
 fn load_with(path: &Path, env_path: Option<&str>) -> Result<Manifests, Diagnostics> {
@@ -70,6 +73,88 @@ fn everything_arrives_in_the_model() {
     assert_eq!(runner.startup_probe.as_ref().unwrap().failure_threshold, 60);
     let pid = Check::Handler { key: "pid".to_owned(), config: serde_json::json!({}) };
     assert_eq!(manifests.components[0].liveness_probe.as_ref().unwrap().check, pid);
+}
+
+#[test]
+fn containers_and_externals_arrive_in_the_model() {
+    let manifests = load_with(Path::new("tests/good/kinds.yaml"), Some("/bin:/usr/bin")).unwrap();
+    let told: Vec<String> = manifests.warnings.iter().map(|warning| warning.headline()).collect();
+    assert_eq!(
+        told,
+        ["nginx: spec.external.pidFile: the folder \"HERE/run/..\" does not exist"
+            .replace("HERE", std::path::absolute("tests/good").unwrap().to_str().unwrap())]
+    );
+    let dir = std::path::absolute("tests/good").unwrap();
+    let [runner, proxy, nginx, postgres] = &manifests.components[..] else { panic!("{manifests:?}") };
+    let kinds = manifests.components.iter().map(|component| component.workload.kind());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["container", "container", "external", "external"]);
+
+    let Workload::Container(container) = &runner.workload else { panic!("{runner:?}") };
+    assert_eq!(container.image, "stigmer/agent-runner:latest");
+    assert_eq!(container.image_pull_policy, ImagePullPolicy::IfNotPresent);
+    assert_eq!((&*container.command, container.args.len()), (&["tini".to_owned(), "--".to_owned()][..], 3));
+    assert_eq!((container.working_dir.as_deref(), &container.folder), (Some("/workspace"), &dir));
+    assert_eq!(container.env_from, [dir.join("common.env")]);
+    let mounts = container.mounts.iter().map(|mount| (&*mount.source, &*mount.target, mount.read_only));
+    assert_eq!(
+        mounts.collect::<Vec<_>>(),
+        [
+            (&*dir, "/workspace", false),
+            (&*dir, "/copy/", true),
+            (&*dir.join("common.env"), "/etc/settings.env", false)
+        ]
+    );
+    assert_eq!((container.run_as_user.as_deref(), container.no_new_privileges), (Some("nobody"), true));
+    assert_eq!((container.memory_limit, container.cpu_limit_millis), (Some(512 << 20), Some(1000)));
+    let port = |port: &Port| (port.container_port, port.host_port, port.host_ip.clone(), port.protocol);
+    assert_eq!(port(&runner.ports[1]), (80, Some(8081), Some("192.0.2.1".to_owned()), Protocol::Tcp));
+    assert_eq!(port(&runner.ports[2]), (53, Some(8081), None, Protocol::Udp));
+    let Workload::Container(container) = &proxy.workload else { panic!("{proxy:?}") };
+    assert!(container.host_network && container.command.is_empty());
+    assert_eq!(container.image_pull_policy, ImagePullPolicy::Always, "it has no tag");
+
+    let Workload::External(external) = &nginx.workload else { panic!("{nginx:?}") };
+    assert_eq!(external.found_by, FoundBy::PidFile(dir.join("run/../common.pid")));
+    assert_eq!(external.process_name.as_deref(), Some("nginx"));
+    assert_eq!(external.start_command.as_deref().unwrap(), ["true", "start", "nginx"]);
+    assert_eq!(external.restart_command.as_deref().unwrap()[1], "restart");
+    assert!(external.commands.inherit_env && external.commands.command.is_empty());
+    assert_eq!(external.commands.working_dir, dir);
+    let Workload::External(external) = &postgres.workload else { panic!("{postgres:?}") };
+    assert_eq!((&external.found_by, &external.stop_command), (&FoundBy::Port(5432), &None));
+}
+
+#[test]
+fn what_is_odd_about_containers_and_externals_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.yaml");
+    let warnings = |spec: &str| {
+        fs::write(&file, component("api", spec)).unwrap();
+        let manifests = load_with(&file, Some("/bin:/usr/bin")).unwrap();
+        manifests.warnings.iter().map(|warning| warning.headline()).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(warnings("image: a\n  command: [nosuch]\n  workingDir: /no/such"), "", "it has its own");
+    assert_eq!(
+        warnings(
+            "image: a\n  volumes: [{name: a, hostPath: {path: no/such}}, {name: b, hostPath: {path: .}}]\n  volumeMounts: [{name: a, mountPath: /a}]"
+        ),
+        "spec.volumes[0].hostPath.path: the path \"no/such\" does not exist\n\
+         spec.volumes[1].name: the volume `b` is not mounted"
+    );
+    assert_eq!(
+        warnings("image: a\n  envFrom: [{file: no.env}]\n  resources: {limits: {cpu: 1m}}"),
+        "spec.envFrom[0].file: the file \"no.env\" does not exist\n\
+         spec.resources.limits.cpu: 1m is taken for 10m"
+    );
+    assert_eq!(
+        warnings("external: {port: 1, startCommand: [nosuch], stopCommand: [./a.sh], restartCommand: [sh]}"),
+        "spec.external.startCommand[0]: `nosuch` is not on PATH\n\
+         spec.external.stopCommand[0]: the program \"./a.sh\" does not exist"
+    );
+    assert_eq!(
+        warnings("external: {pidFile: a.pid}\n  workingDir: x"),
+        "spec.workingDir: the directory \"x\" does not exist"
+    );
 }
 
 #[test]
@@ -268,6 +353,24 @@ fn two_components_that_want_one_port_are_told() {
     let manifests = load_text(&(component("a", port) + &component("b", port))).unwrap();
     let told: Vec<String> = manifests.warnings.iter().map(|warning| warning.headline()).collect();
     assert_eq!(told, ["b: spec.ports[0].containerPort: `a` wants port 80, too"]);
+
+    let told = |one: &str, other: &str| {
+        let manifests = load_text(&(component("a", one) + &component("b", other))).unwrap();
+        manifests.warnings.iter().map(|warning| warning.headline()).collect::<Vec<_>>().join("\n")
+    };
+    let published = "image: a\n  ports: [{containerPort: 8080, hostPort: 80}]";
+    assert_eq!(told(port, published), "b: spec.ports[0].hostPort: `a` wants port 80, too");
+    assert_eq!(told(published, "external: {port: 80}"), "b: spec.external.port: `a` wants port 80, too");
+    let inside = "image: a\n  ports: [{containerPort: 80}]";
+    assert_eq!(told(port, inside), "", "it has a network of its own");
+    let with_ours = "image: a\n  hostNetwork: true\n  ports: [{containerPort: 80}]";
+    assert_eq!(told(port, with_ours), "b: spec.ports[0].containerPort: `a` wants port 80, too");
+    let udp = "command: [a]\n  ports: [{containerPort: 80, protocol: UDP}]";
+    assert_eq!(told(port, udp), "", "TCP and UDP have ports of their own");
+    let on = |ip: &str| format!("image: a\n  ports: [{{containerPort: 8080, hostPort: 80, hostIP: {ip}}}]");
+    assert_eq!(told(published, &on("192.0.2.1")), "");
+    assert_eq!(told(&on("192.0.2.1"), &on("0.0.0.0")), "b: spec.ports[0].hostPort: `a` wants port 80, too");
+    assert_eq!(told("external: {port: 80}\n  ports: [{containerPort: 80}]", "command: [a]"), "");
 }
 
 #[test]

@@ -11,8 +11,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vitald_core::check::Check;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, EnvValue, EnvVar, ExecAction, LogsSpec, OnDiskFull, Port, ProbeRole, ProbeSpec,
-    ProcessSpec, RestartPolicy, RestartSpec, Workload,
+    Backoff, ComponentSpec, ContainerSpec, EnvValue, EnvVar, ExecAction, ExternalSpec, FoundBy,
+    ImagePullPolicy, LogsSpec, Mount, OnDiskFull, Port, ProbeRole, ProbeSpec, ProcessSpec, Protocol,
+    RestartPolicy, RestartSpec, Workload,
 };
 use vitald_manifest::{LoadOptions, Manifests, load, render};
 
@@ -38,7 +39,15 @@ fn reload(text: &str) -> Vec<ComponentSpec> {
 
 fn comes_back(components: &[ComponentSpec]) {
     let text = yaml(components);
-    let again = reload(&text);
+    let mut again = reload(&text);
+    for (component, was) in again.iter_mut().zip(components) {
+        if let (Workload::Container(container), Workload::Container(was)) =
+            (&mut component.workload, &was.workload)
+        {
+            // Where its manifest lies is in no manifest.
+            container.folder.clone_from(&was.folder);
+        }
+    }
     assert_eq!(again, components, "{text}");
     assert_eq!(yaml(&again), text);
 }
@@ -64,6 +73,14 @@ fn everything_in_the_order_of_the_reference() {
     let mut components = load_path(Path::new("tests/good/everything.yaml")).components;
     let here = std::path::absolute("tests/good").unwrap();
     let text = yaml(&components.split_off(1)).replace(here.to_str().unwrap(), "/HERE");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn containers_and_externals_in_the_order_of_the_reference() {
+    let components = load_path(Path::new("tests/good/kinds.yaml")).components;
+    let here = std::path::absolute("tests/good").unwrap();
+    let text = yaml(&components).replace(here.to_str().unwrap(), "/HERE");
     insta::assert_snapshot!(text);
 }
 
@@ -305,6 +322,93 @@ fn process() -> impl Strategy<Value = ProcessSpec> {
     )
 }
 
+/// A program and its arguments.
+fn command() -> impl Strategy<Value = Vec<String>> {
+    let command = ("[^\\x00\u{2028}\u{2029}]{1,9}", prop::collection::vec(text(), 0..3));
+    command.prop_map(|(program, args)| [vec![program], args].concat())
+}
+
+fn container() -> impl Strategy<Value = ContainerSpec> {
+    let image = prop::sample::select(vec!["a", "a:latest", "ghcr.io/a/b-c:1.2", "localhost:5000/a"]);
+    let policy = prop::sample::select(vec![
+        ImagePullPolicy::Always,
+        ImagePullPolicy::IfNotPresent,
+        ImagePullPolicy::Never,
+    ]);
+    let words = prop::collection::vec(text(), 0..4);
+    let mount = ("/[a-z #'é]{1,8}", any::<bool>()).prop_map(|(source, read_only)| (source, read_only));
+    let mounts = prop::collection::btree_map("/[a-z][a-z #']{0,6}", mount, 0..4);
+    let command = prop::option::of(command()).prop_map(Option::unwrap_or_default);
+    let working_dir = prop::option::of("/[a-z #'é]{0,8}");
+    let flags = (any::<bool>(), working_dir);
+    (image, policy, command, words, mounts, flags, process()).prop_map(
+        |(image, image_pull_policy, command, args, mounts, (host_network, working_dir), process)| {
+            ContainerSpec {
+                image: image.to_owned(),
+                image_pull_policy,
+                command,
+                args,
+                working_dir,
+                folder: PathBuf::from("/"),
+                env: process.env,
+                env_from: process.env_from,
+                host_network,
+                mounts: mounts
+                    .into_iter()
+                    .map(|(target, (source, read_only))| Mount { source: source.into(), target, read_only })
+                    .collect(),
+                run_as_user: process.run_as_user,
+                run_as_group: process.run_as_group,
+                no_new_privileges: process.no_new_privileges,
+                open_files: process.open_files,
+                memory_limit: process.memory_limit,
+                cpu_limit_millis: process.cpu_limit_millis,
+            }
+        },
+    )
+}
+
+fn external() -> impl Strategy<Value = ExternalSpec> {
+    let found_by = prop_oneof![
+        "/[a-z #:'é]{1,8}".prop_map(|path| FoundBy::PidFile(path.into())),
+        (1u16..).prop_map(FoundBy::Port),
+    ];
+    let name = prop::option::of("[^\\x00/\u{2028}\u{2029}]{1,9}");
+    let command = || prop::option::of(command());
+    (found_by, name, command(), command(), command(), process()).prop_map(
+        |(found_by, process_name, start_command, stop_command, restart_command, process)| ExternalSpec {
+            found_by,
+            process_name,
+            start_command,
+            stop_command,
+            restart_command,
+            commands: ProcessSpec {
+                command: Vec::new(),
+                run_as_user: None,
+                run_as_group: None,
+                no_new_privileges: false,
+                open_files: None,
+                memory_limit: None,
+                cpu_limit_millis: None,
+                ..process
+            },
+        },
+    )
+}
+
+/// The ports of a container with all that they may say; each is published on a port of its own.
+fn publish(mut ports: Vec<Port>, workload: &Workload, (ip, protocol): (Option<&str>, Protocol)) -> Vec<Port> {
+    let Workload::Container(container) = workload else { return ports };
+    for (index, port) in ports.iter_mut().enumerate() {
+        port.protocol = protocol;
+        if !container.host_network {
+            port.host_port = Some(8000 + index as u16);
+            port.host_ip = ip.map(str::to_owned);
+        }
+    }
+    ports
+}
+
 fn component() -> impl Strategy<Value = ComponentSpec> {
     let notes = || prop::collection::btree_map(text(), text(), 0..3);
     let backoff = (seconds(0.0, 1e4), seconds(1e4, 1e9), 1.0f64..1e12, 0.0f64..1.0);
@@ -320,12 +424,7 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
     });
     let policy =
         prop::sample::select(vec![RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never]);
-    let hook = || {
-        let command = ("[^\\x00\u{2028}\u{2029}]{1,9}", prop::collection::vec(text(), 0..3));
-        prop::option::of(
-            command.prop_map(|(program, args)| ExecAction { command: [vec![program], args].concat() }),
-        )
-    };
+    let hook = || prop::option::of(command().prop_map(|command| ExecAction { command }));
     let ports = prop::collection::vec((any::<bool>(), 1u16..), 0..3).prop_map(|ports| {
         let port = |(index, (named, container_port)): (usize, (bool, u16))| Port {
             name: named.then(|| format!("0e{index}")),
@@ -343,13 +442,22 @@ fn component() -> impl Strategy<Value = ComponentSpec> {
         logs.prop_map(|(max_size, max_files, on_disk_full)| LogsSpec { max_size, max_files, on_disk_full });
     let rest = (ports, policy, restart, seconds(0.0, 1e9), hook(), hook(), logs);
     let name = prop_oneof![Just("1e3"), Just("null"), Just("0x1f"), Just("true"), Just("a-b")];
-    (name, notes(), notes(), process(), rest, probes).prop_map(
-        |(name, labels, annotations, process, rest, probes)| ComponentSpec {
+    let workload = prop_oneof![
+        process().prop_map(Workload::Process),
+        container().prop_map(Workload::Container),
+        external().prop_map(Workload::External),
+    ];
+    let published = (
+        prop::sample::select(vec![None, Some("0.0.0.0"), Some("::1")]),
+        prop::sample::select(vec![Protocol::Tcp, Protocol::Udp]),
+    );
+    (name, (notes(), notes()), workload, published, rest, probes).prop_map(
+        |(name, (labels, annotations), workload, published, mut rest, probes)| ComponentSpec {
             name: name.to_owned(),
             labels,
             annotations,
-            workload: Workload::Process(process),
-            ports: rest.0,
+            ports: publish(std::mem::take(&mut rest.0), &workload, published),
+            workload,
             depends_on: Vec::new(),
             restart_policy: rest.1,
             restart: rest.2,

@@ -22,7 +22,8 @@ fn it_is_json_schema_and_takes_what_is_good() {
     let schema = schema(&support::registry());
     jsonschema::meta::validate(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for document in documents("tests/good/everything.yaml") {
+    let good = ["tests/good/everything.yaml", "tests/good/kinds.yaml"];
+    for document in good.into_iter().flat_map(documents) {
         let mistakes: Vec<String> = validator.iter_errors(&document).map(|err| err.to_string()).collect();
         assert!(mistakes.is_empty(), "{mistakes:?}");
     }
@@ -57,6 +58,17 @@ fn it_refuses_what_is_bad() {
         "name-not-a-label",
         "name-too-long",
         "command-missing",
+        "kind-missing",
+        "kind-image-and-external",
+        "kind-null",
+        "process-with-fields-of-a-container",
+        "container-with-fields-of-a-process",
+        "external-with-fields-of-others",
+        "external-found-twice",
+        "external-not-found-at-all",
+        "external-empty",
+        "image-pull-policy",
+        "volume-of-kubernetes",
         "wrong-api-version",
         "wrong-kind",
     ] {
@@ -110,6 +122,17 @@ fn it_takes_null_where_manifests_may_have_it() {
     check("command: [a], livenessProbe: {pid: , periodSeconds: }", true);
     check("command: [a], livenessProbe: {allOf: [{pid: }]}", true);
     check("command: [a], livenessProbe: {httpGet: {port: 80, scheme: , httpHeaders: }}", true);
+    check("command: [a], imagePullPolicy: , hostNetwork: , volumes: , volumeMounts: ", true);
+    check("command: [a], ports: [{containerPort: 1, hostPort: , hostIP: , protocol: }]", true);
+    check("image: a, inheritEnv: , imagePullPolicy: ", true);
+    check("external: {port: 1, processName: , startCommand: }, args: , resources: ", true);
+    check("command: [a], image: ", false);
+    check("image: a, external: ", false);
+    check("external: ", false);
+    check("external: {port: }", false);
+    check("external: {port: 1, pidFile: }", false);
+    check("image: a, inheritEnv: true", false);
+    check("external: {port: 1}, ports: [{containerPort: 1, hostPort: 1}]", false);
     check("command: ", false);
     check("command: [null]", false);
     check("command: [a], lifecycle: {preStop: {exec: }}", false);

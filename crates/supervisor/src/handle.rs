@@ -132,6 +132,8 @@ impl SupervisorHandle {
             labels: spec.labels.clone(),
             annotations: spec.annotations.clone(),
             command: spec.workload.command(),
+            image: spec.workload.image().map(str::to_owned),
+            found_by: spec.workload.found_by(),
             working_dir: spec.workload.folder().display().to_string(),
             depends_on: spec
                 .depends_on

@@ -90,6 +90,8 @@ fn text(detail: &ComponentDetail, log: &[String], now: Timestamp, colour: bool) 
         line("Last exit", &format!("{} ({})", last_exit(exit), ago(&exit.at, now)));
     }
     line("Last error", &plain(status.last_error.as_deref().unwrap_or_default()));
+    line("Image", detail.image.as_deref().unwrap_or_default());
+    line("Found by", detail.found_by.as_deref().unwrap_or_default());
     line("Command", &command(&detail.command));
     line("Working dir", &detail.working_dir);
     line("Grace period", &span(detail.termination_grace_period_seconds));
@@ -193,6 +195,8 @@ mod tests {
         ComponentDetail {
             labels: BTreeMap::from([("tier".into(), "runner".into())]),
             annotations: BTreeMap::new(),
+            image: None,
+            found_by: None,
             command: vec!["stigmer".into(), "internal workflow-runner".into()],
             working_dir: "/srv".into(),
             depends_on: vec![DependencyStatus {

@@ -62,7 +62,7 @@ impl<'a> Checker<'a> {
         let schema = schema.as_object()?;
         let properties = schema.get("properties")?.as_object()?;
         if let Some(choice) = choice(schema) {
-            let settings = self.resolve(properties.get(word).filter(|_| choice.contains(&word))?);
+            let settings = self.resolve(properties.get(word).filter(|_| choice.has(word))?);
             let needs = hints::required(settings).next().is_some() || settings.get("items").is_some();
             let inner = match (needs, settings.get("items")) {
                 (_, Some(_)) => "[{…}, {…}]",
