@@ -1,6 +1,7 @@
 //! The probes that come with vitald. A new one is a crate under `probes/` and a line here.
 
 use vitald_core::registry::Registry;
+use vitald_probe_docker::DockerProbe;
 use vitald_probe_exec::ExecProbe;
 use vitald_probe_grpc::GrpcProbe;
 use vitald_probe_http_get::HttpGetProbe;
@@ -15,5 +16,6 @@ pub(crate) fn registry() -> Registry {
     registry.add::<TcpSocketProbe>();
     registry.add::<GrpcProbe>();
     registry.add::<PidProbe>();
+    registry.add::<DockerProbe>();
     registry
 }
