@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod docker;
 mod run;
 mod simulate;
 mod temporal;

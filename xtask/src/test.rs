@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::temporal;
 use crate::workspace::{Workspace, path_with, say};
+use crate::{docker, temporal};
 
 /// A part of the tests that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,8 @@ pub(crate) enum Part {
     E2e,
     /// The whole from outside, on a real Temporal server
     Temporal,
+    /// Containers, by hand and from outside, in real Docker engines
+    Docker,
     /// The documentation builds without warnings
     Docs,
 }
@@ -32,6 +34,9 @@ pub(crate) enum Part {
 const E2E_THREADS: &str = "--test-threads=4";
 /// Each test has a database, a server with four services and a client of its own.
 const TEMPORAL_THREADS: &str = "--test-threads=2";
+
+/// Each test has an engine of its own.
+const DOCKER_THREADS: &str = "--test-threads=2";
 
 /// Runs the parts, all of them if none is named; whether all passed. The last line says how many.
 pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> Result<bool> {
@@ -90,6 +95,16 @@ impl Part {
                     .arg(TEMPORAL_THREADS)
                     .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
                     .env("PATH", path_with(&[temporal])?);
+                tally.count(command)
+            }
+            Self::Docker => {
+                docker::ensure()?;
+                build(workspace)?;
+                let mut by_hand = cargo_test(&["--package", "vitald-container", "--test", "engine"]);
+                by_hand.arg(DOCKER_THREADS);
+                tally.count(by_hand)?;
+                let mut command = of_the_whole("docker");
+                command.arg(DOCKER_THREADS).env("VITALD_BIN", workspace.programs("debug").join("vitald"));
                 tally.count(command)
             }
             Self::Docs => {

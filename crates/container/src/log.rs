@@ -4,8 +4,8 @@
 //! new connection repeats is told by the times and counts of the last messages of each stream; what was copied
 //! by a supervisor that died before it could note that, by how far the log has grown since.
 //!
-//! A message is a line, or a piece of one that is longer than 16 KiB. A last line without an end gets one from
-//! the engine.
+//! A message is a line, or a piece of one that is longer than 16 KiB. The pieces of a line have the same time, by which
+//! its end is told where the engine (20.10) loses it; only at the end of all output that cannot be told.
 
 use std::fs::File;
 use std::future::Future;
@@ -183,7 +183,11 @@ impl Sink {
         if is_repeated(repeat, time) {
             return;
         }
-        *mark = Some(Mark::after(*mark, time));
+        let (after, was_open) = Mark::after(*mark, time, text);
+        *mark = Some(after);
+        if was_open {
+            self.append(b"\n");
+        }
         self.append(text);
     }
 

@@ -147,7 +147,7 @@ async fn a_run_is_begun_as_the_manifest_says_and_leaves_its_log_alone() {
     assert_eq!(run.log_offset(), 0);
     assert_eq!(end(&run).await, Exit::Code(3));
     let log = world.log();
-    assert_eq!(log.replace("late\n", ""), "zero arg-x web 7\n/work\n1234\ngiven\nhunter22\nend\n");
+    assert_eq!(log.replace("late\n", ""), "zero arg-x web 7\n/work\n1234\ngiven\nhunter22\nend");
     assert!(log.contains("late\n"), "{log}");
     assert_eq!(world.engine.containers(), Vec::<String>::new());
     assert_eq!(restarter.redact("key hunter22".into()), "key ***");
@@ -273,12 +273,12 @@ async fn commands_run_inside_and_end_when_nobody_waits() {
     assert!(pids.contains(&run.process().pid) && pids.len() == 2, "{pids:?}");
     let memory = run.memory().await.unwrap();
     assert!((1 << 10..1 << 28).contains(&memory), "{memory}");
-    let hung = timeout(Duration::from_millis(500), exec(&["sh", "-c", "sleep 1001 & sleep 1002"])).await;
+    let hung = timeout(Duration::from_millis(500), exec(&["sh", "-c", "sleep 2001 & sleep 2002"])).await;
     assert!(hung.is_err(), "{hung:?}");
     vitald_tests::eventually(
         "the command to be gone",
         LONG,
-        || (!world.engine.docker(&["top", "vitald-web"]).stdout.contains("sleep 100")).then_some(()),
+        || (!world.engine.docker(&["top", "vitald-web"]).stdout.contains("sleep 200")).then_some(()),
         || world.engine.docker(&["top", "vitald-web"]).stdout,
     );
     kill(&run).await;
