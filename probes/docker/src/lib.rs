@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 use regex::bytes::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::timeout;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
 
 /// Where an engine is unless DOCKER_HOST says otherwise.
@@ -23,6 +24,9 @@ const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// How long a request may take, in seconds; the probe's own timeout is usually shorter.
 const ANSWER_WITHIN: u64 = 60;
+
+/// Which part of its deadline the probe waits for the engine.
+const PATIENCE: f64 = 0.9;
 
 /// How many lines of a log are recent.
 const RECENT_LINES: &str = "100";
@@ -98,7 +102,12 @@ impl HealthProbe for DockerProbe {
         let Some(container) = self.spec.container.clone().or_else(own) else {
             return ProbeResult::unknown("the component is no container: `container` must name one");
         };
-        match self.ask(&container).await {
+        // An engine that comes up accepts connections long before it answers. Whoever asks has a deadline, past which
+        // there would be a failure: that of the engine, not of the container.
+        let Ok(answer) = timeout(cx.timeout.mul_f64(PATIENCE), self.ask(&container)).await else {
+            return ProbeResult::unknown(format!("the Docker engine at {} gives no answer", self.host));
+        };
+        match answer {
             Ok(result) => result,
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
                 ProbeResult::failure(format!("there is no container `{container}`"))
