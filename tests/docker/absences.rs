@@ -69,3 +69,33 @@ fn a_start_without_an_engine_says_how_to_reach_one() {
     let doctor = world.s.cli(&["doctor"]).all();
     assert!(doctor.contains("ok       Docker engine: 20.") || doctor.contains("API 1."), "{doctor}");
 }
+
+#[test]
+fn an_engine_that_hangs_restarts_nothing() {
+    let world = World::run(
+        "
+        metadata: {name: counter}
+        spec:
+          image: IMAGE
+          imagePullPolicy: Never
+          hostNetwork: true
+          command: [sleep, '1000']
+          terminationGracePeriodSeconds: 0.2
+          livenessProbe:
+            anyOf: [{docker: {}}, {exec: {command: ['true']}}]
+            periodSeconds: 0.2
+            timeoutSeconds: 5
+            failureThreshold: 1
+        ",
+    );
+    let well = |c: &vitald_tests::Component| c.probe("liveness").state.as_deref() == Some("Success");
+    let first = world.s.wait_for("counter", "well", LONG, well);
+    world.engine.signal(Signal::SIGSTOP);
+    let hung = world.s.wait_for("counter", "not to be asked", LONG, |c| c.is("Running", "ProbeUnknown"));
+    assert!(hung.message.contains("no answer"), "{}", hung.message);
+    world.engine.signal(Signal::SIGCONT);
+    let back = world.s.wait_for("counter", "well again", LONG, well);
+    assert_eq!((back.pid, back.restart_count), (first.pid, 0));
+    let image = world.engine.inspect("vitald-counter", "{{.Config.Image}}");
+    assert_eq!(image, vitald_tests::IMAGE);
+}

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid as RawPid;
 
 use crate::{Output, Pid, eventually, seconds};
 
@@ -96,14 +95,20 @@ impl Engine {
 
     /// Ends it as a package's upgrade does, or by SIGKILL; returns when it is gone.
     pub fn down(&mut self, signal: Signal) {
+        self.signal(signal);
         let Some(mut process) = self.process.take() else { return };
-        let pid = RawPid::from_raw(i32::try_from(process.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, signal).expect("a signal to dockerd");
         process.wait().expect("the end of dockerd");
         // What it had started ends with it.
         let part = fs::read_to_string(self.path("exec/containerd/containerd.pid")).unwrap_or_default();
         if let Ok(part) = part.trim().parse() {
             Pid(part).wait_gone(seconds(30));
+        }
+    }
+
+    /// Sends it a signal, where it runs.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.process {
+            Pid(i32::try_from(process.id()).expect("a pid")).signal(signal);
         }
     }
 
