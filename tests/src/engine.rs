@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid as RawPid;
 
-use crate::{Output, eventually, seconds};
+use crate::{Output, Pid, eventually, seconds};
 
 /// The image that every engine has: busybox, and nothing to run by itself.
 pub const IMAGE: &str = "test/busy:1";
@@ -72,8 +71,10 @@ impl Engine {
     /// Starts it (again); returns once it answers.
     pub fn up(&mut self) {
         let log = File::options().create(true).append(true).open(self.path("log")).expect("a file");
-        // One that was killed leaves its own, and a zombie's counts as alive.
-        let _ = fs::remove_file(self.path("pid"));
+        // One that was killed leaves these, and a zombie's counts as alive.
+        for left in ["pid", "exec/containerd/containerd.pid"] {
+            let _ = fs::remove_file(self.path(left));
+        }
         let flag = |name: &str, value: &Path| format!("--{name}={}", value.display());
         let words: Vec<_> = self.prefix.iter().map(String::as_str).chain(["dockerd"]).collect();
         let mut command = Command::new(words[0]);
@@ -103,10 +104,21 @@ impl Engine {
 
     /// Ends it as a package's upgrade does, or by SIGKILL; returns when it is gone.
     pub fn down(&mut self, signal: Signal) {
+        self.signal(signal);
         let Some(mut process) = self.process.take() else { return };
-        let pid = RawPid::from_raw(i32::try_from(process.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, signal).expect("a signal to dockerd");
         process.wait().expect("the end of dockerd");
+        // What it had started ends with it.
+        let part = fs::read_to_string(self.path("exec/containerd/containerd.pid")).unwrap_or_default();
+        if let Ok(part) = part.trim().parse() {
+            Pid(part).wait_gone(seconds(30));
+        }
+    }
+
+    /// Sends it a signal, where it runs.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.process {
+            Pid(i32::try_from(process.id()).expect("a pid")).signal(signal);
+        }
     }
 
     /// `docker`, as a user of the same engine.
@@ -171,15 +183,16 @@ impl Engine {
     }
 
     fn clear_away(&mut self) {
-        if self.process.is_none() {
-            self.up();
+        if self.process.is_some() {
+            let left = self.docker(&["ps", "--all", "--quiet"]).stdout;
+            let left: Vec<&str> = left.lines().collect();
+            if !left.is_empty() {
+                self.docker(&[&["rm", "-f"], &left[..]].concat());
+            }
+            self.down(Signal::SIGTERM);
         }
-        let left = self.containers();
-        let names: Vec<&str> = left.iter().map(String::as_str).collect();
-        if !names.is_empty() {
-            self.docker(&[&["rm", "-f"], &names[..]].concat());
-        }
-        self.down(Signal::SIGTERM);
+        // An engine that was away, or would not answer, has left what ran.
+        Pid::marked(&self.path("exec").display().to_string()).iter().for_each(|left| left.kill());
         let root = self.root.path().display().to_string();
         let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
         for place in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
@@ -200,6 +213,13 @@ fn remove_empty(folder: &Path) {
     for inner in fs::read_dir(folder).into_iter().flatten().flatten() {
         if inner.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_empty(&inner.path());
+        }
+    }
+    // Containers that outlived a shim.
+    for left in fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default().lines() {
+        if let Ok(left) = left.parse() {
+            Pid(left).kill();
+            Pid(left).wait_gone(seconds(10));
         }
     }
     let _ = fs::remove_dir(folder);

@@ -5,6 +5,7 @@
 
 mod bench;
 mod cache;
+mod docker;
 mod run;
 mod simulate;
 mod temporal;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::workspace::{Workspace, path_with, say};
-use crate::{temporal, worker};
+use crate::{docker, temporal, worker};
 
 /// A part of the tests that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +26,8 @@ pub(crate) enum Part {
     Logs,
     /// The whole from outside, on a real Temporal server and real workers
     Temporal,
+    /// Containers, by hand and from outside, in real Docker engines
+    Docker,
     /// The documentation builds without warnings
     Docs,
 }
@@ -38,6 +40,9 @@ const LOGS_THREADS: &str = "--test-threads=2";
 const TEMPORAL_THREADS: &str = "--test-threads=2";
 /// All on one server, and all wait for minutes.
 const WORKERS_THREADS: &str = "--test-threads=16";
+
+/// Each test has an engine of its own.
+const DOCKER_THREADS: &str = "--test-threads=2";
 
 /// Runs the parts, all of them if none is named; whether all passed. The last line says how many.
 pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> Result<bool> {
@@ -104,6 +109,16 @@ impl Part {
                 };
                 let server = tally.count(of_temporal("temporal", TEMPORAL_THREADS));
                 server.and(tally.count(of_temporal("workers", WORKERS_THREADS)))
+            }
+            Self::Docker => {
+                docker::ensure()?;
+                build(workspace)?;
+                let mut by_hand = cargo_test(&["--package", "vitald-container", "--test", "engine"]);
+                by_hand.arg(DOCKER_THREADS);
+                tally.count(by_hand)?;
+                let mut command = of_the_whole("docker");
+                command.arg(DOCKER_THREADS).env("VITALD_BIN", workspace.programs("debug").join("vitald"));
+                tally.count(command)
             }
             Self::Docs => {
                 let mut command = workspace.cargo_command(["doc", "--workspace", "--no-deps"]);

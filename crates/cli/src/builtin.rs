@@ -1,6 +1,7 @@
 //! The probes that come with vitald. A new one is a crate under `probes/` and a line here.
 
 use vitald_core::registry::Registry;
+use vitald_probe_docker::DockerProbe;
 use vitald_probe_exec::ExecProbe;
 use vitald_probe_grpc::GrpcProbe;
 use vitald_probe_http_get::HttpGetProbe;
@@ -23,5 +24,6 @@ pub(crate) fn registry() -> Registry {
     registry.add::<MemoryProbe>();
     registry.add::<NotifyProbe>();
     registry.add::<TemporalProbe>();
+    registry.add::<DockerProbe>();
     registry
 }

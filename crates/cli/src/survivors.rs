@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
 use vitald_core::restarter::StartError;
 use vitald_core::status::{ComponentStatus, EventType, State};
+use vitald_process::Paths;
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::survivors::{self, StoredComponent};
 use vitald_supervisor::{
@@ -138,10 +139,13 @@ async fn end_one(
     let StoredComponent { name, process, is_external, lock: component_lock } = component;
     let process = process.clone().filter(|_| !is_external);
     let left = vitald_process::end_leftovers(name, process, component_lock, GRACE).await;
-    let left = left.map_err(|err| match err {
+    let told = |err| match err {
         StartError::Occupied(why) => format!("{name}: {why}"),
         other => format!("{name}: {other}"),
-    })?;
+    };
+    let mut left = left.map_err(told)?;
+    let paths = Paths { log: state_dir.log(name), lock: component_lock.clone() };
+    left.extend(vitald_container::end_leftovers(name, paths, GRACE).await.map_err(told)?);
     if !left.is_empty() {
         // Whether anybody reads it or not, the rest is to be ended, too.
         output::say(format!("{name}: ended {}", left.join(", "))).map_err(|failure| failure.text)?;

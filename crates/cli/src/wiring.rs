@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vitald_container::ContainerRestarter;
 use vitald_core::registry::Registry;
 use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
@@ -74,8 +75,8 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
         Workload::External(external) => {
             Arc::new(ExternalRestarter::new(&spec.name, external, Paths { log, lock }, inherited_env))
         }
-        Workload::Container(_) => {
-            unreachable!("no manifest says so")
+        Workload::Container(container) => {
+            Arc::new(ContainerRestarter::new(spec, container, Paths { log, lock }))
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Builder;
 use vitald_process::Capability;
 
 use crate::engine::{Engine, EngineError};
@@ -13,14 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Older ones lack the log driver that keeps bytes as they are, among other things.
 const OLDEST: (usize, usize) = (1, 41);
 
-/// Asks the engine that DOCKER_HOST names. Blocks for a moment; must not be called from within a runtime.
-pub fn capability() -> Capability {
-    let engine = Engine::of_environment();
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let found = match runtime {
-        Ok(runtime) => runtime.block_on(ask(&engine)),
-        Err(err) => Err(err.to_string()),
-    };
+/// Asks the engine that DOCKER_HOST names.
+pub async fn capability() -> Capability {
+    let found = ask(&Engine::of_environment()).await;
     let name = "Docker engine";
     let without_it =
         "components with an `image` cannot be started, and what is asked of containers is unknown".into();

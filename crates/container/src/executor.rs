@@ -10,6 +10,7 @@ use bollard::models::ExecConfig;
 use futures_util::StreamExt;
 use nix::sys::signal::Signal;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, Exit, MAX_EXEC_OUTPUT, StartError};
 use vitald_process::expand_with;
 
@@ -18,6 +19,8 @@ use crate::engine::{Engine, EngineError, SOON};
 use crate::failure;
 use crate::run::own_process;
 use crate::watch::inspect;
+
+const DOING: &str = "running a command in the container";
 
 /// How a shell, and the engine, tell that a command could not be executed.
 const CANNOT_EXECUTE: [i64; 2] = [126, 127];
@@ -52,14 +55,26 @@ impl Executor for ContainerExecutor {
 
 impl ContainerExecutor {
     async fn run(&self, request: ExecRequest) -> Result<ExecOutput, StartError> {
-        let engine = &self.0.engine;
-        let doing = |err: EngineError| err.at("running a command in the container");
-        let Some(container) = self.0.target() else {
-            return Err(StartError::System {
-                doing: "running a command in the container".into(),
-                reason: "there is none".into(),
-            });
+        let program = request.command.first().cloned().unwrap_or_default();
+        let (patience, begin) = (request.begin_within, self.begin(request));
+        let (running, output) = match patience {
+            None => begin.await?,
+            Some(patience) => timeout(patience, begin).await.unwrap_or_else(|_| {
+                let slow = format!("it gives no answer within {:.1} s", patience.as_secs_f64());
+                Err(self.0.engine.away(slow).at(DOING))
+            })?,
         };
+        running.finish(output, &program).await
+    }
+
+    /// Begins a command; gives it, and what it will say.
+    async fn begin(&self, request: ExecRequest) -> Result<(Running, StartExecResults), StartError> {
+        let engine = &self.0.engine;
+        let doing = |err: EngineError| err.at(DOING);
+        let Some(container) = self.0.target() else {
+            return Err(StartError::System { doing: DOING.into(), reason: "there is none".into() });
+        };
+        let program = request.command.first().cloned().unwrap_or_default();
         let inspected = inspect(engine, &container).await.map_err(doing)?;
         let config = inspected.config.unwrap_or_default();
         let environment: BTreeMap<String, String> = config
@@ -69,7 +84,6 @@ impl ContainerExecutor {
             .filter_map(|entry| entry.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let program = request.command.first().cloned().unwrap_or_default();
         let command = exec_config(request, &environment, config.working_dir);
         let created = engine
             .ask(SOON, |client| {
@@ -78,8 +92,17 @@ impl ContainerExecutor {
             })
             .await
             .map_err(doing)?;
-        let running = Running { engine: Arc::clone(engine), id: created.id, container, done: false };
-        running.finish(&program).await
+        let mut running = Running { engine: Arc::clone(engine), id: created.id, container, done: false };
+        let id = running.id.clone();
+        match engine.ask(SOON, |client| async move { client.start_exec(&id, None).await }).await {
+            Ok(output) => Ok((running, output)),
+            Err(EngineError::Refused { status, message }) => {
+                running.done = true;
+                let refused = failure::of_program(&message, &program);
+                Err(refused.unwrap_or_else(|| doing(EngineError::Refused { status, message })))
+            }
+            Err(err) => Err(doing(err)),
+        }
     }
 }
 
@@ -116,26 +139,16 @@ struct Running {
 }
 
 impl Running {
-    async fn finish(mut self, program: &str) -> Result<ExecOutput, StartError> {
-        let doing = |err: EngineError| err.at("running a command in the container");
-        let id = self.id.clone();
-        let started = self.engine.ask(SOON, |client| async move { client.start_exec(&id, None).await }).await;
+    async fn finish(mut self, output: StartExecResults, program: &str) -> Result<ExecOutput, StartError> {
+        let doing = |err: EngineError| err.at(DOING);
         let mut kept = Vec::new();
-        match started {
-            Ok(StartExecResults::Attached { mut output, input: _input }) => {
-                while let Some(piece) = output.next().await {
-                    // The end of the connection is the end of the output.
-                    let Ok(piece) = piece else { break };
-                    let piece = piece.into_bytes();
-                    let room = MAX_EXEC_OUTPUT - kept.len();
-                    kept.extend_from_slice(&piece[..piece.len().min(room)]);
-                }
-            }
-            Ok(StartExecResults::Detached) => {}
-            Err(err) => {
-                let EngineError::Refused { message, .. } = &err else { return Err(doing(err)) };
-                self.done = true;
-                return Err(failure::of_program(message, program).unwrap_or_else(|| doing(err)));
+        if let StartExecResults::Attached { mut output, input: _input } = output {
+            while let Some(piece) = output.next().await {
+                // The end of the connection is the end of the output.
+                let Ok(piece) = piece else { break };
+                let piece = piece.into_bytes();
+                let room = MAX_EXEC_OUTPUT - kept.len();
+                kept.extend_from_slice(&piece[..piece.len().min(room)]);
             }
         }
         let code = loop {

@@ -85,6 +85,7 @@ impl<'a> Leftovers<'a> {
                 ))
             })?;
         }
+        Notes::remove(&self.paths.lock);
         Ok(ended)
     }
 

@@ -4,13 +4,13 @@
 //! new connection repeats is told by the times and counts of the last messages of each stream; what was copied
 //! by a supervisor that died before it could note that, by how far the log has grown since.
 //!
-//! A message is a line, or a piece of one that is longer than 16 KiB. A last line without an end gets one from
-//! the engine.
+//! A message is a line, or a piece of one that is longer than 16 KiB. The pieces of a line have the same time, by which
+//! its end is told where the engine (20.10) loses it; only at the end of all output that cannot be told.
 
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bollard::container::LogOutput;
@@ -35,6 +35,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// One container's output on its way into the log.
 pub(crate) struct Copy {
+    lock: PathBuf,
     sink: Option<Sink>,
 }
 
@@ -77,7 +78,12 @@ impl Copy {
         };
         let overlap = end.saturating_sub(position.end);
         let sink = Sink { log: file, notes, position, overlap, pending: Vec::new(), noted: Instant::now() };
-        Ok(Self { sink: Some(sink) })
+        Ok(Self { lock: lock.to_owned(), sink: Some(sink) })
+    }
+
+    /// The container is no more: there is nothing to go on with.
+    pub(crate) fn forget(&self) {
+        Notes::remove(&self.lock);
     }
 
     /// Where the log ends, for a copy that begins.
@@ -177,7 +183,11 @@ impl Sink {
         if is_repeated(repeat, time) {
             return;
         }
-        *mark = Some(Mark::after(*mark, time));
+        let (after, was_open) = Mark::after(*mark, time, text);
+        *mark = Some(after);
+        if was_open {
+            self.append(b"\n");
+        }
         self.append(text);
     }
 

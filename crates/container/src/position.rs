@@ -33,14 +33,23 @@ pub(crate) struct Mark {
     pub(crate) time: i64,
     /// How many messages there were from the first with that time on, up to this one.
     pub(crate) count: u32,
+    /// Whether that one did not end its line.
+    #[serde(default)]
+    pub(crate) open: bool,
 }
 
 impl Mark {
-    /// The mark after one more message.
-    pub(crate) fn after(mark: Option<Self>, time: i64) -> Self {
+    /// The mark after one more message, and whether a line must be ended first: pieces of one line have the same
+    /// time, and some engines lose the end of a line that came in pieces.
+    pub(crate) fn after(mark: Option<Self>, time: i64, text: &[u8]) -> (Self, bool) {
+        let open = !text.ends_with(b"\n");
         match mark {
-            Some(mark) if time <= mark.time => Self { count: mark.count.saturating_add(1), ..mark },
-            Some(_) | None => Self { time, count: 1 },
+            Some(mark) if time <= mark.time => {
+                let after = Self { count: mark.count.saturating_add(1), open, ..mark };
+                (after, mark.open && time < mark.time)
+            }
+            Some(mark) => (Self { time, count: 1, open }, mark.open),
+            None => (Self { time, count: 1, open }, false),
         }
     }
 }
@@ -80,6 +89,12 @@ impl Notes {
             .map(Self)
     }
 
+    /// Removes it: there is nothing that it is about.
+    pub(crate) fn remove(lock: &Path) {
+        // What stays is about a container that is no more.
+        let _ = std::fs::remove_file(Self::path(lock));
+    }
+
     /// What is noted. Nothing, where it cannot be read: the copy then begins anew.
     pub(crate) fn read(&self) -> Option<Position> {
         let mut text = vec![0; SIZE];
@@ -105,7 +120,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let lock = temp.path().join("web.lock");
         assert_eq!(Notes::open(&lock).unwrap().read(), None);
-        let mark = Some(Mark { time: i64::MAX, count: u32::MAX });
+        let mark = Some(Mark { time: i64::MAX, count: u32::MAX, open: false });
         let long = Position { container: "c".repeat(64), end: u64::MAX, stdout: mark, stderr: mark };
         let notes = Notes::open(&lock).unwrap();
         for position in [long, Position::beginning("short", 7)] {

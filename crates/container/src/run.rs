@@ -123,16 +123,18 @@ impl Run {
         run
     }
 
-
     async fn to_its_end(self: Arc<Self>, copy: Copy) {
         let following = tokio::spawn(Arc::clone(&self).follow(copy));
         let watched = Watched { engine: &self.engine, id: &self.id, started_at: self.started_at.as_deref() };
         let exit = watched.ended(|| self.is_known_dead().then_some(Exit::Unknown)).await;
         self.phase.send_replace(Phase::Ended(exit.clone()));
-        if let Ok(mut copy) = following.await {
-            drain(&self.engine, &mut copy, || self.is_given_up()).await;
+        let mut copy = following.await.ok();
+        if let Some(copy) = &mut copy {
+            drain(&self.engine, copy, || self.is_given_up()).await;
         }
-        remove(&self.engine, &self.id, || self.is_given_up()).await;
+        if remove(&self.engine, &self.id, || self.is_given_up()).await {
+            copy.iter().for_each(Copy::forget);
+        }
         self.phase.send_replace(Phase::Over(exit));
     }
 
@@ -146,10 +148,12 @@ impl Run {
         tokio::pin!(ended);
         let mut pauses = Pauses::new();
         loop {
-            match copy.run(&self.engine, true, &mut ended).await {
-                Ok(()) => pauses = Pauses::new(),
-                // Where the engine is away or says no, it is asked again.
-                Err(_) => {}
+            // Where the engine is away or says no, it is asked again.
+            if copy.run(&self.engine, true, &mut ended).await.is_ok() {
+                pauses = Pauses::new();
+            }
+            if *self.phase.borrow() != Phase::Running {
+                return copy;
             }
             tokio::select! {
                 () = &mut ended => return copy,
@@ -204,13 +208,13 @@ pub(crate) async fn drain(engine: &Engine, copy: &mut Copy, give_up: impl Fn() -
 }
 
 /// Removes a container of ours, with the volumes that were made for it alone. `give_up` is asked where the engine
-/// is away or cannot.
-pub(crate) async fn remove(engine: &Engine, id: &str, give_up: impl Fn() -> bool) {
+/// is away or cannot. Whether it has been removed.
+async fn remove(engine: &Engine, id: &str, give_up: impl Fn() -> bool) -> bool {
     let mut pauses = Pauses::new();
     loop {
         match remove_once(engine, id).await {
-            Ok(()) => return,
-            Err(_) if give_up() => return,
+            Ok(()) => return true,
+            Err(err) if err.is_away() && give_up() => return false,
             Err(_) => pauses.pause().await,
         }
     }

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -312,6 +313,9 @@ pub struct ExecRequest {
     pub working_dir: Option<PathBuf>,
     /// Further environment variables, over the component's own.
     pub env: Vec<(String, String)>,
+    /// How soon it must have begun, where that depends on others: later than that, it is an error that it has not.
+    /// `None` for no such limit.
+    pub begin_within: Option<Duration>,
 }
 
 /// What came of a command.

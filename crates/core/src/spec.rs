@@ -98,11 +98,21 @@ impl ComponentSpec {
         format!("{hash:016x}")
     }
 
+    /// Where a port is to be found on this machine: that of a container, where it is published.
+    fn port_here(&self, port: &Port) -> u16 {
+        match &self.workload {
+            Workload::Container(container) if !container.host_network => {
+                port.host_port.unwrap_or(port.container_port)
+            }
+            Workload::Container(_) | Workload::Process(_) | Workload::External(_) => port.container_port,
+        }
+    }
+
     /// What probes may know when they are built.
     pub fn context(&self, log_file: Option<PathBuf>) -> ComponentContext {
         ComponentContext {
             name: self.name.clone(),
-            ports: self.ports.iter().filter_map(|p| Some((p.name.clone()?, p.container_port))).collect(),
+            ports: self.ports.iter().filter_map(|p| Some((p.name.clone()?, self.port_here(p)))).collect(),
             working_dir: self.workload.folder().to_owned(),
             log_file,
         }

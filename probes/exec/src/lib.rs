@@ -38,6 +38,9 @@ pub struct EnvVar {
     pub value: String,
 }
 
+/// In which part of the deadline the command must have begun.
+const BEGIN_WITHIN: f64 = 0.9;
+
 /// Runs the command of an [`ExecSpec`] where the component runs.
 pub struct ExecProbe {
     program: String,
@@ -72,6 +75,7 @@ impl ProbeKind for ExecProbe {
             command: spec.command,
             working_dir: spec.working_dir,
             env: spec.env.into_iter().map(|var| (var.name, var.value)).collect(),
+            begin_within: None,
         };
         Ok(Self { program, request })
     }
@@ -81,7 +85,10 @@ impl ProbeKind for ExecProbe {
 impl HealthProbe for ExecProbe {
     async fn check(&self, cx: &CheckContext) -> ProbeResult {
         let program = &self.program;
-        let output = match cx.executor.exec(self.request.clone()).await {
+        // What runs it may be away, which is no failure of the component's.
+        let begin_within = Some(cx.timeout.mul_f64(BEGIN_WITHIN));
+        let request = ExecRequest { begin_within, ..self.request.clone() };
+        let output = match cx.executor.exec(request).await {
             Ok(output) => output,
             Err(err) => return ProbeResult::unknown(err.to_string()),
         };

@@ -16,11 +16,12 @@ use crate::places::Places;
 use crate::{output, scope};
 
 /// Shows what this machine offers, and what is degraded where it does not.
-pub(crate) fn run(args: &Listing, places: &Places) -> Outcome {
+pub(crate) async fn run(args: &Listing, places: &Places) -> Outcome {
     let mut findings: Vec<Finding> = vitald_process::capabilities().into_iter().map(Finding::from).collect();
     findings.push(state(&places.state()));
     findings.push(privacy(&places.state()));
     findings.push(rotation(&places.state()));
+    findings.push(Finding::from(vitald_container::capability().await));
     findings.push(systemd());
     findings.extend(lingering());
     let all_essential = findings.iter().all(|finding| finding.available || !finding.essential);

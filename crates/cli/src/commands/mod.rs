@@ -42,7 +42,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Validate(args) => validate::run(&args, places),
         Command::Schema => schema::run(),
         Command::Check(args) => check::run(&args).await,
-        Command::Doctor(args) => doctor::run(&args, places),
+        Command::Doctor(args) => doctor::run(&args, places).await,
         Command::Probe(Probe::List(args)) => probe_list::run(&args),
         Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
     }

@@ -122,3 +122,23 @@ fn bytes_are_passed_on_as_they_are() {
     let log = std::fs::read(world.temp.path().join("web.log")).unwrap();
     assert_eq!(log, b"\xff\0 \xfe\nerror from the engine\n");
 }
+
+#[test]
+fn the_end_of_a_line_that_came_in_pieces_is_put_back() {
+    let world = World::new();
+    let mut sink = world.open();
+    let pieces = [
+        (1, 1_000, "long-"),
+        (1, 1_000, "line"),
+        (2, 1_001, "other\n"),
+        (1, 1_002, "next\n"),
+        (1, 1_003, "end"),
+    ];
+    connect(&mut sink, &pieces[..2]);
+    sink.write(true).unwrap();
+    drop(sink);
+    let mut sink = world.open();
+    connect(&mut sink, &pieces);
+    sink.write(true).unwrap();
+    assert_eq!(world.log(), "long-lineother\n\nnext\nend");
+}

@@ -340,7 +340,8 @@ impl World {
                 }
                 Observed::Gone if self.tree != Some(*run) => return,
                 Observed::Gone => self.tree = None,
-                Observed::PostStartDone(_)
+                Observed::Starting(_)
+                | Observed::PostStartDone(_)
                 | Observed::PreStopDone(_)
                 | Observed::Terminated
                 | Observed::Adopted

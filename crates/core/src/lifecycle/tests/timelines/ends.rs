@@ -131,10 +131,9 @@ fn an_end_that_nobody_saw_is_one() {
 
 #[test]
 fn a_start_that_takes_its_time_says_what_it_does() {
-    let pulling = |progress: &str| Observed::Starting(StartStep::PullingImage {
-        image: "web:1".into(),
-        progress: progress.into(),
-    });
+    let pulling = |progress: &str| {
+        Observed::Starting(StartStep::PullingImage { image: "web:1".into(), progress: progress.into() })
+    };
     let mut lifecycle = Lifecycle::new(std::sync::Arc::new(spec()));
     let now = Timestamp::ZERO;
     assert_eq!(lifecycle.on(now, Event::Command(Command::Begin)), [Action::Start(RunId(1))]);
