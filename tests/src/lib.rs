@@ -17,9 +17,9 @@
 // A harness fails by panicking; that is how a test hears of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
-mod engine;
 mod dice;
 mod disk;
+mod engine;
 mod log_files;
 mod namespace;
 mod net;
@@ -31,9 +31,9 @@ mod status;
 mod supervisor;
 mod trace;
 
-pub use engine::{Engine, IMAGE};
 pub use dice::Dice;
 pub use disk::{Disk, Kind};
+pub use engine::{Engine, IMAGE};
 pub use namespace::{Namespace, skip};
 pub use net::{Counter, Stub, counting_proxy, free_port, http};
 pub use numbered::{Numbered, assert_numbered, assert_part, odd_line};

@@ -26,13 +26,17 @@ fn each_part_in_turn_is_killed_hung_and_made_unhealthy_and_only_that_one_is_rest
         stack.fault("temporal", "killed", "SIGKILL", |part| part.pid().kill()),
         stack.fault("temporal", "hung", "LivenessProbeFailed", |part| part.pid().signal(Signal::SIGSTOP)),
         stack.fault("stigmer-server", "killed", "SIGKILL", |part| part.pid().kill()),
-        stack.fault("stigmer-server", "hung", "LivenessProbeFailed", |part| part.pid().signal(Signal::SIGSTOP)),
+        stack.fault("stigmer-server", "hung", "LivenessProbeFailed", |part| {
+            part.pid().signal(Signal::SIGSTOP)
+        }),
         stack.fault("stigmer-server", "port closed", "LivenessProbeFailed", |part| {
             part.pid().signal(Signal::SIGUSR1);
         }),
         stack.fault("workflow-runner", "killed", "SIGKILL", |part| part.pid().kill()),
         stack.fault("agent-runner", "killed", "SIGKILL", |_| stack.docker(&["kill", "CONTAINER"])),
-        stack.fault("agent-runner", "paused", "LivenessProbeFailed", |_| stack.docker(&["pause", "CONTAINER"])),
+        stack.fault("agent-runner", "paused", "LivenessProbeFailed", |_| {
+            stack.docker(&["pause", "CONTAINER"])
+        }),
         stack.fault("agent-runner", "poll loop ended", "LivenessProbeFailed", |_| {
             stack.docker(&["kill", "--signal", "USR1", "CONTAINER"]);
         }),
@@ -45,7 +49,9 @@ fn each_part_in_turn_is_killed_hung_and_made_unhealthy_and_only_that_one_is_rest
 fn a_worker_that_polls_no_more_is_found_though_its_process_lives() {
     let Some(stack) = Stack::up(&WITHOUT_CONTAINER) else { return };
     let rows = [
-        stack.fault("workflow-runner", "hung", "LivenessProbeFailed", |part| part.pid().signal(Signal::SIGSTOP)),
+        stack.fault("workflow-runner", "hung", "LivenessProbeFailed", |part| {
+            part.pid().signal(Signal::SIGSTOP)
+        }),
         stack.fault("workflow-runner", "poll loops ended", "LivenessProbeFailed", |part| {
             part.pid().signal(Signal::SIGUSR1);
         }),
@@ -78,7 +84,10 @@ fn five_idle_minutes_and_a_minute_without_temporal_restart_nobody() {
     stack.cli(&["start", "temporal"]).expect(0);
     let back = Instant::now();
     stack.wait_all_ready(seconds(120));
-    println!("after a minute without Temporal all is ready {:.1} s after its start", back.elapsed().as_secs_f64());
+    println!(
+        "after a minute without Temporal all is ready {:.1} s after its start",
+        back.elapsed().as_secs_f64()
+    );
     let after = stack.runs();
     for part in ["stigmer-server", "workflow-runner", "agent-runner"] {
         assert_eq!(after[part], before[part], "{part} was not restarted for Temporal's outage");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::spawn_blocking;
 use vitald_core::restarter::{RunId, StartError, TellStep};
-use vitald_core::spec::{ContainerSpec, EnvValue, LogsSpec, Port};
+use vitald_core::spec::{ContainerSpec, LogsSpec, Port};
 use vitald_process::Paths;
 
 use crate::engine::Engine;
@@ -68,12 +68,8 @@ impl Component {
         let mark = mark.map(|(name, value)| (name.to_owned(), value));
         let (env_from, env) = (self.spec.env_from.clone(), self.spec.env.clone());
         let built = blocking(move || vitald_process::described_environment(&env_from, &env, &mark)).await?;
-        let secret = |name: &String| built.get(name).cloned();
-        let from_files =
-            self.spec.env.iter().filter(|variable| matches!(variable.value, EnvValue::FileKey { .. }));
-        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) =
-            from_files.filter_map(|variable| secret(&variable.name)).collect();
-        Ok(built)
+        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = built.secrets;
+        Ok(built.all)
     }
 
     /// The text without the values of secrets.

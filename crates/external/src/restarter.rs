@@ -102,7 +102,12 @@ impl Shared {
 
 impl ExternalRestarter {
     /// A restarter for `spec`. `inherited` is what its commands get of the supervisor's environment.
-    pub fn new(name: &str, spec: &ExternalSpec, paths: Paths, inherited: BTreeMap<String, String>) -> Self {
+    pub fn new(
+        name: &str,
+        spec: &ExternalSpec,
+        paths: Paths,
+        inherited: impl Into<Arc<BTreeMap<String, String>>>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 spec: spec.clone(),

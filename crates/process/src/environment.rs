@@ -14,10 +14,11 @@ pub(crate) type Environment = BTreeMap<String, String>;
 
 /// The environment of a run.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Built {
-    pub(crate) all: Environment,
+pub struct Built {
+    /// All of it, by name.
+    pub all: BTreeMap<String, String>,
     /// The values in it that were read from files: nobody is to see them.
-    pub(crate) secrets: Vec<String>,
+    pub secrets: Vec<String>,
 }
 
 const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
@@ -47,7 +48,7 @@ pub fn described_environment(
     env_from: &[PathBuf],
     env: &[EnvVar],
     mark: &[(String, String)],
-) -> Result<BTreeMap<String, String>, StartError> {
+) -> Result<Built, StartError> {
     build(&Environment::new(), None, env_from, env, mark)
 }
 

@@ -32,9 +32,14 @@ pub struct Errands {
 impl Errands {
     /// `spec` says how the commands run; its own command is not looked at. `inherited` is what they get of the
     /// supervisor's environment.
-    pub fn new(name: &str, spec: &ProcessSpec, paths: Paths, inherited: BTreeMap<String, String>) -> Self {
+    pub fn new(
+        name: &str,
+        spec: &ProcessSpec,
+        paths: Paths,
+        inherited: impl Into<Arc<BTreeMap<String, String>>>,
+    ) -> Self {
         let log = paths.log.clone();
-        Self { component: Arc::new(Component::new(name, spec, paths, inherited)), log }
+        Self { component: Arc::new(Component::new(name, spec, paths, inherited.into())), log }
     }
 
     /// Makes the component's lock file, by which a state dir that was copied is told, and ends the commands of
@@ -121,6 +126,7 @@ fn launch(
     let newborn = Launch {
         command,
         environment: &environment,
+        pid_variables: &[],
         dir: component.working_dir(),
         user: settings.identity()?,
         settings: &settings,

@@ -58,7 +58,7 @@ pub mod procfs;
 pub mod signal;
 
 pub use capabilities::{Capability, capabilities};
-pub use environment::{described_environment, expand_with, inherited_environment};
+pub use environment::{Built, described_environment, expand_with, inherited_environment};
 pub use errands::Errands;
 pub use executor::LocalExecutor;
 pub use launch::ProcessSettings;
@@ -66,8 +66,8 @@ pub use leftovers::end_leftovers;
 pub use limits::raise_open_files;
 pub use lock::instance_of;
 pub use occupant::holder_of;
-pub use procfs::{boot_id, identity, is_same};
 pub use pidfd::{signal_group_of, signal_process};
+pub use procfs::{boot_id, identity, is_same};
 pub use reaper::{become_subreaper, spawn_reaper};
 pub use redact::redact;
 pub use restarter::{Paths, ProcessRestarter};
