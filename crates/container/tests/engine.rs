@@ -157,6 +157,26 @@ async fn a_run_is_begun_as_the_manifest_says_and_leaves_its_log_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_and_privileges_are_those_of_the_manifest() {
+    let world = World::new();
+    let restarter = world.restarter(|spec| {
+        let script = "ulimit -n; id -u; id -g; busybox grep NoNewPrivs /proc/self/status; sleep 1000";
+        spec.command = vec!["sh".into(), "-c".into(), script.into()];
+        spec.open_files = Some(77);
+        spec.run_as_group = Some("4321".into());
+        spec.no_new_privileges = true;
+        spec.memory_limit = Some(64 << 20);
+        spec.cpu_limit_millis = Some(250);
+    });
+    let run = restarter.start(RunId(1)).await.unwrap();
+    world.wait_log("NoNewPrivs");
+    assert_eq!(world.log(), "77\n0\n4321\nNoNewPrivs:\t1\n");
+    let limits = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.NetworkMode}}";
+    assert_eq!(world.engine.inspect("vitald-web", limits), "67108864 250000000 host");
+    kill(&run).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_and_long_lines_arrive_as_they_were_written() {
     let world = World::new();
     let restarter = world.restarter(|spec| {
