@@ -8,8 +8,8 @@ use std::time::Duration;
 use vitald_core::probe::ComponentContext;
 use vitald_core::registry::Registry;
 use vitald_core::spec::{
-    Backoff, ComponentKind as Kind, ComponentSpec, Dependency, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeRole, ProcessSpec,
-    RestartSpec, Workload,
+    Backoff, ComponentKind as Kind, ComponentSpec, Dependency, EnvValue, EnvVar, ExecAction, LogsSpec, Port,
+    ProbeRole, ProcessSpec, RestartSpec, Workload,
 };
 
 use crate::files::File;

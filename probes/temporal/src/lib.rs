@@ -208,7 +208,9 @@ impl ProbeKind for TemporalProbe {
         let min_pollers = min_pollers.ok_or_else(|| SpecError::new("must be at least 1").at("minPollers"))?;
         let identity = Identity::parse(&spec.identity).map_err(|err| err.at("identity"))?;
         if let (None, Some(field)) = (&spec.task_queue, spec.of_workers()) {
-            return Err(SpecError::new("is about the workers of a task queue: name it in `taskQueue`").at(field));
+            return Err(
+                SpecError::new("is about the workers of a task queue: name it in `taskQueue`").at(field)
+            );
         }
         let server = Server {
             host,

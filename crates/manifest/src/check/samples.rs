@@ -39,7 +39,7 @@ impl<'a> Checker<'a> {
     fn names(&self, text: &str, items: &'a Json) -> Option<String> {
         let alternatives = items.as_object().and_then(super::alternatives).unwrap_or_default();
         let schemas = std::iter::once(items).chain(alternatives.iter().map(|schema| self.resolve(schema)));
-        let known: Vec<&Json> = schemas.filter_map(Json::as_object).flat_map(hints::constants).collect();
+        let known: Vec<&Json> = schemas.flat_map(hints::constants).collect();
         let words: Vec<&str> =
             text.split([',', ' ', '|']).map(str::trim).filter(|word| !word.is_empty()).collect();
         let all = words.iter().all(|word| known.iter().any(|name| name.as_str() == Some(word)));
