@@ -56,6 +56,27 @@ fn a_hog_in_a_cgroup_that_counts_is_restarted() {
 }
 
 #[test]
+fn what_others_start_is_measured_with_its_children() {
+    let mut s = Supervisor::prepare(
+        "
+        metadata: {name: other}
+        spec:
+          external:
+            pidFile: ../other.pid
+            startCommand: [sh, -c, 'setsid sh -c \"vitald-fixture eat 150; true\" & echo $! > ../other.pid']
+            stopCommand: [sh, -c, 'kill -- -$(cat ../other.pid)']
+          livenessProbe: {memory: {max: 1Gi}, periodSeconds: 0.2}
+          readinessProbe: {memory: {max: 100Mi}, periodSeconds: 0.2}
+        ",
+    );
+    s.start();
+    let other = s.wait_for("other", "too large to be ready", seconds(20), |c| {
+        c.probe("readiness").message.contains("MiB, more than 100 MiB")
+    });
+    assert_eq!(other.probe("liveness").state.as_deref(), Some("Success"), "{other:?}");
+}
+
+#[test]
 fn outside_a_supervisor_there_is_nothing_to_measure() {
     let s = Supervisor::prepare("metadata: {name: none}\nspec: {command: [sleep, '1']}");
     let said = s.cli(&["check", "memory", "max=100Mi"]).expect(4).all();

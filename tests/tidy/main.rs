@@ -39,6 +39,10 @@ const UNSAFE: &[&str] =
 /// Where probe kinds are named: nowhere else does adding one touch the product.
 const LIST_OF_BUILTINS: &str = "crates/cli/src/builtin.rs";
 
+/// What people read first.
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/logs.md", "docs/stigmer.md"];
+
 /// What core may depend on: data, and the vocabulary of futures. No runtime, no system calls.
 const CORE_MAY_USE: &[&str] =
     &["async-trait", "futures-util", "schemars", "serde", "serde_json", "thiserror"];
@@ -245,7 +249,7 @@ fn packages() -> Vec<Package> {
 #[test]
 fn examples_in_documents_are_the_files_they_name() {
     let mut examples = 0;
-    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/logs.md"] {
+    for document in DOCUMENTS {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         for part in text.split("<!-- example: ").skip(1) {
             let (file, rest) = part.split_once(" -->").unwrap();
@@ -260,7 +264,7 @@ fn examples_in_documents_are_the_files_they_name() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/logs.md"] {
+    for document in DOCUMENTS {
         let path = root().join(document);
         let text = std::fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {

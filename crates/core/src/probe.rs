@@ -53,6 +53,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::notify::RunNeeds;
 use crate::restarter::{Executor, ProcessIdentity, RunView};
+use crate::spec::ComponentKind;
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +136,8 @@ pub trait ProbeKind: HealthProbe + Sized {
 pub struct ComponentContext {
     /// The component's name.
     pub name: String,
+    /// What it is. `None` where there is no component, or none that is known.
+    pub kind: Option<ComponentKind>,
     /// The component's ports by name.
     pub ports: BTreeMap<String, u16>,
     /// The directory that relative paths in the spec start from: the component's working directory.

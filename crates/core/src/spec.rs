@@ -112,6 +112,7 @@ impl ComponentSpec {
     pub fn context(&self, log_file: Option<PathBuf>) -> ComponentContext {
         ComponentContext {
             name: self.name.clone(),
+            kind: Some(self.workload.kind()),
             ports: self.ports.iter().filter_map(|p| Some((p.name.clone()?, self.port_here(p)))).collect(),
             working_dir: self.workload.folder().to_owned(),
             log_file,
@@ -154,13 +155,35 @@ pub enum Workload {
     External(ExternalSpec),
 }
 
-impl Workload {
-    /// `process`, `container` or `external`, as in `kind` of `status -o json`.
-    pub fn kind(&self) -> &'static str {
+/// The three kinds of component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComponentKind {
+    /// `command` alone: a native process.
+    Process,
+    /// `image`: a Docker container.
+    Container,
+    /// `external`: something that others start.
+    External,
+}
+
+impl ComponentKind {
+    /// As in `kind` of `status -o json`.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Process(_) => "process",
-            Self::Container(_) => "container",
-            Self::External(_) => "external",
+            Self::Process => "process",
+            Self::Container => "container",
+            Self::External => "external",
+        }
+    }
+}
+
+impl Workload {
+    /// Which of the three it is.
+    pub fn kind(&self) -> ComponentKind {
+        match self {
+            Self::Process(_) => ComponentKind::Process,
+            Self::Container(_) => ComponentKind::Container,
+            Self::External(_) => ComponentKind::External,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Words that the probes share, so that the same trouble reads the same everywhere.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -82,9 +83,53 @@ pub fn system_error(err: &io::Error) -> String {
     }
 }
 
+/// What a program wrote, without the sequences that are meant for a terminal: colours, cursor movements, titles.
+///
+/// ```
+/// use vitald_core::wording::without_sequences;
+///
+/// assert_eq!(without_sequences(b"\x1b[1;31mpanic\x1b[0m: out of range")[..], *b"panic: out of range");
+/// ```
+pub fn without_sequences(text: &[u8]) -> Cow<'_, [u8]> {
+    const ESCAPE: u8 = 0x1b;
+    let is_escape = |byte: &u8| *byte == ESCAPE;
+    if !text.contains(&ESCAPE) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(is_escape) {
+        plain.extend_from_slice(&rest[..at]);
+        rest = &rest[at + sequence(&rest[at..])..];
+    }
+    plain.extend_from_slice(rest);
+    Cow::Owned(plain)
+}
+
+/// The length of the sequence that a text begins with, by ECMA-48. Only its first byte where it is none.
+fn sequence(text: &[u8]) -> usize {
+    let after = |from: usize, is_end: fn(&u8) -> bool| {
+        text.iter().skip(from).position(is_end).map(|end| from + end + 1)
+    };
+    let length = match text.get(1) {
+        // Parameters, then one letter or sign.
+        Some(b'[') => after(2, |byte| !(b' '..=b'?').contains(byte))
+            .filter(|length| (b'@'..=b'~').contains(&text[length - 1])),
+        // A title or a link, which a bell ends, or `ESC \`.
+        Some(b']') => after(2, |byte| matches!(byte, 0x07 | 0x1b)).map(|length| match text.get(length) {
+            Some(b'\\') if text[length - 1] == 0x1b => length + 1,
+            _ => length,
+        }),
+        _ => None,
+    };
+    length.unwrap_or(1)
+}
+
 /// The beginning of what a program or server said, as one line that is safe to show.
 pub fn excerpt(text: &str) -> String {
     const MAX: usize = 200;
+    let plain = without_sequences(text.as_bytes());
+    let text = String::from_utf8_lossy(&plain);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut shown: String = line.chars().filter(|c| !c.is_control()).take(MAX + 1).collect();
     if let Some((end, _)) = shown.char_indices().nth(MAX) {
@@ -135,8 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn sequences_for_a_terminal_are_left_out() {
+        for (text, plain) in [
+            ("none", "none"),
+            ("\x1b[31mred\x1b[0m é\x1b[K", "red é"),
+            ("\x1b[38;5;196m\x1b[1mbold", "bold"),
+            ("\x1b[?25lhidden", "hidden"),
+            ("\x1b]0;a title\x07text", "text"),
+            ("\x1b]8;;http://a/\x1b\\link\x1b]8;;\x1b\\ more", "link more"),
+            // What is none is left as it is, but for the byte that it begins with.
+            ("a\x1b", "a"),
+            ("\x1b[31", "[31"),
+            ("\x1b[3é1m", "[3é1m"),
+            ("\x1b]no end", "]no end"),
+            ("\x1bMup", "Mup"),
+        ] {
+            let found = without_sequences(text.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&found), plain, "{text:?}");
+        }
+    }
+
+    #[test]
     fn an_excerpt_is_one_safe_line() {
-        assert_eq!(excerpt("  a\n\tb\r\n \x1b[31mred\0 "), "a b [31mred");
+        assert_eq!(excerpt("  a\n\tb\r\n \x1b[31mred\0 "), "a b red");
         assert_eq!(excerpt(&"é".repeat(200)), "é".repeat(200));
         assert_eq!(excerpt(&"é".repeat(201)), format!("{}…", "é".repeat(200)));
     }

@@ -118,6 +118,13 @@ impl RunView for Run {
         .await
         .map_err(io::Error::other)?
     }
+
+    /// Of all its processes, added up: whatever cgroup it is in may hold others, too.
+    async fn memory(&self) -> io::Result<u64> {
+        let pids = self.pids().await?;
+        let sum = move || pids.into_iter().map(procfs::memory).sum();
+        spawn_blocking(sum).await.map_err(io::Error::other)?
+    }
 }
 
 #[async_trait]

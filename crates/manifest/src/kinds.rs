@@ -1,23 +1,13 @@
 //! The kinds of component, and which fields mean nothing to which of them.
 
 use serde_json::{Map, Value as Json, json};
+use vitald_core::spec::ComponentKind as Kind;
 
 use crate::check::key_of;
 use crate::mistake::{Code, Mistake};
 use crate::model::Modeller;
 use crate::nearest::nearest;
 use crate::tree::{NodeId, Tree, Value};
-
-/// What a component is, by which field of its spec is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `command` alone.
-    Process,
-    /// `image`.
-    Container,
-    /// `external`.
-    External,
-}
 
 /// A field that means nothing to a kind of component, and why.
 struct Rule {
@@ -69,7 +59,7 @@ const PORT_RULES: &[Rule] = &[
 ];
 
 impl Modeller<'_> {
-    /// What kind of component a spec means, as far as it says so.
+    /// What kind of component a spec means, by which field is there, as far as it says so.
     pub(crate) fn kind(&self) -> Option<Kind> {
         let spec = self.tree.get(Tree::ROOT, "spec")?;
         let has = |field: &str| self.tree.get(spec, field).is_some();
@@ -84,11 +74,7 @@ impl Modeller<'_> {
     /// Tells the fields that mean nothing to this kind of component.
     pub(crate) fn fields_of(&mut self, kind: Kind) {
         let Some(spec) = self.tree.get(Tree::ROOT, "spec") else { return };
-        let misspelt = |key: &str| nearest(key, ["image", "external"]).is_some();
-        if kind == Kind::Process
-            && self.tree.entries(spec).any(|(key, node)| self.tree.node(node).faulty && misspelt(key))
-        {
-            // It may be none.
+        if kind == Kind::Process && self.may_be_no_process() {
             return;
         }
         self.apply(RULES, kind, spec);
@@ -96,6 +82,13 @@ impl Modeller<'_> {
         for port in ports.unwrap_or_default() {
             self.apply(PORT_RULES, kind, port);
         }
+    }
+
+    /// Whether the field that would say so may be a misspelt one.
+    pub(crate) fn may_be_no_process(&self) -> bool {
+        let misspelt = |key: &str| nearest(key, ["image", "external"]).is_some();
+        let Some(spec) = self.tree.get(Tree::ROOT, "spec") else { return true };
+        self.tree.entries(spec).any(|(key, node)| self.tree.node(node).faulty && misspelt(key))
     }
 
     fn apply(&mut self, rules: &[Rule], kind: Kind, map: NodeId) {

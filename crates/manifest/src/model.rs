@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::path::{Component as Part, Path, PathBuf};
 use std::time::Duration;
 
+use vitald_core::probe::ComponentContext;
 use vitald_core::registry::Registry;
 use vitald_core::spec::{
-    Backoff, ComponentSpec, Dependency, EnvValue, EnvVar, ExecAction, LogsSpec, Port, ProbeRole, ProcessSpec,
-    RestartSpec, Workload,
+    Backoff, ComponentKind as Kind, ComponentSpec, Dependency, EnvValue, EnvVar, ExecAction, LogsSpec, Port,
+    ProbeRole, ProcessSpec, RestartSpec, Workload,
 };
 
 use crate::files::File;
-use crate::kinds::Kind;
 use crate::mistake::{Code, Mistake};
 use crate::tree::{NodeId, Tree, quote};
 use crate::typed::At;
@@ -88,7 +88,8 @@ impl Modeller<'_> {
             component.post_start = lifecycle.post_start.as_ref().map(|hook| self.hook(hook));
             component.pre_stop = lifecycle.pre_stop.as_ref().map(|hook| self.hook(hook));
         }
-        let context = component.context(None);
+        let kind = kind.filter(|kind| *kind != Kind::Process || !self.may_be_no_process());
+        let context = ComponentContext { kind, ..component.context(None) };
         component.startup_probe = self.probe(ProbeRole::Startup, spec.startup_probe.as_ref(), &context);
         component.liveness_probe = self.probe(ProbeRole::Liveness, spec.liveness_probe.as_ref(), &context);
         component.readiness_probe = self.probe(ProbeRole::Readiness, spec.readiness_probe.as_ref(), &context);

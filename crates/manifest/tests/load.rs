@@ -86,7 +86,7 @@ fn containers_and_externals_arrive_in_the_model() {
     );
     let dir = std::path::absolute("tests/good").unwrap();
     let [runner, proxy, nginx, postgres] = &manifests.components[..] else { panic!("{manifests:?}") };
-    let kinds = manifests.components.iter().map(|component| component.workload.kind());
+    let kinds = manifests.components.iter().map(|component| component.workload.kind().as_str());
     assert_eq!(kinds.collect::<Vec<_>>(), ["container", "container", "external", "external"]);
 
     let Workload::Container(container) = &runner.workload else { panic!("{runner:?}") };

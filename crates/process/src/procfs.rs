@@ -14,7 +14,7 @@ use vitald_core::restarter::ProcessIdentity;
 pub(crate) use environ::{environment, value_in, variable};
 pub use locks::holds_lock;
 pub(crate) use locks::locked_files;
-pub(crate) use memory::memory;
+pub use memory::memory;
 
 /// A line of `/proc/PID/stat`, as far as it is of use here.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -36,7 +36,7 @@ pub(crate) fn status(
     }
     ComponentStatus {
         name: spec.name.clone(),
-        kind: spec.workload.kind().to_owned(),
+        kind: spec.workload.kind().as_str().to_owned(),
         state: snapshot.state,
         reason: snapshot.reason,
         message: snapshot.message,

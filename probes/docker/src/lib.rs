@@ -18,6 +18,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::timeout;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
+use vitald_core::spec::ComponentKind;
+use vitald_core::wording::{excerpt, without_sequences};
 
 /// Where an engine is unless DOCKER_HOST says otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -31,13 +33,12 @@ const PATIENCE: f64 = 0.9;
 /// How many lines of a log are recent.
 const RECENT_LINES: &str = "100";
 
-/// Most of a line that is shown.
-const LONGEST_EXCERPT: usize = 200;
-
 /// A pattern may take no more memory than this.
 const PATTERN_SIZE: usize = 1 << 20;
 
-/// Asks the Docker engine (DOCKER_HOST, else /var/run/docker.sock) about a container.
+/// Healthy while a container runs, is not unhealthy, and shows no forbidden line.
+///
+/// The Docker engine is asked: that of DOCKER_HOST, else at /var/run/docker.sock.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DockerSpec {
@@ -71,7 +72,12 @@ impl ProbeKind for DockerProbe {
     const KEY: &'static str = "docker";
     type Spec = DockerSpec;
 
-    fn build(spec: DockerSpec, _component: &ComponentContext) -> Result<Self, SpecError> {
+    fn build(spec: DockerSpec, component: &ComponentContext) -> Result<Self, SpecError> {
+        if spec.container.is_none()
+            && matches!(component.kind, Some(ComponentKind::Process | ComponentKind::External))
+        {
+            return Err(SpecError::required("the component is no container: name one in `container`"));
+        }
         if spec.container.as_ref().is_some_and(String::is_empty) {
             return Err(SpecError::new("must name a container").at("container"));
         }
@@ -87,7 +93,11 @@ fn pattern(text: &str) -> Result<Regex, SpecError> {
     if text.is_empty() {
         return Err(refuse("must not be empty: it would match every line".into()));
     }
-    RegexBuilder::new(text).size_limit(PATTERN_SIZE).build().map_err(|err| {
+    let built = RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
+    if built.as_ref().is_ok_and(|regex| regex.is_match(b"")) {
+        return Err(refuse("must not match an empty line: then it matches every line".into()));
+    }
+    built.map_err(|err| {
         let why = err.to_string();
         // The first lines show the pattern with a mark below it; the last says what is wrong.
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -139,10 +149,10 @@ impl DockerProbe {
         let mut lines = client.logs(container, Some(options.since(since.unwrap_or(0)).build()));
         while let Some(line) = lines.next().await {
             let line = line?.into_bytes();
-            if pattern.is_match(line.trim_ascii_end()) {
-                let line = String::from_utf8_lossy(line.trim_ascii());
-                let excerpt: String = line.chars().take(LONGEST_EXCERPT).collect();
-                return Ok(ProbeResult::failure(format!("`mustNotMatch` matches its log: {excerpt}")));
+            let line = without_sequences(line.trim_ascii_end());
+            if pattern.is_match(&line) {
+                let line = excerpt(&String::from_utf8_lossy(&line));
+                return Ok(ProbeResult::failure(format!("forbidden line in its log: {line}")));
             }
         }
         Ok(ProbeResult::Success)
@@ -204,9 +214,9 @@ fn verdict(spec: &DockerSpec, found: &ContainerInspectResponse) -> ProbeResult {
     }
     let health = state.health.unwrap_or_default();
     let last = health.log.as_ref().and_then(|log| log.last()?.output.clone()).unwrap_or_default();
-    let last = match last.trim() {
-        "" => String::new(),
-        said => format!(": {}", said.chars().take(LONGEST_EXCERPT).collect::<String>()),
+    let last = match excerpt(&last) {
+        said if said.is_empty() => said,
+        said => format!(": {said}"),
     };
     match health.status {
         Some(HealthStatusEnum::HEALTHY) => ProbeResult::Success,
@@ -328,10 +338,25 @@ mod tests {
         for (fields, path) in [
             (json!({"mustNotMatch": "("}), "mustNotMatch"),
             (json!({"mustNotMatch": ""}), "mustNotMatch"),
+            (json!({"mustNotMatch": "a*"}), "mustNotMatch"),
             (json!({"container": ""}), "container"),
         ] {
             assert_eq!(build(fields).err().unwrap().path, path);
         }
+    }
+
+    #[test]
+    fn who_is_no_container_must_name_one() {
+        let build = |fields: Value, kind| {
+            let component = ComponentContext { kind: Some(kind), ..ComponentContext::default() };
+            DockerProbe::build(spec(fields), &component).map(drop).map_err(|err| err.message)
+        };
+        let required = Err("the component is no container: name one in `container`".to_owned());
+        for kind in [ComponentKind::Process, ComponentKind::External] {
+            assert_eq!(build(json!({}), kind), required);
+            assert_eq!(build(json!({"container": "db"}), kind), Ok(()));
+        }
+        assert_eq!(build(json!({}), ComponentKind::Container), Ok(()));
     }
 
     #[test]

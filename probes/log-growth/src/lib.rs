@@ -39,15 +39,16 @@ use crate::source::{Source, Took};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogGrowthSpec {
-    /// Log file, relative to the component's working directory. Defaults to the component's own log.
+    /// Log file, relative to the component's working directory. Defaults to the component's own log; that of an
+    /// external one has what its commands write.
     #[schemars(length(min = 1))]
     pub path: Option<PathBuf>,
-    /// Longest time without anything new in the log, greater than 0. An idle component must keep to it, too.
+    /// Longest time without anything new in the log, at least 0.1. An idle component must keep to it, too.
     /// Defaults to none: it may be silent.
-    #[schemars(range(min = 0.1))]
+    #[schemars(range(min = 0.1, max = 1e9))]
     pub max_silence_seconds: Option<f64>,
     /// Regular expression; a line with a match, once seen, makes every check of this run fail. Lines are looked at
-    /// one by one.
+    /// one by one, without their colours.
     #[schemars(length(min = 1))]
     pub must_not_match: Option<String>,
     /// Regular expression; checks fail until a line of this run has a match. For a startup probe:
@@ -280,7 +281,11 @@ impl Follower {
 
     fn verdict(&self, log: &Log, rules: &Rules) -> ProbeResult {
         if let Some(verdict) = self.seen.verdict(log, rules) {
-            return verdict;
+            let missing = format!("; {} does not exist", log.name());
+            return match self.source.is_missing() {
+                true => verdict.map_message(|message| message + &missing),
+                false => verdict,
+            };
         }
         let silent = self.silence.as_ref().map_or(Duration::ZERO, Silence::length);
         match rules.max_silence {
@@ -333,7 +338,7 @@ impl Seen {
 fn excerpt_at(line: &[u8], at: usize) -> String {
     const BEFORE: usize = 80;
     let start = at.saturating_sub(BEFORE);
-    let shown = excerpt(&String::from_utf8_lossy(&line[start..line.len().min(start + 4096)]));
+    let shown = excerpt(&String::from_utf8_lossy(&line[start..]));
     if start > 0 { format!("…{shown}") } else { shown }
 }
 
@@ -355,7 +360,7 @@ mod tests {
     fn a_long_line_is_shown_where_it_matches() {
         let line = [&b"x".repeat(5000)[..], b"\x1b[31mpanicked\x07 at", &b"y".repeat(5000)].concat();
         let shown = excerpt_at(&line, 5005);
-        assert!(shown.starts_with("…xxx") && shown.contains("[31mpanicked at"), "{shown}");
+        assert!(shown.starts_with("…xxx") && shown.contains("xpanicked at"), "{shown}");
         assert!(shown.chars().count() < 210 && !shown.contains(char::is_control), "{shown}");
     }
 }

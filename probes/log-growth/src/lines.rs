@@ -1,8 +1,9 @@
-//! Lines out of bytes as they come, in bounded memory.
+//! Lines out of bytes as they come, in bounded memory, and without the colours that some have.
 
 use std::ops::Range;
 
 use regex::bytes::Regex;
+use vitald_core::wording::without_sequences;
 
 /// A line is judged whole up to this length, and in pieces beyond it.
 const MOST: usize = 64 << 10;
@@ -75,6 +76,8 @@ impl Lines {
                 .map_or(&self.line[..], |line| line.strip_suffix(b"\r").unwrap_or(line)),
             false => &self.line[..],
         };
+        // `^panic` is meant for a line that begins with a colour, too.
+        let text = &without_sequences(text);
         judge(Judge { text, from: usize::from(self.within).min(text.len()), ended });
     }
 }
@@ -126,6 +129,15 @@ mod tests {
             assert_eq!(matching("e$", parts), ["one", "three"]);
             assert_eq!(matching("net", parts), Vec::<String>::new());
         }
+    }
+
+    #[test]
+    fn colours_are_no_part_of_a_line() {
+        let line = b"\x1b[1;31mpanic\x1b[0m: gone\x1b[0m\r\n";
+        assert_eq!(matching("^panic: gone$", &[line]), ["panic: gone"]);
+        let (first, second) = line.split_at(3);
+        assert_eq!(matching("^panic: gone$", &[first, second]), ["panic: gone"]);
+        assert_eq!(matching("^panic", &[b"a\x1b[31mpanic\n"]), Vec::<String>::new());
     }
 
     #[test]

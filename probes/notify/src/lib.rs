@@ -9,6 +9,7 @@ use serde::Deserialize;
 use vitald_core::async_trait;
 use vitald_core::notify::{Heard, RunNeeds};
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
+use vitald_core::spec::ComponentKind;
 
 /// Healthy when the component has said `READY=1` on its `NOTIFY_SOCKET` (sd_notify), and `WATCHDOG=1` lately.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -18,7 +19,7 @@ pub struct NotifySpec {
     /// shortest of all its probes in `WATCHDOG_USEC`, and does well to speak up twice as often. Without it,
     /// `READY=1` is enough.
     #[serde(default)]
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(max = 1e9))]
     pub watchdog_seconds: Option<f64>,
 }
 
@@ -31,7 +32,10 @@ impl ProbeKind for NotifyProbe {
     const KEY: &'static str = "notify";
     type Spec = NotifySpec;
 
-    fn build(spec: NotifySpec, _component: &ComponentContext) -> Result<Self, SpecError> {
+    fn build(spec: NotifySpec, component: &ComponentContext) -> Result<Self, SpecError> {
+        if matches!(component.kind, Some(ComponentKind::Container | ComponentKind::External)) {
+            return Err(SpecError::forbidden("only a native process is given a socket to tell on"));
+        }
         let watchdog = watchdog(&spec).map_err(|err| err.at("watchdogSeconds"))?;
         Ok(Self { watchdog })
     }
@@ -168,6 +172,16 @@ mod tests {
             judge(None, &heard),
             ProbeResult::failure(format!("has not said READY=1; a message was not taken: {why}"))
         );
+    }
+
+    #[test]
+    fn only_a_native_process_can_tell() {
+        let build = |kind| {
+            let component = ComponentContext { kind, ..ComponentContext::default() };
+            NotifyProbe::build(NotifySpec { watchdog_seconds: None }, &component).is_ok()
+        };
+        assert!(build(Some(ComponentKind::Process)) && build(None));
+        assert!(!build(Some(ComponentKind::Container)) && !build(Some(ComponentKind::External)));
     }
 
     #[test]

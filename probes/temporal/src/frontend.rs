@@ -282,7 +282,7 @@ impl Frontend<'_> {
     fn sort(&self, path: &'static str, status: &Status) -> NoAnswer {
         let server = self.server.name();
         let call = path.rsplit('/').next().unwrap_or(path);
-        let said = match self.without_secret(excerpt(status.message())) {
+        let said = match excerpt(&self.without_secret(status.message())) {
             said if said.is_empty() => said,
             said => format!(": {said}"),
         };
@@ -319,11 +319,11 @@ impl Frontend<'_> {
     }
 
     /// A server may repeat what it was sent.
-    fn without_secret(&self, text: String) -> String {
+    fn without_secret(&self, text: &str) -> String {
         let header = self.authorization.as_ref().and_then(|value| value.to_str().ok());
         match header.and_then(|header| header.strip_prefix("Bearer ")) {
             Some(secret) if !secret.is_empty() => text.replace(secret, "…"),
-            _ => text,
+            _ => text.to_owned(),
         }
     }
 }

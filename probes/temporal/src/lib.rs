@@ -145,6 +145,19 @@ fn default_identity() -> String {
     "Any".to_owned()
 }
 
+impl TemporalSpec {
+    /// A field that says something of workers, other than the default.
+    fn of_workers(&self) -> Option<&'static str> {
+        let fields = [
+            (self.task_queue_types != default_types(), "taskQueueTypes"),
+            (self.max_poll_age_seconds != default_max_poll_age(), "maxPollAgeSeconds"),
+            (self.min_pollers != default_min_pollers(), "minPollers"),
+            (self.identity != default_identity(), "identity"),
+        ];
+        fields.into_iter().find_map(|(is_set, field)| is_set.then_some(field))
+    }
+}
+
 /// A poll lasts 60 s, and is then made again.
 const LEAST_POLL_AGE: f64 = 65.0;
 
@@ -193,6 +206,12 @@ impl ProbeKind for TemporalProbe {
             })?;
         let min_pollers = usize::try_from(spec.min_pollers).ok().filter(|least| *least > 0);
         let min_pollers = min_pollers.ok_or_else(|| SpecError::new("must be at least 1").at("minPollers"))?;
+        let identity = Identity::parse(&spec.identity).map_err(|err| err.at("identity"))?;
+        if let (None, Some(field)) = (&spec.task_queue, spec.of_workers()) {
+            return Err(
+                SpecError::new("is about the workers of a task queue: name it in `taskQueue`").at(field)
+            );
+        }
         let server = Server {
             host,
             port,
@@ -216,7 +235,7 @@ impl ProbeKind for TemporalProbe {
             types: spec.task_queue_types.into_iter().collect(),
             max_poll_age,
             min_pollers,
-            identity: Identity::parse(&spec.identity).map_err(|err| err.at("identity"))?,
+            identity,
             on_server_unavailable: spec.on_server_unavailable,
             memory: Mutex::new(Memory { polls: Polls::default(), answers: true, back_since: None }),
         })

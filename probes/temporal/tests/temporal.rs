@@ -103,6 +103,20 @@ async fn a_recent_poll_is_healthy_and_an_old_one_is_not() {
 }
 
 #[tokio::test]
+async fn one_among_a_thousand_is_found() {
+    let mut fake = Fake::default().polled("own@a", 10);
+    for number in 0..1000 {
+        fake = fake.polled(&format!("{number}@elsewhere"), 1);
+    }
+    assert_eq!(check(&fake, json!({"identity": "own@*"})).await, ProbeResult::Success);
+    assert_eq!(check(&fake, json!({"minPollers": 1001})).await, ProbeResult::Success);
+    let reason = "1001 of 1002 workers polled the workflow queue `q` in the last 90 s";
+    assert_eq!(check(&fake, json!({"minPollers": 1002})).await, ProbeResult::failure(reason));
+    let none = check(&fake, json!({"identity": "other@*"})).await;
+    assert!(matches!(&none, ProbeResult::Failure(text) if text.len() < 200), "{none:?}");
+}
+
+#[tokio::test]
 async fn each_type_that_is_named_must_be_polled() {
     let fake = Fake::default().polled("1@a", 3);
     let types = json!({"taskQueueTypes": ["workflow", "nexus"]});
@@ -268,11 +282,15 @@ async fn a_key_goes_to_the_right_server_only_and_is_never_told() {
     assert_eq!(fake.headers()["authorization"], "Bearer hunter2");
     assert_eq!(fake.headers()["temporal-namespace"], "default");
 
-    // A changed key counts at once; what the server says of it is not repeated.
-    std::fs::write(dir.path().join("secrets.env"), "KEY=hunter3").expect("a file");
-    let refused = ask(&probe).await;
-    let end = "answers Unauthenticated to DescribeTaskQueue: not you, Bearer …; look at `apiKey`";
-    assert!(matches!(&refused, ProbeResult::Unknown(text) if text.ends_with(end)), "{refused:?}");
+    // A changed key counts at once; what the server says of it is not repeated, nor the half of one that is too
+    // long to be shown.
+    let long = "3".repeat(300);
+    for key in ["hunter3", long.as_str()] {
+        std::fs::write(dir.path().join("secrets.env"), format!("KEY={key}")).expect("a file");
+        let refused = ask(&probe).await;
+        let end = "answers Unauthenticated to DescribeTaskQueue: not you, Bearer …; look at `apiKey`";
+        assert!(matches!(&refused, ProbeResult::Unknown(text) if text.ends_with(end)), "{refused:?}");
+    }
 
     // No system trusts this certificate; without a key it is taken as it is.
     spec.as_object_mut().expect("fields").remove("caFile");
@@ -330,7 +348,7 @@ fn mistakes_name_their_field() {
     }
     let age = "maxPollAgeSeconds: must be at least 65: the poll of an idle worker lasts 60 s";
     assert_eq!(mistake(json!({"maxPollAgeSeconds": 64.9})), age);
-    assert_eq!(mistake(json!({"maxPollAgeSeconds": 65})), "");
+    assert_eq!(mistake(json!({"taskQueue": "q", "maxPollAgeSeconds": 65})), "");
     assert_eq!(mistake(json!({"minPollers": 0})), "minPollers: must be at least 1");
     assert_eq!(mistake(json!({"taskQueueTypes": []})), "taskQueueTypes: must name at least one type");
     assert_eq!(mistake(json!({"taskQueue": ""})), "taskQueue: must not be empty");
@@ -340,6 +358,16 @@ fn mistakes_name_their_field() {
     assert!(mistake(json!({"onServerUnavailable": "No"})).contains("expected `Unknown` or `Fail`"));
     assert!(mistake(json!({"taskqueue": "q"})).contains("unknown field `taskqueue`"));
     assert!(mistake(json!({"apiKey": "hunter2"})).contains("expected struct ApiKey"));
+    // Who forgets the queue would think that workers are watched.
+    for (field, value) in [
+        ("taskQueueTypes", json!(["activity"])),
+        ("maxPollAgeSeconds", json!(70)),
+        ("minPollers", json!(2)),
+        ("identity", json!("Pid")),
+    ] {
+        let forgotten = format!("{field}: is about the workers of a task queue: name it in `taskQueue`");
+        assert_eq!(mistake(json!({field: value})), forgotten);
+    }
     let key = json!({"fileKeyRef": {"path": "a", "key": "b"}});
     let open = mistake(json!({"address": "a.example:7233", "apiKey": key}));
     assert_eq!(open, "apiKey: needs `tls: true`: it would be sent over the network for all to read");

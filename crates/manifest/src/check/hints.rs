@@ -54,7 +54,12 @@ pub(super) fn help(key: Option<&str>, schema: &Json) -> Option<String> {
     };
     let default = schema.get("default").filter(told);
     if let (Some(key), Some(default)) = (key, default) {
-        let shown = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+        let shown = match default {
+            Json::String(text) => text.clone(),
+            // `90`, not `90.0`.
+            Json::Number(number) if number.is_f64() => number.as_f64().unwrap_or_default().to_string(),
+            other => other.to_string(),
+        };
         help = format!("{help}; leave it out for the default, `{key}: {shown}`");
     }
     Some(help)

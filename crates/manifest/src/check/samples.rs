@@ -18,9 +18,9 @@ impl<'a> Checker<'a> {
         if let Some(items) = shape("array").and_then(|schema| schema.get("items")) {
             let list = match self.tree.value(id) {
                 Value::Map(_) => return self.list_of_entries(id, items),
-                value => self.word(value, id).and_then(|word| match self.resolve(items).get("type") {
-                    Some(Json::String(name)) if name == "string" => Some(words(&word)),
-                    _ => self.mapping(&word, self.resolve(items)),
+                value => self.word(value, id).and_then(|word| match self.resolve(items) {
+                    items if items["type"] == "string" && items.get("enum").is_none() => Some(words(&word)),
+                    items => self.names(&word, items).or_else(|| self.mapping(&word, items)),
                 }),
             };
             return list.map(|list| format!("write a list: [{list}]"));
@@ -33,6 +33,17 @@ impl<'a> Checker<'a> {
             return Some(format!("put a space after the colon: `{key}: {rest}`"));
         }
         self.mapping(&word, schema).map(|mapping| format!("write {mapping}"))
+    }
+
+    /// `workflow, activity`, where an item is one of certain words, and these are some of them.
+    fn names(&self, text: &str, items: &'a Json) -> Option<String> {
+        let alternatives = items.as_object().and_then(super::alternatives).unwrap_or_default();
+        let schemas = std::iter::once(items).chain(alternatives.iter().map(|schema| self.resolve(schema)));
+        let known: Vec<&Json> = schemas.flat_map(hints::constants).collect();
+        let words: Vec<&str> =
+            text.split([',', ' ', '|']).map(str::trim).filter(|word| !word.is_empty()).collect();
+        let all = words.iter().all(|word| known.iter().any(|name| name.as_str() == Some(word)));
+        (all && !words.is_empty()).then(|| words.join(", "))
     }
 
     /// The part of a schema that is of a type.

@@ -8,7 +8,7 @@ use std::io;
 ///
 /// # Errors
 /// It cannot be told.
-pub(crate) fn memory(pid: i32) -> io::Result<u64> {
+pub fn memory(pid: i32) -> io::Result<u64> {
     if let Some(part) = field(&format!("/proc/{pid}/smaps_rollup"), "Pss:").ok().flatten() {
         return Ok(part);
     }

@@ -117,6 +117,9 @@ async fn outside_a_supervisor_all_of_a_file_is_read_at_once() {
     }
     assert_unknown(&check(json!({"mustMatch": "x"})).await, "without `path`");
     assert_unknown(&check(json!({"path": "none.log", "mustNotMatch": "x"})).await, "does not exist");
+    let missing = check(json!({"path": "none.log", "mustMatch": "x"})).await;
+    assert_failure(&missing, "matches `x` yet");
+    assert_failure(&missing, "none.log does not exist");
 }
 
 pub(crate) fn slept() -> std::time::Duration {
