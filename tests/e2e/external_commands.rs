@@ -130,7 +130,11 @@ fn a_stop_lasts_as_long_as_its_command() {
     s.cli(&["restart", "daemon"]).expect(0);
     s.wait_log("daemon", "cleared");
     let second = s.wait_for("daemon", "another run", seconds(20), |c| c.ready && c.pid != Some(first.0));
-    assert_eq!(second.pid(), written(&s), "the pid file of the new one was removed by the command for the old one");
+    assert_eq!(
+        second.pid(),
+        written(&s),
+        "the pid file of the new one was removed by the command for the old one"
+    );
     s.cli(&["down"]).expect(0);
     s.assert_nothing_left();
 }
@@ -138,7 +142,9 @@ fn a_stop_lasts_as_long_as_its_command() {
 #[test]
 fn a_stop_command_that_hangs_is_ended_with_the_grace_period() {
     let manifest = DAEMON.replace('%', "stopCommand: [sh, -c, 'echo $$$$ > hangs; exec sleep 1000']");
-    let s = Supervisor::prepare(&manifest.replace("workingDir", "terminationGracePeriodSeconds: 1\n      workingDir"));
+    let s = Supervisor::prepare(
+        &manifest.replace("workingDir", "terminationGracePeriodSeconds: 1\n      workingDir"),
+    );
     s.write("well", "");
     s.up().expect(0);
     let pid = s.component("daemon").pid();
@@ -153,14 +159,20 @@ fn a_stop_command_that_hangs_is_ended_with_the_grace_period() {
 #[test]
 fn a_stop_command_that_fails_is_an_event() {
     let manifest = DAEMON.replace('%', "stopCommand: [sh, -c, 'echo no such service; exit 5']");
-    let s = Supervisor::prepare(&manifest.replace("workingDir", "terminationGracePeriodSeconds: 1\n      workingDir"));
+    let s = Supervisor::prepare(
+        &manifest.replace("workingDir", "terminationGracePeriodSeconds: 1\n      workingDir"),
+    );
     s.write("well", "");
     s.up().expect(0);
     s.cli(&["stop", "daemon"]).expect(0);
     let told = eventually(
         "an event that says so",
         seconds(20),
-        || s.events().into_iter().find(|event| event.message.contains("stopCommand: exited with status 5: no such")),
+        || {
+            s.events()
+                .into_iter()
+                .find(|event| event.message.contains("stopCommand: exited with status 5: no such"))
+        },
         || format!("{:?}", s.events()),
     );
     assert_eq!(told.kind, "Warning");
@@ -196,7 +208,8 @@ fn a_start_that_a_dead_supervisor_was_at_is_not_made_twice() {
 #[test]
 fn to_wait_for_others_is_said_and_holds_no_command_up() {
     let s = Supervisor::run("metadata: {name: daemon}\nspec: {external: {pidFile: ../daemon.pid}}");
-    let waits = s.wait_for("daemon", "why it waits", seconds(20), |c| c.message.contains("there is no pid file"));
+    let waits =
+        s.wait_for("daemon", "why it waits", seconds(20), |c| c.message.contains("there is no pid file"));
     assert_eq!((waits.state.as_str(), waits.pid), ("Starting", None));
     for command in ["start", "restart"] {
         let mut running = s.background(&[command, "daemon"]);

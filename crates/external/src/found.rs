@@ -60,11 +60,13 @@ fn by_port(number: u16, name: Option<&str>) -> Result<ProcessIdentity, String> {
     let mut wrong = Err(format!("nobody listens on port {number}"));
     let fitting: Vec<&Stat> = owners
         .iter()
-        .filter(|process| match check_name(process, name).and_then(|()| check_it_may_be_meant(process, name)) {
-            Ok(()) => true,
-            Err(why) => {
-                wrong = Err(format!("on port {number}, {why}"));
-                false
+        .filter(|process| {
+            match check_name(process, name).and_then(|()| check_it_may_be_meant(process, name)) {
+                Ok(()) => true,
+                Err(why) => {
+                    wrong = Err(format!("on port {number}, {why}"));
+                    false
+                }
             }
         })
         .collect();

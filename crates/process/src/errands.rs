@@ -125,7 +125,8 @@ fn launch(
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let settings = component.settings();
     let mut environment = component.environment_of_commands()?;
-    let (beginning, number) = (beginning_of_mark(&component.instance()?), NEXT.fetch_add(1, Ordering::Relaxed));
+    let (beginning, number) =
+        (beginning_of_mark(&component.instance()?), NEXT.fetch_add(1, Ordering::Relaxed));
     let mark = format!("{beginning}{}-{number}", procfs::own_pid());
     let entry = format!("{}={mark}", mark::EXEC);
     environment.insert(mark::EXEC.to_owned(), mark);

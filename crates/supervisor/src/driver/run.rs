@@ -36,8 +36,15 @@ impl Driver {
                 let error = known.error.clone().map(|error| restarter.redact(error));
                 let what = Observed::Notified(Notified { status, error, ..known.clone() });
                 let _ = mailbox.send(Message::Report(Report { run, what }));
-                // What comes meanwhile is told in one.
-                tokio::time::sleep(NEWS_PAUSE).await;
+                // What comes meanwhile is told in one. But which process is the main one is to be on record before
+                // the one before it ends.
+                let mut seen = known.clone();
+                let moved = async {
+                    while seen.main_process == known.main_process {
+                        seen = telling.news(&seen).await;
+                    }
+                };
+                let _ = tokio::time::timeout(NEWS_PAUSE, moved).await;
             }
         });
         let probes = ProbeRole::ALL
