@@ -159,3 +159,42 @@ pub(crate) fn check_mounts(spec: &ContainerSpec) -> Result<(), StartError> {
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_published_for_this_machine_alone_unless_it_is_said_otherwise() {
+        let port = |container_port, host_port, host_ip: Option<&str>, protocol| Port {
+            name: None,
+            container_port,
+            host_port,
+            host_ip: host_ip.map(str::to_owned),
+            protocol,
+        };
+        let published = published(&[
+            port(80, Some(8080), None, Protocol::Tcp),
+            port(80, Some(8081), Some("0.0.0.0"), Protocol::Tcp),
+            port(53, Some(5353), None, Protocol::Udp),
+            port(9, None, None, Protocol::Tcp),
+        ]);
+        let told = |port: &str| -> Vec<String> {
+            let bindings = published.get(port).cloned().flatten().unwrap_or_default();
+            let text = |text: Option<String>| text.unwrap_or_default();
+            bindings.into_iter().map(|b| format!("{}:{}", text(b.host_ip), text(b.host_port))).collect()
+        };
+        assert_eq!(told("80/tcp"), ["127.0.0.1:8080", "0.0.0.0:8081"]);
+        assert_eq!(told("53/udp"), ["127.0.0.1:5353"]);
+        assert_eq!(published.len(), 2);
+    }
+
+    #[test]
+    fn the_engine_keeps_as_much_as_we_do_and_never_one_file_alone() {
+        let logs = LogsSpec { max_size: 1, max_files: 1, ..LogsSpec::default() };
+        let options = log_options(logs);
+        assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("1048576", "2"));
+        let options = log_options(LogsSpec::default());
+        assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("52428800", "5"));
+    }
+}

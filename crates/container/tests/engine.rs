@@ -28,7 +28,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { engine: Engine::start(), temp: tempfile::tempdir().unwrap() }
+        Self::of(Engine::start())
+    }
+
+    fn of(engine: Engine) -> Self {
+        Self { engine, temp: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -154,6 +158,26 @@ async fn a_run_is_begun_as_the_manifest_says_and_leaves_its_log_alone() {
     let next = restarter.start(RunId(8)).await.unwrap();
     assert_eq!(next.log_offset(), log.len() as u64);
     end(&next).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_and_privileges_are_those_of_the_manifest() {
+    let world = World::new();
+    let restarter = world.restarter(|spec| {
+        let script = "ulimit -n; id -u; id -g; busybox grep NoNewPrivs /proc/self/status; sleep 1000";
+        spec.command = vec!["sh".into(), "-c".into(), script.into()];
+        spec.open_files = Some(77);
+        spec.run_as_group = Some("4321".into());
+        spec.no_new_privileges = true;
+        spec.memory_limit = Some(64 << 20);
+        spec.cpu_limit_millis = Some(250);
+    });
+    let run = restarter.start(RunId(1)).await.unwrap();
+    world.wait_log("NoNewPrivs");
+    assert_eq!(world.log(), "77\n0\n4321\nNoNewPrivs:\t1\n");
+    let limits = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.NetworkMode}}";
+    assert_eq!(world.engine.inspect("vitald-web", limits), "67108864 250000000 host");
+    kill(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -347,4 +371,27 @@ async fn what_an_earlier_run_left_is_ended_and_a_start_that_is_given_up_leaves_n
     assert_eq!(world.engine.containers(), ["vitald-web"]);
     kill(&run).await;
     assert_eq!(world.engine.containers(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_taken_over_while_the_engine_is_away() {
+    let mut world = World::of(Engine::with_live_restore());
+    let restarter = world.script("echo one; while ! [ -e /tmp/go ]; do sleep 0.1; done; echo two; exit 9");
+    let process = in_another_life(async {
+        let run = restarter.start(RunId(1)).await.unwrap();
+        world.wait_log("one");
+        run.process()
+    });
+    world.engine.down(nix::sys::signal::Signal::SIGTERM);
+    let next = world.script("never");
+    // Whether it was ever begun, nobody knows now.
+    assert!(next.adopt(RunId(1), None, 0).await.is_err());
+    let Adoption::Running(run) = next.adopt(RunId(1), Some(&process), 0).await.unwrap() else {
+        panic!("an engine that is away says nothing of an end")
+    };
+    assert!(timeout(Duration::from_secs(1), run.exited()).await.is_err());
+    world.engine.up();
+    world.engine.docker(&["exec", "vitald-web", "touch", "/tmp/go"]).expect(0);
+    assert_eq!(end(&run).await, Exit::Code(9));
+    assert_eq!(world.log(), "one\ntwo\n");
 }
