@@ -89,9 +89,15 @@ fn log_options(logs: LogsSpec) -> HashMap<String, String> {
     let size = logs.max_size.max(LEAST_LOG);
     // With one file alone, a rotation would throw away what was not copied.
     let files = logs.max_files.max(2);
-    [("max-size", size.to_string()), ("max-file", files.to_string()), ("compress", "false".into())]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    [
+        ("max-size", size.to_string()),
+        ("max-file", files.to_string()),
+        ("compress", "false".into()),
+        // Whatever the engine's own defaults say: the other mode drops messages.
+        ("mode", "blocking".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }
 
 fn published(ports: &[Port]) -> HashMap<String, Option<Vec<PortBinding>>> {

@@ -22,7 +22,10 @@ use crate::engine::{Engine, EngineError};
 use crate::position::{Mark, Notes, Position};
 
 /// How far back a new connection begins: stdout and stderr are not in the order of their times among each other.
-const SLACK: i64 = 5;
+const SLACK: i64 = 5 * SECOND;
+
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// Most messages that are written at once.
 const BATCH: usize = 256;
@@ -65,13 +68,19 @@ struct Repeat {
 impl Copy {
     /// The copy of a container's output, from where it was left. `begin` is where it begins in the log, if nothing
     /// was noted of it. Gives its beginning, as far as it is known. Blocks for a moment.
-    pub(crate) fn open(log: &Path, lock: &Path, container: &str, begin: Option<u64>) -> io::Result<Self> {
+    pub(crate) fn open(
+        log: &Path,
+        lock: &Path,
+        engine: &str,
+        container: &str,
+        begin: Option<u64>,
+    ) -> io::Result<Self> {
         let (file, end) = vitald_log::append(log).map_err(io::Error::other)?;
         let notes = Notes::open(lock)?;
         let position = match notes.read().filter(|noted| noted.container == container) {
             Some(noted) => noted,
             None => {
-                let position = Position::beginning(container, begin.unwrap_or(end));
+                let position = Position::beginning(engine, container, begin.unwrap_or(end));
                 notes.write(&position)?;
                 position
             }
@@ -164,7 +173,8 @@ impl Sink {
     fn resume(&self) -> (Repeats, i32) {
         let repeat = |mark: Option<Mark>| mark.map(|last| Repeat { last, seen: 0 });
         let repeats = Repeats { stdout: repeat(self.position.stdout), stderr: repeat(self.position.stderr) };
-        let since = self.position.latest().map_or(0, |time| time / 1_000_000_000 - SLACK);
+        let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        let since = self.position.since(SLACK, now).map_or(0, |time| time / SECOND);
         (repeats, i32::try_from(since.max(0)).unwrap_or(i32::MAX))
     }
 

@@ -326,7 +326,9 @@ impl RunHandle for Run {
     }
 
     fn terminate(&self) -> io::Result<()> {
-        self.signal(&self.stop_signal, Signal::SIGTERM)?;
+        // Those that have a number only the engine knows, such as SIGRTMIN+3, are sent by it alone.
+        let signal = self.stop_signal.parse().unwrap_or(Signal::SIGTERM);
+        self.signal(&self.stop_signal, signal)?;
         // One that was stopped by a signal could not hear it. There is no harm in it where it is unknown.
         let _ = self.signal("SIGCONT", Signal::SIGCONT);
         Ok(())

@@ -15,6 +15,9 @@ use crate::engine::{Engine, EngineError, Pauses, SOON};
 /// connection was being made, and then now and then.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 
+/// How long before its end a container was out of memory that ended for that, in seconds.
+const OOM_BEFORE: i64 = 2;
+
 /// What an exit status means beyond this: the number of a signal. A shell's way, and the engine's.
 const SIGNALLED: i64 = 128;
 
@@ -52,22 +55,24 @@ impl Watched<'_> {
             options = options.since(&since);
         }
         let mut events = client.events(Some(options.build()));
-        let mut out_of_memory = false;
+        let mut out_of_memory = None;
         let mut looks = 0;
         let mut next_look = Instant::now();
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) if event.action.as_deref() == Some("oom") => out_of_memory = true,
+                    Some(Ok(event)) if event.action.as_deref() == Some("oom") => out_of_memory = event.time,
                     Some(Ok(event)) if event.action.as_deref() == Some("die") => {
-                        return Ok(self.exit(Some(&event), out_of_memory).await?.unwrap_or(Exit::Unknown));
+                        // A child that was ended so long ago has nothing to do with it.
+                        let oom = out_of_memory.zip(event.time).is_some_and(|(oom, died)| died - oom <= OOM_BEFORE);
+                        return Ok(self.exit(Some(&event), oom).await?.unwrap_or(Exit::Unknown));
                     }
                     Some(Ok(_)) => {}
                     Some(Err(err)) => return Err(self.engine.failure(err)),
                     None => return Err(self.engine.away("it has closed the connection".into())),
                 },
                 () = sleep_until(next_look) => {
-                    if let Some(exit) = self.exit(None, out_of_memory).await? {
+                    if let Some(exit) = self.exit(None, false).await? {
                         return Ok(exit);
                     }
                     *pauses = Pauses::new();
