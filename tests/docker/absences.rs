@@ -123,3 +123,23 @@ fn containers_that_end_with_their_engine_are_restarted_when_it_is_back() {
     assert!(log.starts_with("up 1\nbye\nup "), "{log}");
     assert_eq!(world.engine.containers(), ["vitald-web"]);
 }
+
+#[test]
+fn what_is_stopped_ends_past_an_engine_that_hangs() {
+    let world = World::run(COUNTING);
+    wait_count(&world, 50);
+    let pid = world.s.component("counter").pid();
+    world.engine.signal(Signal::SIGSTOP);
+    let t = std::time::Instant::now();
+    let stopped = world.s.cli(&["stop", "counter"]);
+    eprintln!("{:?} {stopped:?}", t.elapsed());
+    pid.wait_gone(LONG);
+    eprintln!("{:?}", t.elapsed());
+    eprintln!("{:?}", world.s.component("counter"));
+    world.engine.signal(Signal::SIGCONT);
+    eprintln!("{:?}", world.s.cli(&["start", "counter"]));
+    let again = world.s.wait_for("counter", "running", LONG, |c| c.state == "Running" && c.pid.is_some());
+    eprintln!("{:?}", t.elapsed());
+    assert_ne!(again.pid(), pid);
+    assert_eq!(world.engine.containers(), ["vitald-counter"]);
+}

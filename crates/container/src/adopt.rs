@@ -45,7 +45,7 @@ pub(crate) async fn look(
     if !has_begun(&state) {
         return Ok((Adoption::Nothing, None));
     }
-    let ended = exit_in(&state, false).is_some();
+    let ended = exit_in(&state).is_some();
     let copy = open(component, &id, log_offset).await?;
     know_secrets(component, run).await;
     component.aim_at(&id);
@@ -110,5 +110,5 @@ pub(crate) fn has_begun(state: &ContainerState) -> bool {
 /// Whether anything of it may be alive.
 pub(crate) fn is_alive(inspected: &ContainerInspectResponse) -> bool {
     let state = inspected.state.clone().unwrap_or_default();
-    has_begun(&state) && exit_in(&state, false).is_none()
+    has_begun(&state) && exit_in(&state).is_none()
 }
