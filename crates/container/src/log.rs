@@ -36,6 +36,9 @@ const NOTE_EVERY: Duration = Duration::from_millis(200);
 /// How soon a log that cannot be written is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often, once the container has ended: its next start waits for it.
+const MOST_TRIES: u32 = 5;
+
 /// One container's output on its way into the log.
 pub(crate) struct Copy {
     lock: PathBuf,
@@ -114,6 +117,10 @@ impl Copy {
         let options = options.follow(follow).since(since).build();
         let client = engine.client().await?;
         let mut messages = client.logs(&container, Some(options)).ready_chunks(BATCH);
+        // What a full disk left.
+        if !self.flush(follow, interrupt).await {
+            return Ok(());
+        }
         loop {
             // Never in the middle of a write.
             let batch = tokio::select! {
@@ -129,42 +136,53 @@ impl Copy {
                     Err(err) => failure = Some(engine.failure(err)),
                 }
             }
-            self.take(&mut repeats, fresh).await;
+            if let Some(sink) = &mut self.sink {
+                fresh.into_iter().for_each(|message| sink.take(&mut repeats, message));
+            }
+            if !self.flush(follow, interrupt).await {
+                return Ok(());
+            }
             if let Some(failure) = failure {
-                self.flush(true).await;
+                self.write(true).await;
                 return Err(failure);
             }
         }
-        self.flush(true).await;
+        self.write(true).await;
         Ok(())
     }
 
-    async fn take(&mut self, repeats: &mut Repeats, messages: Vec<LogOutput>) {
-        if let Some(sink) = &mut self.sink {
-            messages.into_iter().for_each(|message| sink.take(repeats, message));
+    /// Writes what is pending. With `follow`, that takes as long as it takes: the engine keeps the rest meanwhile.
+    /// Whether it was written before `interrupt`.
+    async fn flush(
+        &mut self,
+        follow: bool,
+        interrupt: &mut (impl Future<Output = ()> + Unpin + Send),
+    ) -> bool {
+        let mut tries = 1;
+        while !self.write(false).await {
+            if !follow && tries >= MOST_TRIES {
+                return false;
+            }
+            tries += 1;
+            tokio::select! {
+                () = &mut *interrupt => return false,
+                () = tokio::time::sleep(WRITE_AGAIN) => {}
+            }
         }
-        self.flush(false).await;
+        true
     }
 
-    /// Writes what is pending, however long that takes: the engine keeps the rest meanwhile.
-    async fn flush(&mut self, note: bool) {
-        loop {
-            let Some(mut sink) = self.sink.take() else { return };
-            let written = spawn_blocking(move || {
-                let result = sink.write(note);
-                (sink, result)
-            });
-            match written.await {
-                Ok((sink, Ok(()))) => {
-                    self.sink = Some(sink);
-                    return;
-                }
-                Ok((sink, Err(_))) => self.sink = Some(sink),
-                // The runtime is shutting down.
-                Err(_) => return,
-            }
-            tokio::time::sleep(WRITE_AGAIN).await;
-        }
+    /// Tries to write what is pending; whether nothing is any more.
+    async fn write(&mut self, note: bool) -> bool {
+        let Some(mut sink) = self.sink.take() else { return true };
+        let written = spawn_blocking(move || {
+            let result = sink.write(note);
+            (sink, result)
+        });
+        // An error means that the runtime is shutting down.
+        let Ok((sink, result)) = written.await else { return true };
+        self.sink = Some(sink);
+        result.is_ok()
     }
 }
 
