@@ -123,3 +123,18 @@ fn containers_that_end_with_their_engine_are_restarted_when_it_is_back() {
     assert!(log.starts_with("up 1\nbye\nup "), "{log}");
     assert_eq!(world.engine.containers(), ["vitald-web"]);
 }
+
+#[test]
+fn what_is_stopped_ends_past_an_engine_that_hangs() {
+    let world = World::run(COUNTING);
+    wait_count(&world, 50);
+    let pid = world.s.component("counter").pid();
+    world.engine.signal(Signal::SIGSTOP);
+    world.s.cli(&["stop", "counter"]).expect(0);
+    assert!(!pid.exists());
+    world.engine.signal(Signal::SIGCONT);
+    world.s.cli(&["start", "counter"]).expect(0);
+    let again = world.s.wait_for("counter", "running", LONG, |c| c.state == "Running" && c.pid.is_some());
+    assert_ne!(again.pid(), pid);
+    assert_eq!(world.engine.containers(), ["vitald-counter"]);
+}

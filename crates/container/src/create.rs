@@ -20,8 +20,8 @@ const HOST_IP: &str = "127.0.0.1";
 /// The log driver that keeps bytes as they were written; `json-file` replaces what is no UTF-8.
 const LOG_DRIVER: &str = "local";
 
-/// The engine's own copy of the log is made no smaller.
-const LEAST_LOG: u64 = 1 << 20;
+/// The engine's own copy of the log is made no smaller, so that a burst is not dropped before it was copied.
+const LEAST_LOG: u64 = 16 << 20;
 
 /// What the engine is to create for a run. `image` is what the image says of itself.
 pub(crate) fn body(
@@ -89,9 +89,15 @@ fn log_options(logs: LogsSpec) -> HashMap<String, String> {
     let size = logs.max_size.max(LEAST_LOG);
     // With one file alone, a rotation would throw away what was not copied.
     let files = logs.max_files.max(2);
-    [("max-size", size.to_string()), ("max-file", files.to_string()), ("compress", "false".into())]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    [
+        ("max-size", size.to_string()),
+        ("max-file", files.to_string()),
+        ("compress", "false".into()),
+        // Whatever the engine's own defaults say: the other mode drops messages.
+        ("mode", "blocking".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }
 
 fn published(ports: &[Port]) -> HashMap<String, Option<Vec<PortBinding>>> {
@@ -193,8 +199,9 @@ mod tests {
     fn the_engine_keeps_as_much_as_we_do_and_never_one_file_alone() {
         let logs = LogsSpec { max_size: 1, max_files: 1, ..LogsSpec::default() };
         let options = log_options(logs);
-        assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("1048576", "2"));
+        assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("16777216", "2"));
         let options = log_options(LogsSpec::default());
         assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("52428800", "5"));
+        assert_eq!(options["mode"], "blocking");
     }
 }

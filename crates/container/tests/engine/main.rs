@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod disturbed;
+mod elsewhere;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -371,27 +374,4 @@ async fn what_an_earlier_run_left_is_ended_and_a_start_that_is_given_up_leaves_n
     assert_eq!(world.engine.containers(), ["vitald-web"]);
     kill(&run).await;
     assert_eq!(world.engine.containers(), Vec::<String>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_taken_over_while_the_engine_is_away() {
-    let mut world = World::of(Engine::with_live_restore());
-    let restarter = world.script("echo one; while ! [ -e /tmp/go ]; do sleep 0.1; done; echo two; exit 9");
-    let process = in_another_life(async {
-        let run = restarter.start(RunId(1)).await.unwrap();
-        world.wait_log("one");
-        run.process()
-    });
-    world.engine.down(nix::sys::signal::Signal::SIGTERM);
-    let next = world.script("never");
-    // Whether it was ever begun, nobody knows now.
-    assert!(next.adopt(RunId(1), None, 0).await.is_err());
-    let Adoption::Running(run) = next.adopt(RunId(1), Some(&process), 0).await.unwrap() else {
-        panic!("an engine that is away says nothing of an end")
-    };
-    assert!(timeout(Duration::from_secs(1), run.exited()).await.is_err());
-    world.engine.up();
-    world.engine.docker(&["exec", "vitald-web", "touch", "/tmp/go"]).expect(0);
-    assert_eq!(end(&run).await, Exit::Code(9));
-    assert_eq!(world.log(), "one\ntwo\n");
 }
