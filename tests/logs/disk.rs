@@ -53,6 +53,20 @@ fn full_disk_ends_nothing_and_is_told(kind: Kind) {
     let calm = s.wait_ready("calm").pid();
     assert!(!done.exists(), "it could write all of it");
 
+    // What is needed to find it again was written down, for which there was no room but what was set aside.
+    let before = s.component("calm").restart_count;
+    s.kill_supervisors();
+    s.up().expect(0);
+    let now = s.wait_ready("calm");
+    assert_eq!((now.pid().0, now.restart_count), (calm.0, before), "{}", s.cli(&["events"]).all());
+    s.cli(&["stop", "calm"]).expect(0);
+    s.kill_supervisors();
+    s.up().expect(0);
+    assert_eq!(s.component("calm").reason, "StoppedByUser");
+    s.cli(&["start", "calm"]).expect(0);
+    let calm = s.wait_ready("calm").pid();
+    wait_event(&s, "", "DiskFull", 15.0);
+
     fs::remove_file(&ballast).unwrap();
     wait_event(&s, "", "DiskFreed", 15.0);
     wait_done(&done, 30.0);
