@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use vitald_log::{LogReader, Read, Rotated};
+use vitald_log::{LogReader, Read, Rotated, append};
 
 use crate::bed::{Bed, LINE, assert_same, beds, lines, open_append, rotating, settings, write};
 
@@ -68,6 +68,36 @@ fn who_reads_before_the_first_meta_reads_on_across_the_first_rotations() {
         for read in [0, 1, 200, 300] {
             read_across(&bed, read, false);
             read_across(&bed, read, true);
+        }
+    }
+}
+
+#[test]
+fn the_first_rotation_is_nothing_new_to_who_has_read_all() {
+    for bed in beds() {
+        for (max_size, max_files) in [(8192, 100), (8192, 2), (8192, 1), (4096, 3), (1, 3)] {
+            for earlier in [0, 500] {
+                let log = bed.log();
+                let what = format!("{max_size} x {max_files}, {earlier} lines before, {:?}", bed.way);
+                let (mut component, _) = append(&log).unwrap();
+                write(&mut component, &lines('a', 0..earlier));
+                let (mut component, begin) = append(&log).unwrap();
+                assert_eq!(begin, earlier * LINE as u64);
+                let mut reader = LogReader::open(&log).unwrap();
+                reader.seek(begin).unwrap();
+                let (end, mut got) = (700, Vec::new());
+                write(&mut component, &lines('a', earlier..end));
+                take(&mut reader, &mut got);
+                assert_same(&got, &lines('a', earlier..end), &what);
+                let mut kept = rotating(&log, settings(max_size, max_files));
+                while kept.rotate().unwrap() != Rotated::default() {
+                    assert_eq!(reader.extent().unwrap().end, end * LINE as u64, "{what}");
+                }
+                take(&mut reader, &mut got);
+                assert_eq!(got.len() as u64, (end - earlier) * LINE as u64, "{what}: something twice");
+                assert_eq!(reader.offset(), end * LINE as u64, "{what}");
+                forget(&log);
+            }
         }
     }
 }
