@@ -142,6 +142,12 @@ pub trait Restarter: Send + Sync + 'static {
         None
     }
 
+    /// The run that was begun last, by its own account, while something holds the component's name: for when
+    /// an earlier supervisor could not write down what it did. Cheap, and touches nothing.
+    fn newest(&self) -> Option<RunId> {
+        None
+    }
+
     /// Bytes ever written to the component's log so far: where a run that is started now begins in it.
     fn log_end(&self) -> u64;
 

@@ -63,7 +63,11 @@ impl Driver {
             Err(_) if self.unwritten.is_some() => self.unwritten = Some(durable),
             Err(err) => {
                 self.unwritten = Some(durable);
-                let message = format!("its state cannot be written, and would be lost with vitald: {err}");
+                let message = format!(
+                    "its state (of run {}) cannot be written to {}, and would be lost with vitald: {err}",
+                    self.parts.lifecycle.run(),
+                    self.parts.store.path().display()
+                );
                 self.notify(Notice { kind: EventType::Warning, reason: EventReason::FailedWrite, message });
             }
         }
