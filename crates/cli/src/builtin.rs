@@ -48,12 +48,11 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
         let mut seen = 0;
         for folder in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            for component in load(&folder) {
-                let written = render(&component);
-                std::fs::write(&file, written.to_string()).unwrap();
-                assert_eq!(render(&load(&file)[0]), written);
-                seen += 1;
-            }
+            let written: Vec<_> = load(&folder).iter().map(render).collect();
+            let text: String = written.iter().map(|document| format!("---\n{document}\n")).collect();
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(load(&file).iter().map(render).collect::<Vec<_>>(), written);
+            seen += written.len();
         }
         assert!(seen > 20, "only {seen} components");
     }
