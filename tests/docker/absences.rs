@@ -99,3 +99,42 @@ fn an_engine_that_hangs_restarts_nothing() {
     let image = world.engine.inspect("vitald-counter", "{{.Config.Image}}");
     assert_eq!(image, vitald_tests::IMAGE);
 }
+
+#[test]
+fn containers_that_end_with_their_engine_are_restarted_when_it_is_back() {
+    let mut world = World::run(
+        "
+        metadata: {name: web}
+        spec:
+          image: IMAGE
+          imagePullPolicy: Never
+          hostNetwork: true
+          command: [sh, -c, 'echo up $VITALD_RUN; trap \"echo bye; exit 0\" TERM; while :; do sleep 0.1; done']
+          terminationGracePeriodSeconds: 1
+          restart: {backoff: {maxSeconds: 1}, maxRestarts: 100}
+        ",
+    );
+    world.wait_log("web", "up 1\n");
+    world.engine.down(Signal::SIGTERM);
+    world.s.wait_for("web", "not running", LONG, |c| c.pid.is_none());
+    world.engine.up();
+    world.s.wait_for("web", "running again", LONG, |c| c.state == "Running" && c.pid.is_some());
+    let log = world.wait_log("web", "bye\nup ");
+    assert!(log.starts_with("up 1\nbye\nup "), "{log}");
+    assert_eq!(world.engine.containers(), ["vitald-web"]);
+}
+
+#[test]
+fn what_is_stopped_ends_past_an_engine_that_hangs() {
+    let world = World::run(COUNTING);
+    wait_count(&world, 50);
+    let pid = world.s.component("counter").pid();
+    world.engine.signal(Signal::SIGSTOP);
+    world.s.cli(&["stop", "counter"]).expect(0);
+    assert!(!pid.exists());
+    world.engine.signal(Signal::SIGCONT);
+    world.s.cli(&["start", "counter"]).expect(0);
+    let again = world.s.wait_for("counter", "running", LONG, |c| c.state == "Running" && c.pid.is_some());
+    assert_ne!(again.pid(), pid);
+    assert_eq!(world.engine.containers(), ["vitald-counter"]);
+}

@@ -11,6 +11,7 @@ mod demo;
 mod dependencies;
 mod edits;
 mod external;
+mod external_commands;
 mod files;
 mod first;
 mod kills;

@@ -53,6 +53,20 @@ fn full_disk_ends_nothing_and_is_told(kind: Kind) {
     let calm = s.wait_ready("calm").pid();
     assert!(!done.exists(), "it could write all of it");
 
+    // What is needed to find it again was written down, for which there was no room but what was set aside.
+    let before = s.component("calm").restart_count;
+    s.kill_supervisors();
+    s.up().expect(0);
+    let now = s.wait_ready("calm");
+    assert_eq!((now.pid().0, now.restart_count), (calm.0, before), "{}", s.cli(&["events"]).all());
+    s.cli(&["stop", "calm"]).expect(0);
+    s.kill_supervisors();
+    s.up().expect(0);
+    assert_eq!(s.component("calm").reason, "StoppedByUser");
+    s.cli(&["start", "calm"]).expect(0);
+    let calm = s.wait_ready("calm").pid();
+    wait_event(&s, "", "DiskFull", 15.0);
+
     fs::remove_file(&ballast).unwrap();
     wait_event(&s, "", "DiskFreed", 15.0);
     wait_done(&done, 30.0);
@@ -70,6 +84,37 @@ fn full_disk_ends_nothing_and_is_told(kind: Kind) {
     let torn: Vec<_> =
         account.lines().filter(|line| !line.starts_with("20") && !line.starts_with(' ')).collect();
     assert!(torn.is_empty(), "{torn:?}");
+}
+
+/// Where no room could be set aside either: the record is older than what runs.
+#[test]
+fn what_could_not_be_written_down_is_found_again() {
+    let mut s = Supervisor::prepare("metadata: {name: calm}\nspec: {command: [vitald-fixture, sleep]}");
+    s.up().expect(0);
+    let first = s.wait_ready("calm").pid();
+    let path = s.state_dir().join("components/calm.json");
+    let record = fs::read(&path).unwrap();
+    for _ in 0..3 {
+        s.cli(&["restart", "calm"]).expect(0);
+    }
+    let last = s.wait_ready("calm").pid();
+    assert!(first.0 != last.0 && !first.exists());
+    s.kill_supervisors();
+    fs::write(&path, &record).unwrap();
+    s.up().expect(0);
+    let now = s.wait_ready("calm");
+    assert_eq!((now.pid().0, now.restart_count), (last.0, 0), "{}", s.cli(&["events"]).all());
+    wait_event(&s, "calm", "FailedRead", 5.0);
+    wait_event(&s, "calm", "Adopted", 5.0);
+
+    // The same where nothing of that run is left: it has ended.
+    s.kill_supervisors();
+    last.kill();
+    fs::write(&path, &record).unwrap();
+    s.up().expect(0);
+    let now = s.wait_ready("calm");
+    assert!(now.pid().0 != last.0 && now.restart_count <= 1, "{now:?}");
+    s.cli(&["down"]).expect(0);
 }
 
 #[test]

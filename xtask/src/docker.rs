@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -19,6 +20,9 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Makes sure that an engine can be started, by root.
 pub(crate) fn ensure() -> Result<()> {
+    // Several parts may need it at the same time.
+    static ONE_BY_ONE: Mutex<()> = Mutex::new(());
+    let _turn = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let there = || PROGRAMS.iter().all(|program| on_path(program).is_some()) && Path::new(BUSYBOX).exists();
     if there() {
         return Ok(());

@@ -8,6 +8,7 @@ mod cache;
 mod docker;
 mod run;
 mod simulate;
+mod standin;
 mod temporal;
 mod test;
 mod worker;

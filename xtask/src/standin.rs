@@ -12,7 +12,9 @@ use crate::workspace::{Workspace, say};
 /// Builds it where anything changed, and says in which folder it lies.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     let Some(go) = temporal::find_go() else {
-        bail!("there is no Go to build the stand-in for stigmer with: install Go 1.26 or later (https://go.dev/dl)");
+        bail!(
+            "there is no Go to build the stand-in for stigmer with: install Go 1.26 or later (https://go.dev/dl)"
+        );
     };
     let folder = workspace.target().join("stigmer");
     let mut command = Command::new(go);

@@ -68,6 +68,6 @@ fn build(into: &Path) -> Result<()> {
 }
 
 /// On PATH, or where Go's own installer puts it, which is often not on PATH.
-fn find_go() -> Option<PathBuf> {
+pub(crate) fn find_go() -> Option<PathBuf> {
     on_path("go").or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|go| go.exists()))
 }

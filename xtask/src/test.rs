@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::workspace::{Workspace, path_with, say};
-use crate::{docker, temporal, worker};
+use crate::{docker, standin, temporal, worker};
 
 /// A part of the tests that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,6 +29,8 @@ pub(crate) enum Part {
     Temporal,
     /// Containers, by hand and from outside, in real Docker engines
     Docker,
+    /// The stack of stigmer falls ill and is mended; all examples
+    Story,
     /// The documentation builds without warnings
     Docs,
 }
@@ -43,21 +46,41 @@ const WORKERS_THREADS: &str = "--test-threads=16";
 
 /// Each test has an engine of its own.
 const DOCKER_THREADS: &str = "--test-threads=2";
+/// Each has a stack of its own in a network of its own, and waits for minutes.
+const STORY_THREADS: &str = "--test-threads=4";
 
 /// Runs the parts, all of them if none is named; whether all passed. The last line says how many.
 pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> Result<bool> {
     let parts = if parts.is_empty() { Part::value_variants() } else { parts };
     let mut tally = Tally::default();
     let mut failed = Vec::new();
-    for part in parts {
-        let begun = Instant::now();
-        eprintln!("xtask: test {}", part.name());
-        if let Err(err) = part.run(workspace, args, &mut tally) {
-            eprintln!("xtask: test {}: {err:#}", part.name());
-            failed.push(part.name());
-        }
-        eprintln!("xtask: test {} took {} s", part.name(), begun.elapsed().as_secs());
+    let (waiting, working): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| part.mostly_waits());
+    for part in working {
+        part.run_and_tell(workspace, args, &mut tally, &mut failed);
     }
+    // What they need is made by one after the other; then they wait side by side.
+    thread::scope(|scope| {
+        let begun: Vec<_> = waiting
+            .into_iter()
+            .map(|part| {
+                scope.spawn(move || {
+                    let (mut tally, mut failed) = (Tally::default(), Vec::new());
+                    tally.prefix = format!("{} | ", part.name());
+                    part.run_and_tell(workspace, args, &mut tally, &mut failed);
+                    (tally, failed)
+                })
+            })
+            .collect();
+        for part in begun {
+            match part.join() {
+                Ok((of_part, failed_parts)) => {
+                    tally.sum(&of_part);
+                    failed.extend(failed_parts);
+                }
+                Err(_panic) => failed.push("a part that panicked".to_owned()),
+            }
+        }
+    });
     if tally.ignored > 0 {
         eprintln!("xtask: {} tests were ignored, which counts as a failure", tally.ignored);
         failed.push("ignored tests".to_owned());
@@ -74,6 +97,27 @@ pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> 
 impl Part {
     fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// For answers, timeouts and the next poll, for minutes; the machine is free for others meanwhile.
+    fn mostly_waits(self) -> bool {
+        matches!(self, Self::Temporal | Self::Docker | Self::Story)
+    }
+
+    fn run_and_tell(
+        self,
+        workspace: &Workspace,
+        args: &[OsString],
+        tally: &mut Tally,
+        failed: &mut Vec<String>,
+    ) {
+        let begun = Instant::now();
+        eprintln!("xtask: test {}", self.name());
+        if let Err(err) = self.run(workspace, args, tally) {
+            eprintln!("xtask: test {}: {err:#}", self.name());
+            failed.push(self.name());
+        }
+        eprintln!("xtask: test {} took {} s", self.name(), begun.elapsed().as_secs());
     }
 
     fn run(self, workspace: &Workspace, args: &[OsString], tally: &mut Tally) -> Result<()> {
@@ -120,6 +164,18 @@ impl Part {
                 command.arg(DOCKER_THREADS).env("VITALD_BIN", workspace.programs("debug").join("vitald"));
                 tally.count(command)
             }
+            Self::Story => {
+                let path = path_with(&[temporal::ensure()?, standin::ensure(workspace)?])?;
+                docker::ensure()?;
+                build(workspace)?;
+                let mut command = of_the_whole("story");
+                // The table of what was found when is for whoever runs them.
+                command
+                    .args([STORY_THREADS, "--nocapture"])
+                    .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
+                    .env("PATH", path);
+                tally.count(command)
+            }
             Self::Docs => {
                 let mut command = workspace.cargo_command(["doc", "--workspace", "--no-deps"]);
                 say(&command);
@@ -143,9 +199,17 @@ struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Before every line that is passed on.
+    prefix: String,
 }
 
 impl Tally {
+    fn sum(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
     /// Runs a test command, passing its words on and counting.
     fn count(&mut self, mut command: Command) -> Result<()> {
         say(&command);
@@ -154,7 +218,7 @@ impl Tally {
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
-            println!("{line}");
+            println!("{}{line}", self.prefix);
             self.add(&line);
         }
         if !child.wait()?.success() {
@@ -191,6 +255,6 @@ mod tests {
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 1s",
         );
         tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
-        assert_eq!(tally, Tally { passed: 15, failed: 2, ignored: 1 });
+        assert_eq!(tally, Tally { passed: 15, failed: 2, ignored: 1, prefix: String::new() });
     }
 }

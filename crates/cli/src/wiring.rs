@@ -73,7 +73,8 @@ fn restarter(spec: &ComponentSpec, context: RestarterContext) -> Arc<dyn Restart
             Arc::new(restarter.giving(needs))
         }
         Workload::External(external) => {
-            Arc::new(ExternalRestarter::new(&spec.name, external, Paths { log, lock }, inherited_env))
+            let paths = Paths { log, lock };
+            Arc::new(ExternalRestarter::new(&spec.name, external, grace, paths, inherited_env, previous))
         }
         Workload::Container(container) => {
             Arc::new(ContainerRestarter::new(spec, container, Paths { log, lock }))

@@ -10,6 +10,7 @@ use vitald_core::restarter::{Adoption, ProcessIdentity, RunHandle, RunId, StartE
 use crate::component::{Component, blocking};
 use crate::engine::{Engine, EngineError, SOON};
 use crate::labels;
+use crate::leftovers::not_elsewhere;
 use crate::log::Copy;
 use crate::position::Notes;
 use crate::run::Run;
@@ -29,19 +30,22 @@ pub(crate) async fn look(
     wanted.entry("label".into()).or_default().push(format!("{}={run}", labels::RUN));
     let found = match list(&component.engine, wanted).await {
         Ok(found) => found,
-        Err(err) => return away(component, process, log_offset, err).await,
+        Err(err) => return away(component, run, process, log_offset, err).await,
     };
-    let Some(id) = found.into_iter().next() else { return Ok((Adoption::Nothing, None)) };
+    let Some(id) = found.into_iter().next() else {
+        not_elsewhere(&component.paths, &component.engine).await?;
+        return Ok((Adoption::Nothing, None));
+    };
     let inspected = match inspect(&component.engine, &id).await {
         Ok(inspected) => inspected,
         Err(err) if err.is_not_found() => return Ok((Adoption::Nothing, None)),
-        Err(err) => return away(component, process, log_offset, err).await,
+        Err(err) => return away(component, run, process, log_offset, err).await,
     };
     let state = inspected.state.clone().unwrap_or_default();
     if !has_begun(&state) {
         return Ok((Adoption::Nothing, None));
     }
-    let ended = exit_in(&state, false).is_some();
+    let ended = exit_in(&state).is_some();
     let copy = open(component, &id, log_offset).await?;
     know_secrets(component, run).await;
     component.aim_at(&id);
@@ -54,6 +58,7 @@ pub(crate) async fn look(
 /// about what it ran.
 async fn away(
     component: &Arc<Component>,
+    run: RunId,
     process: Option<&ProcessIdentity>,
     log_offset: u64,
     err: EngineError,
@@ -64,6 +69,7 @@ async fn away(
         return Err(err.at(LOOKING));
     };
     let copy = open(component, &noted.container, log_offset).await?;
+    know_secrets(component, run).await;
     component.aim_at(&noted.container);
     let engine = Arc::clone(&component.engine);
     let adopted = Run::attend_blindly(engine, noted.container, process.clone(), copy, log_offset);
@@ -71,9 +77,9 @@ async fn away(
 }
 
 async fn open(component: &Component, id: &str, log_offset: u64) -> Result<Copy, StartError> {
-    let (paths, id) = (component.paths.clone(), id.to_owned());
+    let (paths, id, engine) = (component.paths.clone(), id.to_owned(), Arc::clone(&component.engine));
     blocking(move || {
-        Copy::open(&paths.log, &paths.lock, &id, Some(log_offset))
+        Copy::open(&paths.log, &paths.lock, engine.address(), &id, Some(log_offset))
             .map_err(|err| StartError::System { doing: "opening the log".into(), reason: err.to_string() })
     })
     .await
@@ -104,5 +110,5 @@ pub(crate) fn has_begun(state: &ContainerState) -> bool {
 /// Whether anything of it may be alive.
 pub(crate) fn is_alive(inspected: &ContainerInspectResponse) -> bool {
     let state = inspected.state.clone().unwrap_or_default();
-    has_begun(&state) && exit_in(&state, false).is_none()
+    has_begun(&state) && exit_in(&state).is_none()
 }

@@ -20,8 +20,8 @@ const HOST_IP: &str = "127.0.0.1";
 /// The log driver that keeps bytes as they were written; `json-file` replaces what is no UTF-8.
 const LOG_DRIVER: &str = "local";
 
-/// The engine's own copy of the log is made no smaller.
-const LEAST_LOG: u64 = 1 << 20;
+/// The engine's own copy of the log is made no smaller, so that a burst is not dropped before it was copied.
+const LEAST_LOG: u64 = 16 << 20;
 
 /// What the engine is to create for a run. `image` is what the image says of itself.
 pub(crate) fn body(
@@ -89,9 +89,15 @@ fn log_options(logs: LogsSpec) -> HashMap<String, String> {
     let size = logs.max_size.max(LEAST_LOG);
     // With one file alone, a rotation would throw away what was not copied.
     let files = logs.max_files.max(2);
-    [("max-size", size.to_string()), ("max-file", files.to_string()), ("compress", "false".into())]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    [
+        ("max-size", size.to_string()),
+        ("max-file", files.to_string()),
+        ("compress", "false".into()),
+        // Whatever the engine's own defaults say: the other mode drops messages.
+        ("mode", "blocking".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }
 
 fn published(ports: &[Port]) -> HashMap<String, Option<Vec<PortBinding>>> {
@@ -158,4 +164,44 @@ pub(crate) fn check_mounts(spec: &ContainerSpec) -> Result<(), StartError> {
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_published_for_this_machine_alone_unless_it_is_said_otherwise() {
+        let port = |container_port, host_port, host_ip: Option<&str>, protocol| Port {
+            name: None,
+            container_port,
+            host_port,
+            host_ip: host_ip.map(str::to_owned),
+            protocol,
+        };
+        let published = published(&[
+            port(80, Some(8080), None, Protocol::Tcp),
+            port(80, Some(8081), Some("0.0.0.0"), Protocol::Tcp),
+            port(53, Some(5353), None, Protocol::Udp),
+            port(9, None, None, Protocol::Tcp),
+        ]);
+        let told = |port: &str| -> Vec<String> {
+            let bindings = published.get(port).cloned().flatten().unwrap_or_default();
+            let text = |text: Option<String>| text.unwrap_or_default();
+            bindings.into_iter().map(|b| format!("{}:{}", text(b.host_ip), text(b.host_port))).collect()
+        };
+        assert_eq!(told("80/tcp"), ["127.0.0.1:8080", "0.0.0.0:8081"]);
+        assert_eq!(told("53/udp"), ["127.0.0.1:5353"]);
+        assert_eq!(published.len(), 2);
+    }
+
+    #[test]
+    fn the_engine_keeps_as_much_as_we_do_and_never_one_file_alone() {
+        let logs = LogsSpec { max_size: 1, max_files: 1, ..LogsSpec::default() };
+        let options = log_options(logs);
+        assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("16777216", "2"));
+        let options = log_options(LogsSpec::default());
+        assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("52428800", "5"));
+        assert_eq!(options["mode"], "blocking");
+    }
 }

@@ -149,7 +149,9 @@ impl Engine {
                 return Err(self.away("there is no such socket".into()));
             }
             Some(("unix", path)) => Docker::connect_with_unix(path, ANSWER_WITHIN, version),
-            Some(("tcp" | "http", _)) if std::env::var_os("DOCKER_TLS_VERIFY").is_some() => {
+            Some(("tcp" | "http", _))
+                if std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|wanted| !wanted.is_empty()) =>
+            {
                 return Err(self.away("TLS (DOCKER_TLS_VERIFY) is not supported".into()));
             }
             Some(("tcp" | "http", _)) => Docker::connect_with_http(&self.address, ANSWER_WITHIN, version),

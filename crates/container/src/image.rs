@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
+use tokio::time::timeout;
 use vitald_core::restarter::{RunId, StartError, StartStep};
 use vitald_core::spec::ImagePullPolicy;
 
@@ -59,8 +60,13 @@ async fn pull(component: &Component, run: RunId) -> Result<(), EngineError> {
     let mut told = Box::pin(client.create_image(Some(options), None, None));
     let mut layers = Layers::default();
     let mut last = (Instant::now(), String::new());
-    while let Some(info) = told.next().await {
-        layers.note(info.map_err(|err| component.engine.failure(err))?);
+    loop {
+        // What came too soon to be told is told a little later, even if nothing comes after it.
+        match timeout(TELL_EVERY, told.next()).await {
+            Ok(Some(info)) => layers.note(info.map_err(|err| component.engine.failure(err))?),
+            Ok(None) => break,
+            Err(_) => {}
+        }
         let progress = layers.to_string();
         if progress != last.1 && (last.1.is_empty() || last.0.elapsed() >= TELL_EVERY) {
             tell(StartStep::PullingImage { image: image.clone(), progress: progress.clone() });

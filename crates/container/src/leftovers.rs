@@ -1,6 +1,5 @@
 //! What an earlier supervisor left of a component: containers with its labels.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +66,11 @@ impl<'a> Leftovers<'a> {
         let looking = "looking for what an earlier run left";
         let filter = labels::of_component(self.component, self.instance);
         let mut ended = Vec::new();
-        for id in list(self.engine, filter).await.map_err(|err| err.at(looking))? {
+        let found = list(self.engine, filter).await.map_err(|err| err.at(looking))?;
+        if found.is_empty() {
+            not_elsewhere(self.paths, self.engine).await?;
+        }
+        for id in found {
             match inspect(self.engine, &id).await {
                 Err(err) if err.is_not_found() => continue,
                 Err(err) => return Err(err.at(looking)),
@@ -121,18 +124,41 @@ impl<'a> Leftovers<'a> {
 
     /// Only of one whose output was being copied: that of others has been copied to its end.
     async fn copy_rest(&self, id: &str) {
-        let (log, lock, container) = (self.paths.log.clone(), self.paths.lock.clone(), id.to_owned());
-        let copy = blocking(move || Ok(open_noted(&log, &lock, &container))).await;
+        let (paths, container) = (self.paths.clone(), id.to_owned());
+        let copy = blocking(move || Ok(open_noted(&paths, &container))).await;
         if let Ok(Some(mut copy)) = copy {
             drain(self.engine, &mut copy, || true).await;
         }
     }
 }
 
-fn open_noted(log: &Path, lock: &Path, container: &str) -> Option<Copy> {
-    let noted = Notes::open(lock).ok()?.read()?;
+fn open_noted(paths: &Paths, container: &str) -> Option<Copy> {
+    let noted = Notes::open(&paths.lock).ok()?.read()?;
     // What cannot be opened now cannot be kept either.
-    (noted.container == container).then(|| Copy::open(log, lock, container, None).ok()).flatten()
+    let open = || Copy::open(&paths.log, &paths.lock, &noted.engine, container, None).ok();
+    (noted.container == container).then(open).flatten()
+}
+
+/// That the container on record is not in another engine, where this one would be started a second time.
+pub(crate) async fn not_elsewhere(paths: &Paths, engine: &Engine) -> Result<(), StartError> {
+    let lock = paths.lock.clone();
+    let noted =
+        blocking(move || Ok(Notes::path(&lock).exists().then(|| Notes::open(&lock).ok()?.read()))).await?;
+    let Some(noted) = noted.flatten().filter(|noted| noted.engine != engine.address()) else { return Ok(()) };
+    let other = Engine::at(noted.engine);
+    let why = match inspect(&other, &noted.container).await {
+        Err(err) if err.is_not_found() => return Ok(()),
+        Err(err) => err.to_string(),
+        Ok(_) => "it is still there".to_owned(),
+    };
+    Err(StartError::Occupied(format!(
+        "container {} was begun in the engine at {}, and {} is asked now: {why}. Set DOCKER_HOST to what it was; if \
+         that engine is gone for good, remove {}",
+        short(&noted.container),
+        other.address(),
+        engine.address(),
+        Notes::path(&paths.lock).display(),
+    )))
 }
 
 pub(crate) fn short(id: &str) -> &str {

@@ -22,7 +22,10 @@ use crate::engine::{Engine, EngineError};
 use crate::position::{Mark, Notes, Position};
 
 /// How far back a new connection begins: stdout and stderr are not in the order of their times among each other.
-const SLACK: i64 = 5;
+const SLACK: i64 = 5 * SECOND;
+
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// Most messages that are written at once.
 const BATCH: usize = 256;
@@ -32,6 +35,9 @@ const NOTE_EVERY: Duration = Duration::from_millis(200);
 
 /// How soon a log that cannot be written is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often, once the container has ended: its next start waits for it.
+const MOST_TRIES: u32 = 5;
 
 /// One container's output on its way into the log.
 pub(crate) struct Copy {
@@ -65,13 +71,19 @@ struct Repeat {
 impl Copy {
     /// The copy of a container's output, from where it was left. `begin` is where it begins in the log, if nothing
     /// was noted of it. Gives its beginning, as far as it is known. Blocks for a moment.
-    pub(crate) fn open(log: &Path, lock: &Path, container: &str, begin: Option<u64>) -> io::Result<Self> {
+    pub(crate) fn open(
+        log: &Path,
+        lock: &Path,
+        engine: &str,
+        container: &str,
+        begin: Option<u64>,
+    ) -> io::Result<Self> {
         let (file, end) = vitald_log::append(log).map_err(io::Error::other)?;
         let notes = Notes::open(lock)?;
         let position = match notes.read().filter(|noted| noted.container == container) {
             Some(noted) => noted,
             None => {
-                let position = Position::beginning(container, begin.unwrap_or(end));
+                let position = Position::beginning(engine, container, begin.unwrap_or(end));
                 notes.write(&position)?;
                 position
             }
@@ -105,6 +117,10 @@ impl Copy {
         let options = options.follow(follow).since(since).build();
         let client = engine.client().await?;
         let mut messages = client.logs(&container, Some(options)).ready_chunks(BATCH);
+        // What a full disk left.
+        if !self.flush(follow, interrupt).await {
+            return Ok(());
+        }
         loop {
             // Never in the middle of a write.
             let batch = tokio::select! {
@@ -120,42 +136,53 @@ impl Copy {
                     Err(err) => failure = Some(engine.failure(err)),
                 }
             }
-            self.take(&mut repeats, fresh).await;
+            if let Some(sink) = &mut self.sink {
+                fresh.into_iter().for_each(|message| sink.take(&mut repeats, message));
+            }
+            if !self.flush(follow, interrupt).await {
+                return Ok(());
+            }
             if let Some(failure) = failure {
-                self.flush(true).await;
+                self.write(true).await;
                 return Err(failure);
             }
         }
-        self.flush(true).await;
+        self.write(true).await;
         Ok(())
     }
 
-    async fn take(&mut self, repeats: &mut Repeats, messages: Vec<LogOutput>) {
-        if let Some(sink) = &mut self.sink {
-            messages.into_iter().for_each(|message| sink.take(repeats, message));
+    /// Writes what is pending. With `follow`, that takes as long as it takes: the engine keeps the rest meanwhile.
+    /// Whether it was written before `interrupt`.
+    async fn flush(
+        &mut self,
+        follow: bool,
+        interrupt: &mut (impl Future<Output = ()> + Unpin + Send),
+    ) -> bool {
+        let mut tries = 1;
+        while !self.write(false).await {
+            if !follow && tries >= MOST_TRIES {
+                return false;
+            }
+            tries += 1;
+            tokio::select! {
+                () = &mut *interrupt => return false,
+                () = tokio::time::sleep(WRITE_AGAIN) => {}
+            }
         }
-        self.flush(false).await;
+        true
     }
 
-    /// Writes what is pending, however long that takes: the engine keeps the rest meanwhile.
-    async fn flush(&mut self, note: bool) {
-        loop {
-            let Some(mut sink) = self.sink.take() else { return };
-            let written = spawn_blocking(move || {
-                let result = sink.write(note);
-                (sink, result)
-            });
-            match written.await {
-                Ok((sink, Ok(()))) => {
-                    self.sink = Some(sink);
-                    return;
-                }
-                Ok((sink, Err(_))) => self.sink = Some(sink),
-                // The runtime is shutting down.
-                Err(_) => return,
-            }
-            tokio::time::sleep(WRITE_AGAIN).await;
-        }
+    /// Tries to write what is pending; whether nothing is any more.
+    async fn write(&mut self, note: bool) -> bool {
+        let Some(mut sink) = self.sink.take() else { return true };
+        let written = spawn_blocking(move || {
+            let result = sink.write(note);
+            (sink, result)
+        });
+        // An error means that the runtime is shutting down.
+        let Ok((sink, result)) = written.await else { return true };
+        self.sink = Some(sink);
+        result.is_ok()
     }
 }
 
@@ -164,7 +191,8 @@ impl Sink {
     fn resume(&self) -> (Repeats, i32) {
         let repeat = |mark: Option<Mark>| mark.map(|last| Repeat { last, seen: 0 });
         let repeats = Repeats { stdout: repeat(self.position.stdout), stderr: repeat(self.position.stderr) };
-        let since = self.position.latest().map_or(0, |time| time / 1_000_000_000 - SLACK);
+        let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        let since = self.position.since(SLACK, now).map_or(0, |time| time / SECOND);
         (repeats, i32::try_from(since.max(0)).unwrap_or(i32::MAX))
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the record; always as many, so that one write covers the one before.
-const SIZE: usize = 512;
+const SIZE: usize = 1024;
 
 /// Where the copy stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ const SIZE: usize = 512;
 pub(crate) struct Position {
     /// Whose output it is.
     pub(crate) container: String,
+    /// Where the engine is that has it.
+    #[serde(default)]
+    pub(crate) engine: String,
     /// The end of the log, as a logical offset, when the marks were these. What the log holds beyond it was
     /// copied later, and is what comes next of the container's output.
     pub(crate) end: u64,
@@ -33,6 +36,9 @@ pub(crate) struct Mark {
     pub(crate) time: i64,
     /// How many messages there were from the first with that time on, up to this one.
     pub(crate) count: u32,
+    /// The earliest time of these. Without it, all there is must be told again.
+    #[serde(default)]
+    pub(crate) earliest: i64,
     /// Whether that one did not end its line.
     #[serde(default)]
     pub(crate) open: bool,
@@ -45,24 +51,34 @@ impl Mark {
         let open = !text.ends_with(b"\n");
         match mark {
             Some(mark) if time <= mark.time => {
-                let after = Self { count: mark.count.saturating_add(1), open, ..mark };
+                let earliest = mark.earliest.min(time);
+                let after = Self { count: mark.count.saturating_add(1), earliest, open, ..mark };
                 (after, mark.open && time < mark.time)
             }
-            Some(mark) => (Self { time, count: 1, open }, mark.open),
-            None => (Self { time, count: 1, open }, false),
+            Some(mark) => (Self { time, count: 1, earliest: time, open }, mark.open),
+            None => (Self { time, count: 1, earliest: time, open }, false),
         }
+    }
+
+    /// Since when messages must be told again, if not only the latest: a line that has not ended goes on with the
+    /// time at which it began, and where the clock was set back, what came after is counted with what came before.
+    fn again_from(self) -> Option<i64> {
+        (self.open || self.earliest < self.time).then_some(self.earliest)
     }
 }
 
 impl Position {
     /// Where a copy of this container's output begins, if none has begun yet.
-    pub(crate) fn beginning(container: &str, end: u64) -> Self {
-        Self { container: container.to_owned(), end, ..Self::default() }
+    pub(crate) fn beginning(engine: &str, container: &str, end: u64) -> Self {
+        Self { container: container.to_owned(), engine: engine.to_owned(), end, ..Self::default() }
     }
 
-    /// The last time of either stream.
-    pub(crate) fn latest(&self) -> Option<i64> {
-        [self.stdout, self.stderr].into_iter().flatten().map(|mark| mark.time).max()
+    /// Since when the engine is to tell, in nanoseconds since the epoch, where stdout and stderr may be this far out
+    /// of order among each other. `now` may be earlier than what was told before: the clock was set back.
+    pub(crate) fn since(&self, slack: i64, now: i64) -> Option<i64> {
+        let marks = || [self.stdout, self.stderr].into_iter().flatten();
+        let latest = marks().map(|mark| mark.time).max()?;
+        marks().filter_map(Mark::again_from).chain([latest.min(now) - slack]).min()
     }
 }
 
@@ -120,10 +136,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let lock = temp.path().join("web.lock");
         assert_eq!(Notes::open(&lock).unwrap().read(), None);
-        let mark = Some(Mark { time: i64::MAX, count: u32::MAX, open: false });
-        let long = Position { container: "c".repeat(64), end: u64::MAX, stdout: mark, stderr: mark };
+        let mark = Some(Mark { time: i64::MAX, count: u32::MAX, earliest: i64::MAX, open: false });
+        let (container, engine) = ("c".repeat(64), format!("unix://{}", "e".repeat(108)));
+        let long = Position { container, engine, end: u64::MAX, stdout: mark, stderr: mark };
         let notes = Notes::open(&lock).unwrap();
-        for position in [long, Position::beginning("short", 7)] {
+        for position in [long, Position::beginning("e", "short", 7)] {
             notes.write(&position).unwrap();
             assert_eq!(Notes::open(&lock).unwrap().read(), Some(position));
         }

@@ -163,9 +163,9 @@ async fn start(
     program: &str,
 ) -> Result<(bollard::models::ContainerInspectResponse, Copy), StartError> {
     let engine = &component.engine;
-    let (paths, container) = (component.paths.clone(), id.to_owned());
+    let (paths, container, at) = (component.paths.clone(), id.to_owned(), Arc::clone(engine));
     let copy = blocking(move || {
-        Copy::open(&paths.log, &paths.lock, &container, None)
+        Copy::open(&paths.log, &paths.lock, at.address(), &container, None)
             .map_err(|err| StartError::System { doing: "opening the log".into(), reason: err.to_string() })
     })
     .await?;

@@ -326,9 +326,14 @@ impl RunHandle for Run {
     }
 
     fn terminate(&self) -> io::Result<()> {
-        self.signal(&self.stop_signal, Signal::SIGTERM)?;
-        // One that was stopped by a signal could not hear it. There is no harm in it where it is unknown.
-        let _ = self.signal("SIGCONT", Signal::SIGCONT);
+        // Those that have a number only the engine knows, such as SIGRTMIN+3, are sent by it alone.
+        let signal = self.stop_signal.parse().unwrap_or(Signal::SIGTERM);
+        self.signal(&self.stop_signal, signal)?;
+        // One that was stopped by a signal could not hear it. The engine may do what we may not.
+        let known = self.process.pid > 0;
+        if !known || vitald_process::signal_process(&self.process, Signal::SIGCONT).is_err() {
+            let _ = self.signal("SIGCONT", Signal::SIGCONT);
+        }
         Ok(())
     }
 

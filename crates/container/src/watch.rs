@@ -15,6 +15,9 @@ use crate::engine::{Engine, EngineError, Pauses, SOON};
 /// connection was being made, and then now and then.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 
+/// How long before its end a container was out of memory that ended for that, in seconds.
+const OOM_BEFORE: i64 = 2;
+
 /// What an exit status means beyond this: the number of a signal. A shell's way, and the engine's.
 const SIGNALLED: i64 = 128;
 
@@ -52,22 +55,23 @@ impl Watched<'_> {
             options = options.since(&since);
         }
         let mut events = client.events(Some(options.build()));
-        let mut out_of_memory = false;
+        let mut out_of_memory = None;
         let mut looks = 0;
         let mut next_look = Instant::now();
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) if event.action.as_deref() == Some("oom") => out_of_memory = true,
+                    Some(Ok(event)) if event.action.as_deref() == Some("oom") => out_of_memory = event.time,
                     Some(Ok(event)) if event.action.as_deref() == Some("die") => {
-                        return Ok(self.exit(Some(&event), out_of_memory).await?.unwrap_or(Exit::Unknown));
+                        let oom = out_of_memory.zip(event.time).map(|(oom, died)| died - oom <= OOM_BEFORE);
+                        return Ok(self.exit(Some(&event), oom).await?.unwrap_or(Exit::Unknown));
                     }
                     Some(Ok(_)) => {}
                     Some(Err(err)) => return Err(self.engine.failure(err)),
                     None => return Err(self.engine.away("it has closed the connection".into())),
                 },
                 () = sleep_until(next_look) => {
-                    if let Some(exit) = self.exit(None, out_of_memory).await? {
+                    if let Some(exit) = self.exit(None, None).await? {
                         return Ok(exit);
                     }
                     *pauses = Pauses::new();
@@ -84,11 +88,16 @@ impl Watched<'_> {
             .into()
     }
 
-    /// How it ended, as far as the engine tells; `None` if it has not.
-    async fn exit(&self, died: Option<&EventMessage>, oom: bool) -> Result<Option<Exit>, EngineError> {
+    /// How it ended, as far as the engine tells; `None` if it has not. `oom` is what events tell of its memory: the
+    /// engine itself goes on saying that it was out of memory once a child of it was ended for that.
+    async fn exit(
+        &self,
+        died: Option<&EventMessage>,
+        oom: Option<bool>,
+    ) -> Result<Option<Exit>, EngineError> {
         let told =
             died.and_then(|event| event.actor.as_ref()?.attributes.as_ref()?.get("exitCode")?.parse().ok());
-        let by_event = || told.map(|code| exit_of(code, oom));
+        let by_event = || told.map(|code| exit_of(code, oom.unwrap_or_default()));
         let state = match inspect(self.engine, self.id).await {
             Ok(inspected) => inspected.state.unwrap_or_default(),
             // Somebody has removed it, or the engine is on its way out.
@@ -99,7 +108,9 @@ impl Watched<'_> {
             // Somebody has started it again behind our back: that is another run, and none of ours.
             return Ok(Some(by_event().unwrap_or(Exit::Unknown)));
         }
-        Ok(exit_in(&state, oom).or_else(by_event))
+        // One that is being removed has no status any more.
+        let killed = || oom.or(state.oom_killed).unwrap_or_default();
+        Ok(told.map(|code| exit_of(code, killed())).or_else(|| exit_in(&state)))
     }
 }
 
@@ -112,11 +123,10 @@ pub(crate) async fn inspect(engine: &Engine, id: &str) -> Result<ContainerInspec
 }
 
 /// How a container ended whose state is this; `None` if it has not, or never began.
-pub(crate) fn exit_in(state: &ContainerState, oom_told: bool) -> Option<Exit> {
+pub(crate) fn exit_in(state: &ContainerState) -> Option<Exit> {
     match state.status {
         Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD) => {
-            let oom = oom_told || state.oom_killed.unwrap_or_default();
-            Some(exit_of(state.exit_code?, oom))
+            Some(exit_of(state.exit_code?, state.oom_killed.unwrap_or_default()))
         }
         // On its way out, whoever asked for that.
         Some(ContainerStateStatusEnum::REMOVING) => Some(Exit::Unknown),
@@ -144,30 +154,29 @@ fn seconds(time: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn told(status: ContainerStateStatusEnum, code: i64, oom_killed: bool, oom_told: bool) -> String {
+    fn told(status: ContainerStateStatusEnum, code: i64, oom_killed: bool) -> String {
         let state = ContainerState {
             status: Some(status),
             exit_code: Some(code),
             oom_killed: Some(oom_killed),
             ..ContainerState::default()
         };
-        exit_in(&state, oom_told).map_or_else(|| "-".into(), |exit| exit.to_string())
+        exit_in(&state).map_or_else(|| "-".into(), |exit| exit.to_string())
     }
 
     #[test]
     fn ends_are_told_as_those_of_processes() {
         use ContainerStateStatusEnum::{CREATED, DEAD, EXITED, PAUSED, RESTARTING, RUNNING};
-        assert_eq!(told(EXITED, 0, false, false), "exited with status 0");
-        assert_eq!(told(EXITED, 3, false, false), "exited with status 3");
-        assert_eq!(told(DEAD, 143, false, false), "was ended by SIGTERM");
-        assert_eq!(told(EXITED, 137, false, false), "was ended by SIGKILL");
-        assert_eq!(told(EXITED, 137, true, false), "was killed for using too much memory");
-        assert_eq!(told(EXITED, 137, false, true), "was killed for using too much memory");
+        assert_eq!(told(EXITED, 0, false), "exited with status 0");
+        assert_eq!(told(EXITED, 3, false), "exited with status 3");
+        assert_eq!(told(DEAD, 143, false), "was ended by SIGTERM");
+        assert_eq!(told(EXITED, 137, false), "was ended by SIGKILL");
+        assert_eq!(told(EXITED, 137, true), "was killed for using too much memory");
         // A child of it was; it has ended by itself.
-        assert_eq!(told(EXITED, 1, false, true), "exited with status 1");
-        assert_eq!(told(EXITED, 255, false, false), "exited with status 255");
+        assert_eq!(told(EXITED, 1, true), "exited with status 1");
+        assert_eq!(told(EXITED, 255, false), "exited with status 255");
         for status in [CREATED, PAUSED, RESTARTING, RUNNING] {
-            assert_eq!(told(status, 0, false, false), "-");
+            assert_eq!(told(status, 0, false), "-");
         }
     }
 }

@@ -516,7 +516,27 @@ impl Lifecycle {
     pub fn is_settled(&self) -> bool {
         match self.phase {
             Phase::Idle(_) | Phase::Waiting { .. } | Phase::Delaying { .. } | Phase::Up(_) => true,
+            Phase::Spawning { then: Then::Policy | Then::StartAgain, .. } => self.only_waits(),
             Phase::Spawning { .. } | Phase::Stopping(_) => false,
+        }
+    }
+
+    /// Whether the start that is under way does nothing but wait for what others start.
+    pub fn only_waits(&self) -> bool {
+        matches!((&self.phase, &self.step), (Phase::Spawning { .. }, Some(StartStep::Waiting { .. })))
+    }
+
+    /// Whether nothing runs, and nothing will unless somebody asks for it: not the rest in the middle of a restart,
+    /// unless the supervisor ends.
+    pub fn is_settled_down(&self) -> bool {
+        match self.phase {
+            Phase::Idle(Rest::Paused | Rest::Replaced) => self.closing,
+            Phase::Idle(_) => true,
+            Phase::Waiting { .. }
+            | Phase::Delaying { .. }
+            | Phase::Spawning { .. }
+            | Phase::Up(_)
+            | Phase::Stopping(_) => false,
         }
     }
 

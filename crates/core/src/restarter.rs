@@ -84,6 +84,11 @@ pub enum StartStep {
         /// As the manifest has it.
         image: String,
     },
+    /// Does nothing but wait for what others start, so that it can be given up at any time.
+    Waiting {
+        /// What is missing: in one sentence, without a full stop.
+        why: String,
+    },
 }
 
 /// Told whenever a start has come to another step, a few times a second at most.
@@ -122,10 +127,25 @@ pub trait Restarter: Send + Sync + 'static {
         log_offset: u64,
     ) -> Result<Adoption, StartError>;
 
-    /// Whether the start that is under way does nothing but wait for what others start, so that it can be given up
-    /// at any time.
-    fn only_waits(&self) -> bool {
-        false
+    /// Nothing of it is to run from now on, and no start is under way: ends what no run answers for, such as what
+    /// was left as it was for the next start to restart, or what a start has begun that was given up.
+    ///
+    /// # Errors
+    /// It has not ended: why, in one sentence.
+    async fn settle(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The process that was left as it was for the next start to restart. It is on record, and the next supervisor
+    /// tells its restarter as that of the run before.
+    fn left_to_restart(&self) -> Option<ProcessIdentity> {
+        None
+    }
+
+    /// The run that was begun last, by its own account, while something holds the component's name: for when
+    /// an earlier supervisor could not write down what it did. Cheap, and touches nothing.
+    fn newest(&self) -> Option<RunId> {
+        None
     }
 
     /// Bytes ever written to the component's log so far: where a run that is started now begins in it.
@@ -230,6 +250,12 @@ pub trait RunHandle: RunView {
     /// Waits until it has told something of itself, so that all of it is not `known` any more, and gives all of
     /// it. May change what [`process`](RunView::process) is. Never comes back where nobody listens.
     async fn news(&self, _known: &Notified) -> Notified {
+        std::future::pending().await
+    }
+
+    /// Waits until something has gone wrong that no call has told, and says what in one sentence. Never comes back
+    /// where all goes well.
+    async fn trouble(&self) -> String {
         std::future::pending().await
     }
 

@@ -51,6 +51,7 @@ fn by_file(path: &Path, name: Option<&str>) -> Result<ProcessIdentity, String> {
         return Err(format!("pid file {shown} is stale: process {it} started after it was written"));
     }
     check_name(&process, name)?;
+    check_it_may_be_meant(&process, name)?;
     Ok(procfs::identity_of(&process))
 }
 
@@ -59,11 +60,13 @@ fn by_port(number: u16, name: Option<&str>) -> Result<ProcessIdentity, String> {
     let mut wrong = Err(format!("nobody listens on port {number}"));
     let fitting: Vec<&Stat> = owners
         .iter()
-        .filter(|process| match check_name(process, name) {
-            Ok(()) => true,
-            Err(why) => {
-                wrong = Err(format!("on port {number}, {why}"));
-                false
+        .filter(|process| {
+            match check_name(process, name).and_then(|()| check_it_may_be_meant(process, name)) {
+                Ok(()) => true,
+                Err(why) => {
+                    wrong = Err(format!("on port {number}, {why}"));
+                    false
+                }
             }
         })
         .collect();
@@ -84,6 +87,19 @@ pub(crate) fn check_name(process: &Stat, wanted: Option<&str>) -> Result<(), Str
     match process.comm == comm || names(process.pid).iter().any(|name| name == wanted) {
         true => Ok(()),
         false => Err(format!("process {} is not `{wanted}`", told(process))),
+    }
+}
+
+/// Checks that a process is not the system's first, unless that is asked for by its name: it opens the ports of
+/// others, too, and a file with a `1` in it is a mistake. Nor vitald, which would end itself.
+fn check_it_may_be_meant(process: &Stat, wanted: Option<&str>) -> Result<(), String> {
+    match process.pid {
+        1 if wanted.is_none() => Err(format!(
+            "process {} is the first of the system, and counts only where processName says so",
+            told(process)
+        )),
+        pid if pid == procfs::own_pid() => Err(format!("process {} is vitald itself", told(process))),
+        _ => Ok(()),
     }
 }
 
@@ -120,4 +136,26 @@ fn read(path: &Path) -> io::Result<(String, SystemTime)> {
     let mut content = Vec::new();
     (&file).take(MOST).read_to_end(&mut content)?;
     Ok((String::from_utf8_lossy(&content).into_owned(), file.metadata()?.modified()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(pid: i32) -> Result<ProcessIdentity, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), format!("{pid}\n")).unwrap();
+        by_file(file.path(), None)
+    }
+
+    #[test]
+    fn neither_the_first_process_nor_vitald_is_taken_for_it() {
+        let refused = written(1).unwrap_err();
+        assert!(refused.contains("process 1 (") && refused.contains("processName"), "{refused}");
+        let refused = written(procfs::own_pid()).unwrap_err();
+        assert!(refused.contains("vitald itself"), "{refused}");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let refused = by_port(listener.local_addr().unwrap().port(), None).unwrap_err();
+        assert!(refused.contains("vitald itself"), "{refused}");
+    }
 }

@@ -8,12 +8,15 @@
 //!   both. Without one, somebody else's start is waited for, however long that takes.
 //! - **End.** It is told by the kernel. A process that has ended while its pid file names another living one has
 //!   replaced itself, and the run goes on with that one.
-//! - **Stop.** By `stopCommand`; what is there after the grace period is ended by SIGKILL, as systemd does it with a
-//!   service of a pid file: the very process that was found, and no other of its tree. Without a `stopCommand`
-//!   nothing is ever signalled, and a stop lets go of it.
+//! - **Stop.** By `stopCommand`, and it lasts as long as that does; what is there after the grace period is ended by
+//!   SIGKILL, as systemd does it with a service of a pid file: the very process that was found, and no other of its
+//!   tree. Without a `stopCommand` nothing is ever signalled, and a stop lets go of it.
 //! - **Restart.** With a `restartCommand`, the run is let go of, and after the delay the command runs, instead of stop
-//!   and start. It also begins what has ended, where there is no `startCommand`. Without any command, a sick process
-//!   is let go of, and another one is waited for.
+//!   and start. Should nothing be started any more meanwhile, `stopCommand` ends what was let go of; should the
+//!   supervisor die, the next one knows of it. `restartCommand` also begins what has ended, where there is no
+//!   `startCommand`. Without either, a sick process is let go of, and another one is waited for, or its end.
+//! - **Commands** that a supervisor was at when it died are ended by the next one, before it looks what there is. A
+//!   start that is given up in the middle of its command is followed by `stopCommand`.
 //! - **Output** of the commands goes to the component's log.
 
 mod found;

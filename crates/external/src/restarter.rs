@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use vitald_core::async_trait;
 use vitald_core::restarter::{
-    Adoption, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError,
+    Adoption, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError, StartStep, TellStep,
 };
 use vitald_core::spec::ExternalSpec;
-use vitald_process::{Errands, Paths, Stranger};
+use vitald_process::{Errands, Paths, Stranger, procfs};
 
 use crate::found;
 use crate::run::Run;
@@ -26,8 +26,11 @@ const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(1);
 /// Finds, starts, watches and stops one component that others start.
 pub struct ExternalRestarter {
     shared: Arc<Shared>,
-    /// A start is under way that does nothing but wait.
-    waits: Arc<AtomicBool>,
+    /// How long its stopCommand may take where no run is there to be stopped.
+    grace: Duration,
+    /// Starts, and what is done where nothing is to run, come one after the other.
+    turn: tokio::sync::Mutex<()>,
+    tell: Mutex<Option<TellStep>>,
 }
 
 /// What a restarter and its runs share.
@@ -38,12 +41,20 @@ pub(crate) struct Shared {
     restart_from: Mutex<Option<ProcessIdentity>>,
     /// There has been a run of it.
     has_run: AtomicBool,
+    /// A start was given up after its command had begun.
+    is_half_started: AtomicBool,
 }
 
 impl Shared {
     /// The next start is a restart of this process.
     pub(crate) fn restart_from(&self, process: ProcessIdentity) {
         *self.restart_from.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
+    }
+
+    /// That process, if it is alive; the next start is none of it any more.
+    fn take_left(&self) -> Option<ProcessIdentity> {
+        let left = self.restart_from.lock().unwrap_or_else(PoisonError::into_inner).take();
+        left.filter(is_alive)
     }
 
     /// Runs one of its commands, whose field is `name`, to its end.
@@ -70,24 +81,26 @@ impl Shared {
         found.unwrap_or_else(|err| Err(err.to_string()))
     }
 
-    /// Looks until it is there, and is not `but`. What is found instead is told.
-    async fn wait_for(self: &Arc<Self>, but: Option<&ProcessIdentity>, why: &mut String) -> Stranger {
+    /// Looks until it is there. What is found instead is told.
+    async fn wait_for(self: &Arc<Self>, wanted: &mut Wanted<'_>) -> Option<Stranger> {
         let mut pause = LOOK_AGAIN;
         loop {
-            let found: Result<(), String> = match self.look().await {
-                Ok(found) if Some(&found) == but => Err(format!("process {} is still there", found.pid)),
+            let why = match self.look().await {
+                Ok(found) if Some(&found) == wanted.but => format!("process {} is still there", found.pid),
                 Ok(found) => match Stranger::open(&found) {
-                    Ok(Some(stranger)) => return stranger,
-                    Ok(None) => Err(format!("process {} has ended", found.pid)),
-                    Err(err) => Err(format!("process {} cannot be watched: {err}", found.pid)),
+                    Ok(Some(stranger)) => return Some(stranger),
+                    Ok(None) => format!("process {} has ended", found.pid),
+                    Err(err) => format!("process {} cannot be watched: {err}", found.pid),
                 },
-                Err(why) => Err(why),
+                Err(why) => why,
             };
-            if let Err(now) = found
-                && *why != now
-            {
-                self.note(format!("waits: {now}")).await;
-                *why = now;
+            if wanted.but.is_some_and(|process| wanted.until_it_ends && !is_alive(process)) {
+                return None;
+            }
+            if wanted.why != why {
+                self.note(format!("waits: {why}")).await;
+                (wanted.tell)(&why);
+                wanted.why = why;
             }
             sleep(pause).await;
             pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
@@ -100,22 +113,43 @@ impl Shared {
     }
 }
 
+/// What is waited for.
+struct Wanted<'a> {
+    /// Not this one.
+    but: Option<&'a ProcessIdentity>,
+    /// No longer than that one lives.
+    until_it_ends: bool,
+    /// Why it is not there, as it was told last.
+    why: String,
+    tell: &'a (dyn Fn(&str) + Sync),
+}
+
+fn is_alive(process: &ProcessIdentity) -> bool {
+    procfs::stat_of(process).is_some_and(|process| !process.is_dead())
+}
+
 impl ExternalRestarter {
-    /// A restarter for `spec`. `inherited` is what its commands get of the supervisor's environment.
+    /// A restarter for `spec`. `inherited` is what its commands get of the supervisor's environment, `previous` the
+    /// process that an earlier supervisor watched last, or left to be restarted.
     pub fn new(
         name: &str,
         spec: &ExternalSpec,
+        grace: Duration,
         paths: Paths,
         inherited: impl Into<Arc<BTreeMap<String, String>>>,
+        previous: Option<ProcessIdentity>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 spec: spec.clone(),
                 errands: Errands::new(name, &spec.commands, paths, inherited),
-                restart_from: Mutex::default(),
-                has_run: AtomicBool::new(false),
+                has_run: AtomicBool::new(previous.is_some()),
+                restart_from: Mutex::new(previous),
+                is_half_started: AtomicBool::new(false),
             }),
-            waits: Arc::default(),
+            grace,
+            turn: tokio::sync::Mutex::default(),
+            tell: Mutex::default(),
         }
     }
 
@@ -137,9 +171,53 @@ impl ExternalRestarter {
             |reason: String| StartError::System { doing: format!("starting it by its {name}"), reason };
         let done = timeout_at(deadline, self.shared.run(name, command)).await;
         done.map_err(|_| late(format!("the command has not ended after {patience} s")))??;
-        let mut why = String::new();
-        let found = timeout_at(deadline, self.shared.wait_for(None, &mut why)).await;
-        found.map_err(|_| late(format!("it is not there after {patience} s: {why}")))
+        let mut wanted = Wanted { but: None, until_it_ends: false, why: String::new(), tell: &|_| () };
+        match timeout_at(deadline, self.shared.wait_for(&mut wanted)).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) | Err(_) => Err(late(format!("it is not there after {patience} s: {}", wanted.why))),
+        }
+    }
+
+    /// Waits for what others start, other than `old`; `None` where that has ended, and there is a command to start
+    /// another.
+    async fn await_others(&self, run: RunId, old: Option<&ProcessIdentity>) -> Option<Stranger> {
+        let tell = |why: &str| {
+            let tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(tell) = tell {
+                tell(run, StartStep::Waiting { why: why.to_owned() });
+            }
+        };
+        let until_it_ends = self.command(false).is_some();
+        let mut wanted = Wanted { but: old, until_it_ends, why: String::new(), tell: &tell };
+        self.shared.wait_for(&mut wanted).await
+    }
+
+    /// Calls what stops it where a start was given up in the middle of its command.
+    async fn undo_half_a_start(&self) -> Result<(), String> {
+        if !self.shared.is_half_started.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let Some(command) = &self.shared.spec.stop_command else { return Ok(()) };
+        match timeout(self.grace, self.shared.run("stopCommand", command)).await {
+            Ok(done) => done.map_err(|err| err.to_string()),
+            Err(_) => Err(format!("its stopCommand has not ended after {} s", self.grace.as_secs_f64())),
+        }
+    }
+
+    /// Stops what was left as it was, as a run is stopped.
+    async fn stop_what_was_left(&self) -> Result<(), String> {
+        let Some(left) = self.shared.take_left().filter(|_| self.shared.spec.stop_command.is_some()) else {
+            return Ok(());
+        };
+        let cannot = |err: std::io::Error| format!("process {} cannot be stopped: {err}", left.pid);
+        let Some(process) = Stranger::open(&left).map_err(cannot)? else { return Ok(()) };
+        let run = Run::new(Arc::clone(&self.shared), process, 0);
+        run.terminate().map_err(cannot)?;
+        if timeout(self.grace, run.gone()).await.is_err() {
+            run.kill().map_err(cannot)?;
+            run.gone().await;
+        }
+        Ok(())
     }
 
     async fn prepare(&self) -> Result<(), StartError> {
@@ -153,11 +231,15 @@ impl ExternalRestarter {
 
 #[async_trait]
 impl Restarter for ExternalRestarter {
-    async fn start(&self, _run: RunId) -> Result<Arc<dyn RunHandle>, StartError> {
+    async fn start(&self, run: RunId) -> Result<Arc<dyn RunHandle>, StartError> {
         let shared = &self.shared;
+        let _turn = self.turn.lock().await;
         self.prepare().await?;
+        if let Err(why) = self.undo_half_a_start().await {
+            shared.note(why).await;
+        }
         let log_offset = self.log_end();
-        let old = shared.restart_from.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut old = shared.take_left();
         if old.is_none()
             && let Ok(found) = shared.look().await
             && let Ok(Some(process)) = Stranger::open(&found)
@@ -165,15 +247,23 @@ impl Restarter for ExternalRestarter {
             shared.note(format!("process {} runs already, and is taken as it is", found.pid)).await;
             return Ok(shared.begin(process, log_offset));
         }
-        let Some((name, command)) = self.command(old.is_some()) else {
-            let _waiting = Waiting::begin(&self.waits);
-            let process = shared.wait_for(old.as_ref(), &mut String::new()).await;
-            return Ok(shared.begin(process, log_offset));
+        let (name, command) = loop {
+            if let Some(command) = self.command(old.is_some()) {
+                break command;
+            }
+            if let Some(process) = self.await_others(run, old.as_ref()).await {
+                return Ok(shared.begin(process, log_offset));
+            }
+            old = None;
         };
         let unfinished = Unfinished::begin(shared);
         let started = self.start_by(name, command).await;
         unfinished.end();
         Ok(shared.begin(started?, log_offset))
+    }
+
+    fn on_step(&self, tell: TellStep) {
+        *self.tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
     }
 
     async fn adopt(
@@ -183,6 +273,8 @@ impl Restarter for ExternalRestarter {
         log_offset: u64,
     ) -> Result<Adoption, StartError> {
         self.prepare().await?;
+        // It is looked after again.
+        drop(self.shared.take_left());
         let watching = |err: std::io::Error| StartError::System {
             doing: "looking for what an earlier supervisor watched".into(),
             reason: err.to_string(),
@@ -201,8 +293,14 @@ impl Restarter for ExternalRestarter {
         }
     }
 
-    fn only_waits(&self) -> bool {
-        self.waits.load(Ordering::SeqCst)
+    async fn settle(&self) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
+        let undone = self.undo_half_a_start().await;
+        self.stop_what_was_left().await.and(undone)
+    }
+
+    fn left_to_restart(&self) -> Option<ProcessIdentity> {
+        self.shared.restart_from.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn log_end(&self) -> u64 {
@@ -218,23 +316,7 @@ impl Restarter for ExternalRestarter {
     }
 }
 
-/// Says that a start only waits, until it is dropped.
-struct Waiting(Arc<AtomicBool>);
-
-impl Waiting {
-    fn begin(waits: &Arc<AtomicBool>) -> Self {
-        waits.store(true, Ordering::SeqCst);
-        Self(Arc::clone(waits))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-/// A start that may be given up in the middle: what it has begun is then stopped by its `stopCommand`.
+/// A start that may be given up in the middle: what it has begun is to be stopped then.
 struct Unfinished(Option<Arc<Shared>>);
 
 impl Unfinished {
@@ -249,13 +331,8 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        let Some(shared) = self.0.take() else { return };
-        let Some(command) = shared.spec.stop_command.clone() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            if let Err(why) = shared.run("stopCommand", &command).await {
-                shared.note(why.to_string()).await;
-            }
-        });
+        if let Some(shared) = &self.0 {
+            shared.is_half_started.store(true, Ordering::SeqCst);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{AbortHandle, spawn_blocking};
 use vitald_core::async_trait;
 use vitald_core::restarter::{Exit, ProcessIdentity, RunHandle, RunView};
 use vitald_core::spec::FoundBy;
@@ -25,6 +25,10 @@ pub(crate) struct Run {
     let_go: watch::Sender<bool>,
     /// What stops it has been called: an end is one, whoever takes its place.
     stopping: AtomicBool,
+    /// Its stopCommand, while that runs.
+    stop_command: watch::Sender<Option<AbortHandle>>,
+    /// What went wrong that nobody has heard of.
+    trouble: watch::Sender<Option<String>>,
     runtime: Handle,
 }
 
@@ -38,6 +42,8 @@ impl Run {
             exit: OnceCell::new(),
             let_go: watch::Sender::new(false),
             stopping: AtomicBool::new(false),
+            stop_command: watch::Sender::new(None),
+            trouble: watch::Sender::new(None),
             runtime: Handle::current(),
         }
     }
@@ -79,14 +85,32 @@ impl Run {
         }
     }
 
+    /// Runs its stopCommand beside everything else, unless it does so already.
     fn stop(&self, command: Vec<String>) {
         self.stopping.store(true, Ordering::SeqCst);
-        let shared = Arc::clone(&self.shared);
-        self.runtime.spawn(async move {
-            if let Err(why) = shared.run("stopCommand", &command).await {
-                shared.note(why.to_string()).await;
+        let (shared, running, trouble) =
+            (Arc::clone(&self.shared), self.stop_command.clone(), self.trouble.clone());
+        self.stop_command.send_if_modified(|task| {
+            let begins = task.is_none();
+            if begins {
+                let task_of_it = self.runtime.spawn(async move {
+                    if let Err(why) = shared.run("stopCommand", &command).await {
+                        shared.note(why.to_string()).await;
+                        trouble.send_replace(Some(why.to_string()));
+                    }
+                    running.send_replace(None);
+                });
+                *task = Some(task_of_it.abort_handle());
             }
+            begins
         });
+    }
+
+    /// What is to end it has not, or has, and is not done yet: it has had its time.
+    fn give_up_stop_command(&self) {
+        if let Some(task) = self.stop_command.send_replace(None) {
+            task.abort();
+        }
     }
 }
 
@@ -133,12 +157,15 @@ impl RunHandle for Run {
         self.exit.get_or_init(|| self.end()).await.clone()
     }
 
+    /// A stopCommand that is not done is a part of it: what follows might be undone by it.
     fn is_alive(&self) -> bool {
-        !self.is_let_go() && !self.exit.initialized()
+        self.stop_command.borrow().is_some() || !self.is_let_go() && !self.exit.initialized()
     }
 
     async fn gone(&self) {
         self.exited().await;
+        // The sender lives in `self`, so that the wait cannot fail.
+        let _ = self.stop_command.subscribe().wait_for(Option::is_none).await;
     }
 
     fn terminate(&self) -> io::Result<()> {
@@ -166,6 +193,7 @@ impl RunHandle for Run {
             return Ok(());
         }
         self.stopping.store(true, Ordering::SeqCst);
+        self.give_up_stop_command();
         let process = self.stranger();
         let Some(now) = procfs::stat_of(process.identity()) else { return Ok(()) };
         if let Err(why) = found::check_name(&now, self.shared.spec.process_name.as_deref()) {
@@ -180,5 +208,12 @@ impl RunHandle for Run {
         }
         let alive = procfs::stat_of(&self.process()).filter(|process| !process.is_dead());
         alive.iter().map(procfs::Stat::describe).collect()
+    }
+
+    async fn trouble(&self) -> String {
+        let mut trouble = self.trouble.subscribe();
+        // The sender lives in `self`, so that the wait cannot fail.
+        let _ = trouble.wait_for(Option::is_some).await;
+        self.trouble.send_replace(None).unwrap_or_default()
     }
 }

@@ -17,7 +17,7 @@ use crate::meta::{Archive, Meta};
 use crate::names::{HIGHEST, Names};
 use crate::view::match_archives;
 
-/// Bytes that a rotation leaves to the component on a disk that is nearly full.
+/// Bytes that a rotation leaves to the component on a disk that is nearly full, if it has not been told to leave more.
 pub(crate) const HEADROOM: u64 = 256 * 1024;
 
 /// How one log is rotated.
@@ -118,6 +118,8 @@ pub struct RotatingLog {
     block: u64,
     can_collapse: bool,
     can_punch: bool,
+    /// Bytes that a rotation leaves to the component.
+    headroom: u64,
     /// What was found and has not been told.
     finding: Option<Finding>,
     hook: Option<Box<dyn FnMut(Step) + Send>>,
@@ -139,6 +141,12 @@ impl RotatingLog {
     #[must_use]
     pub fn oldest(&self) -> u64 {
         self.meta.archives.first().map_or(self.meta.live.begin, |archive| archive.begin)
+    }
+
+    /// From now on a rotation leaves so many bytes to the component, which may write them while it goes on; at
+    /// least [`HEADROOM`].
+    pub(crate) fn leave(&mut self, headroom: u64) {
+        self.headroom = headroom.max(HEADROOM);
     }
 
     /// Whether there are archives.
@@ -282,7 +290,7 @@ impl RotatingLog {
         chain::remove(&self.names, 0)?;
         let Some(from) = &self.file else { return Err(io::ErrorKind::NotFound.into()) };
         // Room for all of it, or it is not begun: half an archive would take it from the component.
-        if cut::room(from)? < (range.end - range.start).saturating_add(HEADROOM) {
+        if cut::room(from)? < (range.end - range.start).saturating_add(self.headroom) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;

@@ -10,7 +10,7 @@ use crate::procfs::{self, Stat};
 use crate::root::Root;
 use crate::scan::Scan;
 use crate::tree::{Tree, Whole};
-use crate::{mark, reaper, turn};
+use crate::{mark, pidfd, reaper, turn};
 
 /// Looks after which what forks on is left to the next supervisor.
 const ROUNDS: u32 = 20;
@@ -46,6 +46,26 @@ pub(crate) fn end(component: &str, instance: &str) -> io::Result<()> {
         }
         if !new {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the errands of a component that a dead supervisor was at, whose marks begin like this, each with its group.
+/// What has left that is what it was to leave running. Blocks.
+pub(crate) fn end_errands(component: &str, beginning: &str) -> io::Result<()> {
+    let of_component = format!("{}={component}", mark::COMPONENT);
+    let scan = Scan::from_now()?;
+    let _turn = turn::wait();
+    let waited_for = reaper::registered().clone();
+    for process in &scan.all {
+        if process.carries(std::slice::from_ref(&of_component))
+            && process.variable(mark::EXEC).is_some_and(|mark| mark.starts_with(beginning))
+            && process.variable(mark::MAIN_PID).is_some_and(|main| main == process.pid.to_string())
+            && !waited_for.has(process)
+            && !process.is_dead()
+        {
+            pidfd::signal_group_of(&procfs::identity_of(process), Signal::SIGKILL)?;
         }
     }
     Ok(())

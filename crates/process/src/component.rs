@@ -180,7 +180,7 @@ impl Component {
     }
 
     /// The lock file's identity.
-    fn instance(&self) -> Result<String, StartError> {
+    pub(crate) fn instance(&self) -> Result<String, StartError> {
         let known = self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
         known.map_or_else(|| Ok(self.open_lock()?.instance()), Ok)
     }

@@ -42,14 +42,15 @@ impl Errands {
         Self { component: Arc::new(Component::new(name, spec, paths, inherited.into())), log }
     }
 
-    /// Makes the component's lock file, by which a state dir that was copied is told, and ends the commands of
-    /// probes and hooks that an earlier supervisor left running. Blocks.
+    /// Makes the component's lock file, by which a state dir that was copied is told, and ends the commands that an
+    /// earlier supervisor left running: of probes and hooks, and such as these. Blocks.
     ///
     /// # Errors
     /// The lock file cannot be made.
     pub fn prepare(&self) -> Result<(), StartError> {
-        let lock = self.component.open_lock()?;
-        commands::end(&self.component.name, &lock.instance())
+        let instance = self.component.open_lock()?.instance();
+        commands::end(&self.component.name, &instance)
+            .and_then(|()| commands::end_errands(&self.component.name, &beginning_of_mark(&instance)))
             .map_err(|err| system("ending commands that an earlier supervisor left running", err))
     }
 
@@ -100,6 +101,11 @@ impl Errands {
     }
 }
 
+/// What the marks of all commands of one component begin with.
+fn beginning_of_mark(instance: &str) -> String {
+    format!("errand-{instance}-")
+}
+
 /// The group of a command, which is killed when this is dropped.
 struct Group(Option<Arc<Child>>);
 
@@ -119,7 +125,9 @@ fn launch(
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let settings = component.settings();
     let mut environment = component.environment_of_commands()?;
-    let mark = format!("{}-errand-{}", procfs::own_pid(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let (beginning, number) =
+        (beginning_of_mark(&component.instance()?), NEXT.fetch_add(1, Ordering::Relaxed));
+    let mark = format!("{beginning}{}-{number}", procfs::own_pid());
     let entry = format!("{}={mark}", mark::EXEC);
     environment.insert(mark::EXEC.to_owned(), mark);
     let (output, offset) = vitald_log::append(log).map_err(|err| system("opening the log", err))?;

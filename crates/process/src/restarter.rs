@@ -194,6 +194,12 @@ impl Restarter for ProcessRestarter {
         Ok(if ended { Adoption::Ended(run) } else { Adoption::Running(run) })
     }
 
+    fn newest(&self) -> Option<RunId> {
+        let lock = self.component.open_lock().ok()?;
+        let is_occupied = lock.is_held() || self.component.cage(&lock).is_populated();
+        lock.noted().filter(|_| is_occupied)
+    }
+
     fn log_end(&self) -> u64 {
         self.component.log_end()
     }

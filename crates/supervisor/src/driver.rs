@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp as WallTime;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use vitald_core::lifecycle::{Action, Command, Event, EventReason, Lifecycle, Notice, Observed, Report};
 use vitald_core::notify::Notified;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
@@ -108,6 +108,7 @@ pub(crate) fn new(parts: Parts) -> (Driver, mpsc::UnboundedSender<Message>, watc
         publish,
         run: None,
         starting: None,
+        settling: None,
         unwritten: None,
         parts,
     };
@@ -134,6 +135,8 @@ pub(crate) struct Driver {
     run: Option<Run>,
     /// The start that is under way; dropped, it is given up.
     starting: Option<AbortHandle>,
+    /// Nothing is to run, and what no run answers for is being ended, or has been.
+    settling: Option<JoinHandle<()>>,
     boot_id: String,
     /// Of the spec.
     digest: String,
@@ -159,7 +162,7 @@ impl Driver {
         while !(closing && self.parts.lifecycle.is_at_rest()) {
             // A start that was given up now would leave nobody to look after what came of it.
             // Unless nothing is started but by others.
-            if leaving && (self.starting.is_none() || self.parts.restarter.only_waits()) {
+            if leaving && (self.starting.is_none() || self.parts.lifecycle.only_waits()) {
                 return;
             }
             let mut deadline = self.parts.lifecycle.next_deadline();
@@ -202,7 +205,41 @@ impl Driver {
                 }
             }
         }
+        self.settled().await;
         self.forget_environment();
+    }
+
+    /// Waits until what no run answers for has been ended. A kill does not.
+    async fn settled(&mut self) {
+        let Some(mut settling) = self.settling.take() else { return };
+        loop {
+            let message = tokio::select! {
+                // A panic in there leaves nothing to wait for either.
+                _ = &mut settling => return,
+                message = self.messages.recv() => message,
+            };
+            match message {
+                None | Some(Message::Command(Command::Kill, _)) => return settling.abort(),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Begins to end what no run answers for, once nothing is to run.
+    fn settle(&mut self) {
+        if !self.parts.lifecycle.is_settled_down() {
+            self.settling = None;
+        } else if self.settling.is_none() {
+            let restarter = Arc::clone(&self.parts.restarter);
+            let (events, name) = (Arc::clone(&self.parts.nursery.events), self.parts.spec.name.clone());
+            self.settling = Some(tokio::spawn(async move {
+                if let Err(why) = restarter.settle().await {
+                    let message = restarter.redact(why);
+                    let (kind, reason) = (EventType::Warning, EventReason::FailedKill);
+                    events.add(&name, &Notice { kind, reason, message });
+                }
+            }));
+        }
     }
 
     fn apply(&mut self, event: Event, durable: bool) {
@@ -223,6 +260,7 @@ impl Driver {
         for action in actions {
             self.act(action);
         }
+        self.settle();
         let view = self.view();
         self.publish.send_if_modified(|published| {
             *published = view;

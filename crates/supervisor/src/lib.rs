@@ -12,6 +12,7 @@ mod logs;
 mod member;
 mod probe_run;
 pub mod recall;
+mod replace;
 mod report;
 mod shutdown;
 pub mod state_dir;

@@ -166,16 +166,27 @@ impl Nursery {
             self.events.add(&name, &Notice { kind, reason, message });
         }
         let own = record.as_ref().is_some_and(|record| self.is_own(record));
-        let recorded = record.as_ref().filter(|_| own).and_then(|record| record.process.clone());
+        let mut recorded = record.as_ref().filter(|_| own).and_then(|record| record.process.clone());
         let kept_env = record
             .as_ref()
             .filter(|_| own)
             .and_then(|record| Some((record.inherits_all, record.inherited_env.clone()?)));
         let runs = record.as_ref().map(|record| record.runs.clone()).unwrap_or_default();
-        let lifecycle = self.lifecycle(Arc::new(spec), record, own);
+        let (mut lifecycle, other) = restored(Arc::new(spec), record, own);
+        let mut made = self.restarter(lifecycle.spec(), kept_env.clone(), recorded.clone());
+        if own && self.overtake(&mut lifecycle, made.0.as_ref()) {
+            recorded = None;
+        }
+        if let Some(spec) = other.filter(|_| !lifecycle.awaits_adoption()) {
+            // Nothing runs: both have no other effect than to change the spec.
+            let now = self.clock.now();
+            lifecycle.on(now, Event::Command(Command::Replace));
+            lifecycle.on(now, Event::Spec(spec));
+            made = self.restarter(lifecycle.spec(), kept_env, recorded.clone());
+        }
+        let (restarter, inherited_env) = made;
         let spec = Arc::clone(lifecycle.spec());
         self.logs.keep(&name, &spec.logs);
-        let (restarter, inherited_env) = self.restarter(&spec, kept_env, recorded.clone());
         let (driver, mailbox, view) = driver::new(Parts {
             context: spec.context(Some(dir.log(&name))),
             lock_file: dir.component_lock(&name),
@@ -206,18 +217,18 @@ impl Nursery {
         is_own(&self.state_dir, self.clock.as_ref(), record)
     }
 
-    fn lifecycle(&self, spec: Arc<ComponentSpec>, record: Option<Record>, own: bool) -> Lifecycle {
-        let Some(record) = record else { return Lifecycle::new(spec) };
-        let same = record.spec_digest == spec.digest();
-        let before = if same { Arc::clone(&spec) } else { record.spec };
-        let mut lifecycle = Lifecycle::restore(before, record.lifecycle, own);
-        if !same && !lifecycle.awaits_adoption() {
-            // Nothing runs: both have no other effect than to change the spec.
-            let now = self.clock.now();
-            lifecycle.on(now, Event::Command(Command::Replace));
-            lifecycle.on(now, Event::Spec(spec));
-        }
-        lifecycle
+    /// A run that could not be written down is taken over nevertheless; says whether there is one.
+    fn overtake(&self, lifecycle: &mut Lifecycle, restarter: &dyn Restarter) -> bool {
+        let recorded = lifecycle.run();
+        let Some(newest) = restarter.newest().filter(|newest| *newest > recorded) else { return false };
+        lifecycle.overtake(newest);
+        let message = format!(
+            "run {newest} of it was begun, and what an earlier vitald wrote down ends with run {recorded}: that \
+             run is looked for, with the counters as they were then"
+        );
+        let (kind, reason) = (EventType::Warning, EventReason::FailedRead);
+        self.events.add(&lifecycle.spec().name, &Notice { kind, reason, message });
+        true
     }
 
     /// What starts and stops a component, with what it inherits: what it did before, as far as that is known
@@ -239,6 +250,22 @@ impl Nursery {
             needs: spec.needs(&self.registry),
         };
         ((self.restarters)(spec, context), inherited_env)
+    }
+}
+
+/// The lifecycle as it was written down, under the spec that it had there, and the spec that it is to have, if that is
+/// another.
+fn restored(
+    spec: Arc<ComponentSpec>,
+    record: Option<Record>,
+    own: bool,
+) -> (Lifecycle, Option<Arc<ComponentSpec>>) {
+    match record {
+        None => (Lifecycle::new(spec), None),
+        Some(record) if record.spec_digest == spec.digest() => {
+            (Lifecycle::restore(spec, record.lifecycle, own), None)
+        }
+        Some(record) => (Lifecycle::restore(record.spec, record.lifecycle, own), Some(spec)),
     }
 }
 

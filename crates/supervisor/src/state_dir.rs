@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::store::write_draft;
+use crate::replace::write_draft;
 
 /// How long those who only look may keep a supervisor from its lock.
 const LOOKERS_PATIENCE: Duration = Duration::from_millis(300);

@@ -1,9 +1,8 @@
 //! `components/NAME.json`: what is needed to go on after the death of the supervisor.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,8 @@ use vitald_core::lifecycle::LifecycleRecord;
 use vitald_core::restarter::ProcessIdentity;
 use vitald_core::spec::ComponentSpec;
 use vitald_core::status::RunLog;
+
+use crate::replace::{self, replace, set_room_aside};
 
 /// The format of records; another one is not read.
 pub(crate) const RECORD_VERSION: u32 = 2;
@@ -88,6 +89,11 @@ impl Store {
         (Self { path, written: None }, record, trouble)
     }
 
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What was written last, by us.
     pub(crate) fn written(&self) -> Option<&Record> {
         self.written.as_ref()
@@ -96,45 +102,12 @@ impl Store {
     /// Replaces the record. `durable`: it outlives a crash of the machine, too, as what a
     /// person asked for must; the rest only has to outlive this process, and the page cache does.
     pub(crate) fn write(&mut self, record: Record, durable: bool) -> io::Result<()> {
-        self.replace(&serde_json::to_vec(&record)?, durable)?;
+        let text = serde_json::to_vec(&record)?;
+        replace(&self.path, &text, durable)?;
         self.written = Some(record);
+        set_room_aside(&self.path, &text);
         Ok(())
     }
-
-    fn replace(&self, text: &[u8], durable: bool) -> io::Result<()> {
-        let draft = self.path.with_extension("json.new");
-        if let Err(err) = write_draft(&draft, text, durable) {
-            // On a full disk a draft is only in the way.
-            let _ = std::fs::remove_file(&draft);
-            if err.kind() != io::ErrorKind::StorageFull || !overwrite(&self.path, text, durable)? {
-                return Err(err);
-            }
-            return Ok(());
-        }
-        std::fs::rename(&draft, &self.path)?;
-        if durable && let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes over a file that is at least as long, for which a full disk has room where it keeps files in place. A
-/// death in the midst of it may tear the record; without it, what it says would be untrue for certain.
-fn overwrite(path: &Path, text: &[u8], durable: bool) -> io::Result<bool> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
-    if length < text.len() {
-        return Ok(false);
-    }
-    // Blanks after its end mean nothing in JSON.
-    let mut padded = text.to_vec();
-    padded.resize(length, b' ');
-    file.write_all(&padded)?;
-    if durable {
-        file.sync_data()?;
-    }
-    Ok(true)
 }
 
 /// The record of a component, for whoever only looks. `None` if there is none.
@@ -163,7 +136,7 @@ pub(crate) fn forget_all_but(folder: &Path, keep: impl Fn(&str) -> bool) -> io::
             continue;
         };
         if parse(&std::fs::read(&path)?).is_ok() {
-            std::fs::remove_file(&path)?;
+            replace::remove(&path)?;
         } else {
             std::fs::rename(&path, path.with_extension("json.bad"))?;
             put_aside.push(name.to_owned());
@@ -185,29 +158,4 @@ fn parse(text: &[u8]) -> Result<Record, String> {
         None => return Err("it has no version".into()),
     }
     serde_json::from_value(value).map_err(|err| err.to_string())
-}
-
-pub(crate) fn write_draft(path: &Path, text: &[u8], durable: bool) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    if durable { file.sync_data() } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_over_a_longer_record_is_one_again() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("web.json");
-        std::fs::write(&path, r#"{"version": 2, "name": "web", "more": [1, 2, 3]}"#).unwrap();
-        let length = std::fs::metadata(&path).unwrap().len();
-        assert!(overwrite(&path, br#"{"version": 2}"#, true).unwrap());
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), length, "no room is asked for");
-        let text = std::fs::read(&path).unwrap();
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap()["version"], 2);
-        assert!(!overwrite(&path, &[b' '; 100], false).unwrap());
-        assert_eq!(std::fs::read(&path).unwrap(), text);
-    }
 }

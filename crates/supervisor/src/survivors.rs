@@ -10,8 +10,9 @@ use serde_json::Value;
 use vitald_core::restarter::ProcessIdentity;
 
 use crate::clock::Clock;
+use crate::replace::replace;
 use crate::state_dir::{StateDir, StateLock};
-use crate::store::{self, FileIdentity, RECORD_VERSION};
+use crate::store::{FileIdentity, RECORD_VERSION};
 
 /// A component that has run on a state dir.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +95,7 @@ pub fn forget(state_dir: &StateDir, _lock: &StateLock, name: &str) -> io::Result
     // One that cannot be read names no process either, and is for the next supervisor to complain about.
     let Ok(Value::Object(mut record)) = serde_json::from_slice(&text) else { return Ok(()) };
     record.insert("process".into(), Value::Null);
-    let draft = path.with_extension("json.new");
-    store::write_draft(&draft, &serde_json::to_vec(&record)?, false)?;
-    std::fs::rename(&draft, &path)
+    replace(&path, &serde_json::to_vec(&record)?, false)
 }
 
 fn names(folder: &Path, suffix: &str) -> io::Result<BTreeSet<String>> {

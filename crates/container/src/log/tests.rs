@@ -24,7 +24,7 @@ impl World {
 
     fn open(&self) -> Sink {
         let at = |name| self.temp.path().join(name);
-        Copy::open(&at("web.log"), &at("web.lock"), "c1", None).unwrap().sink.unwrap()
+        Copy::open(&at("web.log"), &at("web.lock"), "e", "c1", None).unwrap().sink.unwrap()
     }
 
     fn log(&self) -> String {
@@ -101,7 +101,7 @@ fn another_container_s_position_is_none() {
     connect(&mut sink, &OUTPUT);
     sink.write(true).unwrap();
     let at = |name| world.temp.path().join(name);
-    let mut other = Copy::open(&at("web.log"), &at("web.lock"), "c2", None).unwrap();
+    let mut other = Copy::open(&at("web.log"), &at("web.lock"), "e", "c2", None).unwrap();
     assert_eq!(other.end(), whole().len() as u64);
     let other = other.sink.as_mut().unwrap();
     connect(other, &OUTPUT[..1]);
@@ -141,4 +141,38 @@ fn the_end_of_a_line_that_came_in_pieces_is_put_back() {
     connect(&mut sink, &pieces);
     sink.write(true).unwrap();
     assert_eq!(world.log(), "long-lineother\n\nnext\nend");
+}
+
+/// Told in two parts, of which the second connection hears what the engine has by then.
+fn in_two_parts(output: &[Message], broken_off: usize) -> String {
+    let world = World::new();
+    let mut sink = world.open();
+    connect(&mut sink, &output[..broken_off]);
+    sink.write(true).unwrap();
+    let mut next = world.open();
+    connect(&mut next, output);
+    next.write(true).unwrap();
+    world.log()
+}
+
+#[test]
+fn a_line_that_takes_an_hour_is_whole() {
+    // The pieces of a line have the time of its first.
+    let output =
+        [(1, 1_000_000_000_000, "long-"), (2, 4_600_000_000_000, "err\n"), (1, 1_000_000_000_000, "line\n")];
+    assert_eq!(in_two_parts(&output, 2), "long-err\nline\n");
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_an_hour_loses_no_line() {
+    let output = [
+        (1, 4_600_000_000_000, "a\n"),
+        (1, 1_000_000_000_000, "b\n"),
+        (2, 1_001_000_000_000, "err\n"),
+        (1, 1_001_000_000_000, "c\n"),
+        (1, 1_100_000_000_000, "d\n"),
+    ];
+    for broken_off in 2..=output.len() {
+        assert_eq!(in_two_parts(&output, broken_off), "a\nb\nerr\nc\nd\n", "after {broken_off}");
+    }
 }

@@ -4,13 +4,25 @@
 use std::sync::Arc;
 
 use super::{
-    Action, EventReason, Lifecycle, Observed, Phase, Rest, RestartWindow, Step, Stopping, Then, Up, Why,
-    missing_at_first,
+    Action, EventReason, Launch, Lifecycle, Observed, Phase, Rest, RestartWindow, Step, Stopping, Then, Up,
+    Why, missing_at_first,
 };
-use crate::restarter::Exit;
+use crate::restarter::{Exit, RunId};
 use crate::spec::ComponentSpec;
 
 impl Lifecycle {
+    /// The record is older than what its supervisor did: that began run `run`, which is to be taken over. A run
+    /// that is not newer than the recorded one changes nothing; the counters are those of the record.
+    ///
+    /// To be called before anything else.
+    pub fn overtake(&mut self, run: RunId) {
+        if run > self.run {
+            self.run = run;
+            self.phase = Phase::Spawning { launch: Launch::Plain, then: Then::Policy };
+            self.adopting = true;
+        }
+    }
+
     /// The first that is heard of a run that an earlier supervisor began. What was under way is finished
     /// with the time that is left.
     pub(super) fn take_over(&mut self, what: Observed) {

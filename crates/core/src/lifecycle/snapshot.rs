@@ -199,6 +199,9 @@ impl Lifecycle {
                 Some(StartStep::PullingImage { image, progress }) => {
                     (State::Starting, Reason::PullingImage, format!("pulls {image}: {progress}"))
                 }
+                Some(StartStep::Waiting { why }) => {
+                    (State::Starting, Reason::Spawning, format!("waits for others to start it: {why}"))
+                }
                 Some(StartStep::PulledImage { .. }) | None => {
                     (State::Starting, Reason::Spawning, self.spawning())
                 }
@@ -214,14 +217,9 @@ impl Lifecycle {
 
     /// What a start is about, where it may take its time.
     fn spawning(&self) -> String {
-        match (&self.spec.workload, self.spec.workload.found_by()) {
-            (Workload::External(external), Some(found_by)) if external.start_command.is_some() => {
-                format!("its startCommand runs, and it is waited for ({found_by})")
-            }
-            (Workload::External(_), Some(found_by)) => {
-                format!("waits for others to start it ({found_by})")
-            }
-            (Workload::Process(_) | Workload::Container(_) | Workload::External(_), _) => String::new(),
+        match self.spec.workload.found_by() {
+            Some(found_by) => format!("it is being started, and looked for ({found_by})"),
+            None => String::new(),
         }
     }
 

@@ -120,10 +120,12 @@ impl Lifecycle {
         Phase::Spawning { launch, then: Then::Policy }
     }
 
-    /// What a start does is told when it begins and when it is done; how far it has come, only to who asks.
+    /// What a start does is told when it begins and when it is done; how far it has come and what it waits for, only
+    /// to who asks.
     pub(super) fn note_step(&mut self, step: StartStep) {
         match (&step, &self.step) {
-            (StartStep::PullingImage { .. }, Some(StartStep::PullingImage { .. })) => {}
+            (StartStep::PullingImage { .. }, Some(StartStep::PullingImage { .. }))
+            | (StartStep::Waiting { .. }, _) => {}
             (StartStep::PullingImage { image, .. }, _) => {
                 self.say(EventReason::Pulling, format!("pulls {image}"));
             }

@@ -8,7 +8,7 @@ use super::Notice;
 use crate::cut;
 use crate::error::LogError;
 use crate::names::Names;
-use crate::rotate::{HEADROOM, RotatingLog, Settings};
+use crate::rotate::{HEADROOM, OnDiskFull, RotatingLog, Settings};
 use crate::times::{Moment, Note, TimesWriter};
 
 /// Between two looks at a log that grows.
@@ -21,6 +21,10 @@ const BETWEEN_NOTES: Duration = Duration::from_millis(900);
 /// Before something that has failed is tried again, at first and at most.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
+
+/// For so long the component is to have room to write, where archives go for that: as long as a look may be late on a
+/// busy machine, or a rotation take.
+const AHEAD: Duration = Duration::from_millis(250);
 
 /// How often the room is looked at while there is none to rotate. Nothing tells when there is.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -43,6 +47,8 @@ pub(super) struct Kept {
     pub(super) next_look: Option<Instant>,
     end: u64,
     looked: Instant,
+    /// Bytes a second that it has grown by lately.
+    rate: f64,
     retry: Duration,
     full: Option<Full>,
     has_failed: bool,
@@ -61,6 +67,7 @@ impl Kept {
             next_look: Some(now),
             end: 0,
             looked: now,
+            rate: 0.0,
             retry: RETRY,
             full: None,
             has_failed: false,
@@ -118,6 +125,16 @@ impl Kept {
         }
     }
 
+    /// Whether archives of it go when the disk is full, and there are any.
+    pub(super) fn gives_room(&self) -> bool {
+        self.log.has_archives() && self.log.settings().on_disk_full == OnDiskFull::DropOldest
+    }
+
+    /// Bytes that the component may write before it is looked at again; not more than a file may have.
+    pub(super) fn ahead(&self) -> u64 {
+        ((self.rate * AHEAD.as_secs_f64()) as u64).min(self.log.settings().max_size)
+    }
+
     fn room(&self) -> u64 {
         self.log.path().parent().and_then(|folder| cut::room_in(folder).ok()).unwrap_or(u64::MAX)
     }
@@ -139,14 +156,18 @@ impl Kept {
         let passed = now.duration_since(self.looked).max(Duration::from_millis(1));
         self.looked = now;
         self.end = look.end;
+        let rate = grew as f64 / passed.as_secs_f64();
+        self.rate = rate.max(self.rate / 2.0);
         if look.due {
+            if self.log.settings().on_disk_full == OnDiskFull::DropOldest {
+                self.log.leave(self.ahead());
+            }
             let rotated = self.log.rotate()?;
             // Once: one that is due again at once must not keep the others waiting.
             self.next_look = Some(Instant::now());
             tell(Notice::Rotated { name: self.name.clone(), rotated });
             return Ok((true, true));
         }
-        let rate = grew as f64 / passed.as_secs_f64();
         let rest = self.log.settings().max_size.saturating_sub(look.size) as f64;
         let due_in = if rate > 0.0 { rest / rate } else { f64::INFINITY };
         let pause = Duration::try_from_secs_f64(due_in).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::kept::Kept;
 use super::{Command, Notice, Policy, Shortage, left};
 use crate::cut;
-use crate::rotate::{OnDiskFull, RotatingLog, Settings};
+use crate::rotate::{RotatingLog, Settings};
 use crate::total::limit_total;
 use crate::watch::{drain, inotify};
 
@@ -169,6 +169,8 @@ impl Work {
             }
             if !grew {
                 arm(&self.inotify, kept);
+            } else if kept.gives_room() {
+                give_room(&self.folder, kept, &mut self.tell);
             }
         }
         self.add_up(now);
@@ -219,19 +221,13 @@ impl Work {
             return;
         }
         self.looked_for_room = now;
-        for kept in self.logs.values_mut().filter(|kept| wants_room(kept)) {
-            if self.folder.room().is_some_and(|room| room >= LITTLE) {
-                return;
-            }
-            if let Ok(Some(bytes)) = kept.log.drop_oldest() {
-                let name = kept.name.clone();
-                (self.tell)(Notice::Dropped { name, bytes, why: Shortage::Disk });
-            }
+        for kept in self.logs.values_mut().filter(|kept| kept.gives_room()) {
+            give_room(&self.folder, kept, &mut self.tell);
         }
     }
 
     fn wants_room(&self) -> bool {
-        self.logs.values().any(wants_room)
+        self.logs.values().any(Kept::gives_room)
     }
 
     fn sleep(&self) {
@@ -341,8 +337,16 @@ fn disarm(inotify: &OwnedFd, watch: Option<i32>) {
     }
 }
 
-fn wants_room(kept: &Kept) -> bool {
-    kept.log.has_archives() && kept.log.settings().on_disk_full == OnDiskFull::DropOldest
+/// Removes the oldest archive if there is hardly any room on the disk beside what the component may fill before it is
+/// looked at again. It may take several looks.
+fn give_room(folder: &Folder, kept: &mut Kept, tell: &mut dyn FnMut(Notice)) {
+    let wanted = LITTLE.saturating_add(kept.ahead());
+    if folder.room().is_some_and(|room| room >= wanted) {
+        return;
+    }
+    if let Ok(Some(bytes)) = kept.log.drop_oldest() {
+        tell(Notice::Dropped { name: kept.name.clone(), bytes, why: Shortage::Disk });
+    }
 }
 
 fn watch_folder(inotify: &OwnedFd, folder: &Path) -> io::Result<i32> {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::{Finding, RotatingLog, Settings};
+use super::{Finding, HEADROOM, RotatingLog, Settings};
 use crate::chain;
 use crate::cut;
 use crate::error::LogError;
@@ -46,6 +46,7 @@ impl RotatingLog {
             block: 4096,
             can_collapse: false,
             can_punch: false,
+            headroom: HEADROOM,
             finding: None,
             hook: None,
         };

@@ -4,6 +4,7 @@
 
 mod bed;
 mod disks;
+mod first_meta;
 mod follow;
 mod full;
 mod keeping;

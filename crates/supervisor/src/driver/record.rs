@@ -25,7 +25,10 @@ impl Driver {
 
     fn write_with(&mut self, inherited_env: Option<Arc<BTreeMap<String, String>>>, durable: bool) -> bool {
         let lifecycle = self.parts.lifecycle.record();
-        let process = self.run.as_ref().map(|run| run.handle.process());
+        let process = match &self.run {
+            Some(run) => Some(run.handle.process()),
+            None => self.parts.restarter.left_to_restart(),
+        };
         let is_written = self.parts.store.written().is_some_and(|written| {
             written.lifecycle == lifecycle
                 && written.process == process
@@ -60,7 +63,11 @@ impl Driver {
             Err(_) if self.unwritten.is_some() => self.unwritten = Some(durable),
             Err(err) => {
                 self.unwritten = Some(durable);
-                let message = format!("its state cannot be written, and would be lost with vitald: {err}");
+                let message = format!(
+                    "its state (of run {}) cannot be written to {}, and would be lost with vitald: {err}",
+                    self.parts.lifecycle.run(),
+                    self.parts.store.path().display()
+                );
                 self.notify(Notice { kind: EventType::Warning, reason: EventReason::FailedWrite, message });
             }
         }

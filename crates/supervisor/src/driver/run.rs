@@ -20,16 +20,31 @@ impl Driver {
         });
         let (telling, mailbox) = (Arc::clone(&handle), self.mailbox.clone());
         let restarter = Arc::clone(&self.parts.restarter);
+        let (events, name) = (Arc::clone(&self.parts.nursery.events), self.parts.spec.name.clone());
         tasks.spawn(async move {
             let mut known = Notified::default();
             loop {
-                known = telling.news(&known).await;
+                known = tokio::select! {
+                    news = telling.news(&known) => news,
+                    trouble = telling.trouble() => {
+                        let (kind, reason) = (EventType::Warning, EventReason::FailedKill);
+                        events.add(&name, &Notice { kind, reason, message: restarter.redact(trouble) });
+                        continue;
+                    }
+                };
                 let status = restarter.redact(known.status.clone());
                 let error = known.error.clone().map(|error| restarter.redact(error));
                 let what = Observed::Notified(Notified { status, error, ..known.clone() });
                 let _ = mailbox.send(Message::Report(Report { run, what }));
-                // What comes meanwhile is told in one.
-                tokio::time::sleep(NEWS_PAUSE).await;
+                // What comes meanwhile is told in one. But which process is the main one is to be on record before
+                // the one before it ends.
+                let mut seen = known.clone();
+                let moved = async {
+                    while seen.main_process == known.main_process {
+                        seen = telling.news(&seen).await;
+                    }
+                };
+                let _ = tokio::time::timeout(NEWS_PAUSE, moved).await;
             }
         });
         let probes = ProbeRole::ALL

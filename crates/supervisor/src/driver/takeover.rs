@@ -12,7 +12,9 @@ impl Driver {
         let hold = Event::Dependencies(Some("waits for the manifests to be applied".into()));
         self.parts.lifecycle.on(self.parts.nursery.clock.now(), hold);
         let run = self.parts.lifecycle.run();
-        let log_offset = self.parts.runs.iter().find(|log| log.run == run.0).map_or(0, |log| log.log_offset);
+        // What was not written down began after all that was.
+        let known = self.parts.runs.iter().rfind(|log| log.run <= run.0);
+        let log_offset = known.map_or(0, |log| log.log_offset);
         let clock = &self.parts.nursery.clock;
         let began = self.parts.lifecycle.snapshot(clock.now()).started_at;
         let began = began.map_or_else(|| clock.wall(), |at| clock.wall_at(at));

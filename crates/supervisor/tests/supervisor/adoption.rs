@@ -58,6 +58,46 @@ async fn what_runs_is_adopted_and_nothing_of_it_flips() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_written_down_is_adopted_with_the_counters_of_before() {
+    for stopped in [false, true] {
+        let world = World::new();
+        let supervisor = world.start(vec![probed()]).await;
+        world.pass(SECOND * 2).await;
+        if stopped {
+            supervisor.command(Command::Stop, &names(&["web"])).await.unwrap();
+        }
+        let path = world.state_dir().record("web");
+        let record = std::fs::read(&path).unwrap();
+        if stopped {
+            supervisor.command(Command::Start, &names(&["web"])).await.unwrap();
+        } else {
+            world.exit("web", Exit::Code(1));
+        }
+        world.pass(SECOND * 5).await;
+        let before = world.component(&supervisor, "web");
+        assert_eq!((before.restart_count, before.ready), (u64::from(!stopped), true));
+        world.crash(supervisor).await;
+        std::fs::write(&path, record).unwrap();
+
+        let supervisor = world.start(vec![probed()]).await;
+        world.pass(SECOND * 6).await;
+        let web = world.component(&supervisor, "web");
+        assert_eq!((web.state, web.ready, web.pid), (State::Running, true, before.pid));
+        assert_eq!(web.restart_count, 0);
+        let told = events(&supervisor, "FailedRead");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("run 2 of it was begun") && told[0].contains("ends with run 1"), "{told:?}");
+        assert_eq!(events(&supervisor, "Adopted").len(), 1);
+        let calls = world.calls();
+        assert_eq!(calls.iter().filter(|call| !call.contains("terminate")).last().unwrap(), "look for web 2");
+        // What comes next is written down again.
+        world.exit("web", Exit::Code(1));
+        world.pass(SECOND * 5).await;
+        assert_eq!(world.record("web")["lifecycle"]["run"], 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_died_meanwhile_is_restarted_by_the_same_rules() {
     let world = World::new();
     let supervisor = world.start(vec![web()]).await;

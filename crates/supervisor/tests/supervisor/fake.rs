@@ -528,6 +528,13 @@ impl Restarter for FakeRestarter {
         })
     }
 
+    fn newest(&self) -> Option<RunId> {
+        let script = self.script.lock().unwrap();
+        let (run, process) = script.running.get(&self.name)?;
+        let alive = *process.alive.borrow();
+        alive.then_some(*run)
+    }
+
     fn log_end(&self) -> u64 {
         assert!(!self.script.lock().unwrap().broken.contains(&self.name), "as told");
         0

@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod disturbed;
+mod elsewhere;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +31,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { engine: Engine::start(), temp: tempfile::tempdir().unwrap() }
+        Self::of(Engine::start())
+    }
+
+    fn of(engine: Engine) -> Self {
+        Self { engine, temp: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -154,6 +161,26 @@ async fn a_run_is_begun_as_the_manifest_says_and_leaves_its_log_alone() {
     let next = restarter.start(RunId(8)).await.unwrap();
     assert_eq!(next.log_offset(), log.len() as u64);
     end(&next).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_and_privileges_are_those_of_the_manifest() {
+    let world = World::new();
+    let restarter = world.restarter(|spec| {
+        let script = "ulimit -n; id -u; id -g; busybox grep NoNewPrivs /proc/self/status; sleep 1000";
+        spec.command = vec!["sh".into(), "-c".into(), script.into()];
+        spec.open_files = Some(77);
+        spec.run_as_group = Some("4321".into());
+        spec.no_new_privileges = true;
+        spec.memory_limit = Some(64 << 20);
+        spec.cpu_limit_millis = Some(250);
+    });
+    let run = restarter.start(RunId(1)).await.unwrap();
+    world.wait_log("NoNewPrivs");
+    assert_eq!(world.log(), "77\n0\n4321\nNoNewPrivs:\t1\n");
+    let limits = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.NetworkMode}}";
+    assert_eq!(world.engine.inspect("vitald-web", limits), "67108864 250000000 host");
+    kill(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
