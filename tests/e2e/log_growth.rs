@@ -123,3 +123,38 @@ fn a_file_is_checked_from_the_command_line() {
     let said = check(&["path=app.log"]).expect(2).all();
     assert!(said.contains("mustNotMatch"), "{said}");
 }
+
+#[test]
+fn a_secret_in_a_forbidden_line_is_not_told_even_where_the_line_is_cut() {
+    let secret = "correct-horse-battery-staple";
+    let mut s = Supervisor::prepare(
+        "
+        metadata: {name: leaks}
+        spec:
+          command:
+          - bash
+          - -c
+          - |
+            pad() { printf \"%0$1d\" 0; }
+            printf '%s' $KEY; pad 70; printf '\\033[31mpanic\\033[0m: %s ' $KEY; pad 60; printf '%s\\n' $KEY
+            exec sleep 1000
+          env: [{name: KEY, valueFrom: {fileKeyRef: {path: secrets.env, key: KEY}}}]
+          readinessProbe:
+            logGrowth: {mustNotMatch: panic}
+            periodSeconds: 0.1
+        ",
+    );
+    s.write("manifests/secrets.env", &format!("KEY={secret}"));
+    s.start();
+    let leaks = s.wait_for("leaks", "a forbidden line", seconds(10), |c| {
+        c.probe("readiness").message.contains("forbidden line")
+    });
+    let told = &leaks.probe("readiness").message;
+    assert!(told.contains("…***0") && told.contains("panic: ***") && told.ends_with("***…"), "{told}");
+    for args in [&["describe", "leaks"][..], &["events"], &["status", "-o", "json"]] {
+        let told = s.cli(args).expect(0).all();
+        for part in [&secret[..6], &secret[10..16], &secret[secret.len() - 6..]] {
+            assert!(!told.contains(part), "{part} is in\n{told}");
+        }
+    }
+}

@@ -83,6 +83,8 @@ fn outside_a_supervisor_there_is_nothing_to_measure() {
     assert!(said.contains("no component outside a supervisor"), "{said}");
     let said = s.cli(&["check", "memory", "max=100MB"]).expect(2).all();
     assert!(said.contains("must be a quantity, such as 512Mi"), "{said}");
+    let said = s.cli(&["check", "memory", "max=5"]).expect(2).all();
+    assert_eq!(said, "error: max: must be at least 1Mi\n");
     let wrong = "
         metadata: {name: wrong}
         spec: {command: [sleep, '1'], livenessProbe: {memory: {max: 512}}}

@@ -31,8 +31,11 @@ pub(crate) async fn run(args: &Check) -> Outcome {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let check = check_once(&question, &registry, &context, &cx, &clock);
+    // Fields are named as they were given.
+    let own = format!("{}.", args.handler);
+    let refuse = |said: String| Failure::usage(said.strip_prefix(&own).unwrap_or(&said).to_owned());
     let (result, latency) = tokio::select! {
-        answer = check => answer.map_err(|err| Failure::usage(err.to_string()))?,
+        answer = check => answer.map_err(|err| refuse(err.to_string()))?,
         // Dropping the check ends what it has started, such as a command.
         _ = tokio::signal::ctrl_c() => return Err(Failure::new(Exit::Unknown, "interrupted")),
     };
