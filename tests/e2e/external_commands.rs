@@ -68,17 +68,19 @@ fn falls_sick(s: &Supervisor) -> Pid {
 
 #[test]
 fn what_waits_for_its_restart_command_is_stopped_by_a_stop_and_by_a_down() {
-    for command in ["stop", "down"] {
-        let s = with(&[STOP, RESTART]);
+    for command in ["stop", "down", "down after the supervisor's death"] {
+        let mut s = with(&[STOP, RESTART]);
         s.up().expect(0);
         let sick = falls_sick(&s);
         match command {
             "stop" => s.cli(&["stop", "daemon"]).expect(0),
-            _ => s.cli(&["down"]).expect(0),
+            "down" => s.cli(&["down"]).expect(0),
+            _ => {
+                s.kill_supervisors();
+                s.cli(&["down"]).expect(0)
+            }
         };
-        if command == "down" {
-            assert!(!sick.exists(), "it was left running by `down`");
-        }
+        assert!(command == "stop" || !sick.exists(), "it was left running by `{command}`");
         sick.wait_gone(seconds(20));
         assert!(s.log("daemon").contains("stopped") && !s.log("daemon").contains("again"));
         s.cli(&["down"]).expect(0);

@@ -23,5 +23,6 @@ mod found;
 mod port;
 mod restarter;
 mod run;
+mod shared;
 
 pub use restarter::ExternalRestarter;

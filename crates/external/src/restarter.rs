@@ -1,28 +1,24 @@
 //! The restarter of what others start.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use vitald_core::async_trait;
 use vitald_core::restarter::{
-    Adoption, Executor, Exit, ProcessIdentity, Restarter, RunHandle, RunId, StartError, StartStep, TellStep,
+    Adoption, Executor, ProcessIdentity, Restarter, RunHandle, RunId, StartError, StartStep, TellStep,
 };
 use vitald_core::spec::ExternalSpec;
-use vitald_process::{Errands, Paths, Stranger, procfs};
+use vitald_process::{Errands, Paths, Stranger};
 
-use crate::found;
 use crate::run::Run;
+use crate::shared::{Shared, Unfinished, Wanted};
 
 /// How long a start may take, its command included: what systemd gives a service.
 const START_PATIENCE: Duration = Duration::from_secs(90);
-/// How often it is looked for: at first, and when it has been waited for in vain for a while.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(1);
-
 /// Finds, starts, watches and stops one component that others start.
 pub struct ExternalRestarter {
     shared: Arc<Shared>,
@@ -31,101 +27,6 @@ pub struct ExternalRestarter {
     /// Starts, and what is done where nothing is to run, come one after the other.
     turn: tokio::sync::Mutex<()>,
     tell: Mutex<Option<TellStep>>,
-}
-
-/// What a restarter and its runs share.
-pub(crate) struct Shared {
-    pub(crate) spec: ExternalSpec,
-    errands: Errands,
-    /// The process that was let go of so that the next start restarts it.
-    restart_from: Mutex<Option<ProcessIdentity>>,
-    /// There has been a run of it.
-    has_run: AtomicBool,
-    /// A start was given up after its command had begun.
-    is_half_started: AtomicBool,
-}
-
-impl Shared {
-    /// The next start is a restart of this process.
-    pub(crate) fn restart_from(&self, process: ProcessIdentity) {
-        *self.restart_from.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
-    }
-
-    /// That process, if it is alive; the next start is none of it any more.
-    fn take_left(&self) -> Option<ProcessIdentity> {
-        let left = self.restart_from.lock().unwrap_or_else(PoisonError::into_inner).take();
-        left.filter(is_alive)
-    }
-
-    /// Runs one of its commands, whose field is `name`, to its end.
-    pub(crate) async fn run(&self, name: &str, command: &[String]) -> Result<(), StartError> {
-        let done = self.errands.run(command).await?;
-        let reason = match (done.exit, done.output.trim()) {
-            (Exit::Code(0), _) => return Ok(()),
-            (exit, "") => exit.to_string(),
-            (exit, output) => format!("{exit}: {output}"),
-        };
-        Err(StartError::System { doing: format!("running its {name}"), reason })
-    }
-
-    /// Tells something in the component's log.
-    pub(crate) async fn note(self: &Arc<Self>, line: String) {
-        let shared = Arc::clone(self);
-        // What cannot be noted is no reason to stop.
-        let _ = spawn_blocking(move || shared.errands.note(&line)).await;
-    }
-
-    async fn look(self: &Arc<Self>) -> Result<ProcessIdentity, String> {
-        let shared = Arc::clone(self);
-        let found = spawn_blocking(move || found::look(&shared.spec)).await;
-        found.unwrap_or_else(|err| Err(err.to_string()))
-    }
-
-    /// Looks until it is there. What is found instead is told.
-    async fn wait_for(self: &Arc<Self>, wanted: &mut Wanted<'_>) -> Option<Stranger> {
-        let mut pause = LOOK_AGAIN;
-        loop {
-            let why = match self.look().await {
-                Ok(found) if Some(&found) == wanted.but => format!("process {} is still there", found.pid),
-                Ok(found) => match Stranger::open(&found) {
-                    Ok(Some(stranger)) => return Some(stranger),
-                    Ok(None) => format!("process {} has ended", found.pid),
-                    Err(err) => format!("process {} cannot be watched: {err}", found.pid),
-                },
-                Err(why) => why,
-            };
-            if wanted.but.is_some_and(|process| wanted.until_it_ends && !is_alive(process)) {
-                return None;
-            }
-            if wanted.why != why {
-                self.note(format!("waits: {why}")).await;
-                (wanted.tell)(&why);
-                wanted.why = why;
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
-        }
-    }
-
-    fn begin(self: &Arc<Self>, process: Stranger, log_offset: u64) -> Arc<dyn RunHandle> {
-        self.has_run.store(true, Ordering::SeqCst);
-        Arc::new(Run::new(Arc::clone(self), process, log_offset))
-    }
-}
-
-/// What is waited for.
-struct Wanted<'a> {
-    /// Not this one.
-    but: Option<&'a ProcessIdentity>,
-    /// No longer than that one lives.
-    until_it_ends: bool,
-    /// Why it is not there, as it was told last.
-    why: String,
-    tell: &'a (dyn Fn(&str) + Sync),
-}
-
-fn is_alive(process: &ProcessIdentity) -> bool {
-    procfs::stat_of(process).is_some_and(|process| !process.is_dead())
 }
 
 impl ExternalRestarter {
@@ -140,13 +41,11 @@ impl ExternalRestarter {
         previous: Option<ProcessIdentity>,
     ) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                spec: spec.clone(),
-                errands: Errands::new(name, &spec.commands, paths, inherited),
-                has_run: AtomicBool::new(previous.is_some()),
-                restart_from: Mutex::new(previous),
-                is_half_started: AtomicBool::new(false),
-            }),
+            shared: Arc::new(Shared::new(
+                spec.clone(),
+                Errands::new(name, &spec.commands, paths, inherited),
+                previous,
+            )),
             grace,
             turn: tokio::sync::Mutex::default(),
             tell: Mutex::default(),
@@ -300,7 +199,7 @@ impl Restarter for ExternalRestarter {
     }
 
     fn left_to_restart(&self) -> Option<ProcessIdentity> {
-        self.shared.restart_from.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.left()
     }
 
     fn log_end(&self) -> u64 {
@@ -313,26 +212,5 @@ impl Restarter for ExternalRestarter {
 
     fn redact(&self, text: String) -> String {
         self.shared.errands.redact(text)
-    }
-}
-
-/// A start that may be given up in the middle: what it has begun is to be stopped then.
-struct Unfinished(Option<Arc<Shared>>);
-
-impl Unfinished {
-    fn begin(shared: &Arc<Shared>) -> Self {
-        Self(Some(Arc::clone(shared)))
-    }
-
-    fn end(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(shared) = &self.0 {
-            shared.is_half_started.store(true, Ordering::SeqCst);
-        }
     }
 }

@@ -13,7 +13,7 @@ use vitald_core::spec::FoundBy;
 use vitald_process::{Stranger, procfs};
 
 use crate::found;
-use crate::restarter::Shared;
+use crate::shared::Shared;
 
 /// A run, found or taken over.
 pub(crate) struct Run {

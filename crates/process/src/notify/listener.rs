@@ -70,11 +70,17 @@ impl Hearing {
 
     /// Takes what has arrived by now.
     pub(crate) async fn catch_up(&self) {
-        for _ in 0..BACKLOG {
-            if !self.listener.take_next().await {
-                return;
+        let listener = Arc::clone(&self.listener);
+        // A message that has been received is taken, also where whoever asks gives up meanwhile.
+        let taking = tokio::spawn(async move {
+            for _ in 0..BACKLOG {
+                if !listener.take_next().await {
+                    return;
+                }
             }
-        }
+        });
+        // A panic in there is nothing that could be heard.
+        let _ = taking.await;
     }
 
     /// What is known of it by now.

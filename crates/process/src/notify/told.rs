@@ -149,5 +149,10 @@ mod tests {
         told.remember(Notified { ready: true, status: "old".into(), ..Notified::default() });
         assert_eq!((told.notified.ready, told.notified.status.as_str()), (true, "new"));
         assert!(told.heard(NOW).missed);
+        let mut told = Told::nothing(true);
+        told.take(&read(b"READY=1\nWATCHDOG=trigger"), NOW);
+        told.remember(Notified { status: "old".into(), ..Notified::default() });
+        let told = told.notified;
+        assert_eq!((told.ready, told.gave_up, told.status.as_str()), (true, true, "old"));
     }
 }

@@ -155,6 +155,33 @@ os._exit(0)
 }
 
 #[tokio::test]
+async fn what_was_received_is_not_lost_with_who_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = dir.path().join("said");
+    // Another than the main process: who that is must be looked up before it is believed.
+    let script = format!(
+        "
+if os.fork() == 0:
+    say('READY=1')
+    open({said:?}, 'w').close()
+time.sleep(1000)
+"
+    );
+    let Some(bed) = python(&script) else { return };
+    let run = bed.start().await;
+    // Nobody else listens meanwhile: this blocks the only thread that there is.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !said.exists() {
+        assert!(std::time::Instant::now() < deadline, "{}", bed.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // As a probe is, at its deadline.
+    drop(tokio::time::timeout(Duration::ZERO, run.heard()).await);
+    told(&run, "that it is ready", |told| told.ready).await;
+    clear(&run).await;
+}
+
+#[tokio::test]
 async fn without_a_socket_there_is_nothing_to_hear() {
     let run = Bed::sh("echo \"[$NOTIFY_SOCKET$WATCHDOG_USEC$WATCHDOG_PID]\"; sleep 1000").start().await;
     assert_eq!(run.heard().await.unwrap_err(), "it was given no socket to tell on");

@@ -3,6 +3,7 @@
 mod adoption;
 mod closing;
 mod ends;
+mod external;
 mod hooks;
 mod notify;
 mod pauses;

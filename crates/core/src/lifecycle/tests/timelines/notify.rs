@@ -96,6 +96,19 @@ fn who_is_being_stopped_gets_the_time_it_asks_for_from_each_message_on() {
 }
 
 #[test]
+fn time_asked_for_before_the_stop_does_not_come_back_with_other_news() {
+    let mut world = begin(spec(), Behaviour { heeds_term: None, ..Behaviour::default() });
+    world.until(1.0);
+    let extended_until = Some(world.now + SECOND * 500);
+    tell(&mut world, Notified { extended_until, ..Notified::default() });
+    world.command(Command::Stop);
+    world.until(2.0);
+    tell(&mut world, Notified { extended_until, status: "stopping".into(), ..Notified::default() });
+    world.until(100.0);
+    assert_snapshot!(world.told(), @"0s Start(1); 1s Terminate(1); 11s Kill(1)");
+}
+
+#[test]
 fn time_asked_for_while_the_hook_runs_counts_for_the_signal_after_it() {
     let mut spec = spec();
     spec.pre_stop = exec("drain");
