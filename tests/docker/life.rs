@@ -61,3 +61,25 @@ fn a_container_of_the_same_name_is_left_alone() {
     assert!(error.contains("not vitald's") && error.contains("docker rm -f vitald-web"), "{error}");
     assert_eq!(world.engine.inspect("vitald-web", "{{.State.Status}}"), "running");
 }
+
+#[test]
+fn one_that_is_just_being_started_is_gone_after_down() {
+    let mut world = World::prepare(
+        Engine::start(),
+        "
+        metadata: {name: web}
+        spec:
+          image: IMAGE
+          imagePullPolicy: Never
+          hostNetwork: true
+          command: [sleep, '1000']
+          terminationGracePeriodSeconds: 0.1
+        ",
+    );
+    for after in [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4] {
+        world.s.start();
+        std::thread::sleep(seconds(after));
+        world.s.cli(&["down"]).expect(0);
+        assert_eq!(world.engine.containers(), Vec::<String>::new(), "after {after} s");
+    }
+}

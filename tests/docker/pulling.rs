@@ -60,3 +60,23 @@ fn an_image_that_is_nowhere_is_named() {
     let never = world.s.wait_for("never", "refused", LONG, |c| c.is("Stopped", "Error")).last_error.unwrap();
     assert!(never.contains(&image) && never.contains("imagePullPolicy is Never"), "{never}");
 }
+
+#[test]
+fn a_pull_is_given_up_when_its_component_is_stopped() {
+    let engine = Engine::start();
+    let registry = Registry::serve(&engine);
+    let image = registry.image();
+    let manifest = format!("metadata: {{name: web}}\nspec: {{image: {image}, hostNetwork: true}}\n");
+    let mut world = World::prepare(engine, &manifest);
+    world.s.start();
+    let pulls = |c: &vitald_tests::Component| c.is("Starting", "PullingImage") && c.message.contains("iB");
+    world.s.wait_for("web", "pulling", LONG, pulls);
+    world.s.cli(&["stop", "web"]).expect(0);
+    assert!(world.s.component("web").is("Stopped", "StoppedByUser"));
+    world.s.cli(&["start", "web"]).expect(0);
+    world.s.wait_for("web", "pulling again", LONG, pulls);
+    world.s.cli(&["down"]).expect(0);
+    assert_eq!(world.engine.containers(), Vec::<String>::new());
+    // Else the engine would wait for what it is being given.
+    registry.let_go();
+}

@@ -93,6 +93,19 @@ impl Restarter for ContainerRestarter {
         }
     }
 
+    /// What was begun is brought to its end, and then killed and removed.
+    async fn start_given_up(&self) {
+        let left = async {
+            // Held until it is begun.
+            let begun = self.current.lock().await.upgrade();
+            if let Some(begun) = begun {
+                begun.gone().await;
+            }
+        };
+        // What stays is ended by the next start.
+        let _ = timeout(CLEAR_AWAY, left).await;
+    }
+
     fn on_step(&self, tell: TellStep) {
         self.component.set_tell(tell);
     }

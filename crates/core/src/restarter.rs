@@ -106,6 +106,10 @@ pub trait Restarter: Send + Sync + 'static {
     /// Why the run did not begin. Each uses up one restart.
     async fn start(&self, run: RunId) -> Result<Arc<dyn RunHandle>, StartError>;
 
+    /// Waits until nothing is left of a start that was given up: what its future was dropped in the middle of may
+    /// still come to its end. One whose starts leave nothing has nothing to wait for.
+    async fn start_given_up(&self) {}
+
     /// From now on, `tell` is told what starts that are under way do. One that starts at once has nothing to tell.
     fn on_step(&self, tell: TellStep) {
         drop(tell);

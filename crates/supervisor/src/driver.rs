@@ -285,10 +285,15 @@ impl Driver {
             Action::Notify(notice) => self.notify(notice),
             Action::Start(run) => {
                 let (restarter, mailbox) = (Arc::clone(&self.parts.restarter), self.mailbox.clone());
-                let start = tokio::spawn(async move { restarter.start(run).await });
+                let starting = Arc::clone(&restarter);
+                let start = tokio::spawn(async move { starting.start(run).await });
                 self.starting = Some(start.abort_handle());
                 tokio::spawn(async move {
-                    let started = start.await.unwrap_or_else(|end| {
+                    let started = start.await;
+                    if started.as_ref().is_err_and(|end| end.is_cancelled()) {
+                        restarter.start_given_up().await;
+                    }
+                    let started = started.unwrap_or_else(|end| {
                         let reason =
                             if end.is_cancelled() { "given up on request" } else { "vitald has a bug" };
                         Err(StartError::System { doing: "starting".into(), reason: reason.into() })
