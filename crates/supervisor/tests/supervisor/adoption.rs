@@ -89,7 +89,7 @@ async fn what_could_not_be_written_down_is_adopted_with_the_counters_of_before()
         assert!(told[0].contains("run 2 of it was begun") && told[0].contains("ends with run 1"), "{told:?}");
         assert_eq!(events(&supervisor, "Adopted").len(), 1);
         let calls = world.calls();
-        assert_eq!(calls.iter().filter(|call| !call.contains("terminate")).last().unwrap(), "look for web 2");
+        assert_eq!(calls.iter().rfind(|call| !call.contains("terminate")).unwrap(), "look for web 2");
         // What comes next is written down again.
         world.exit("web", Exit::Code(1));
         world.pass(SECOND * 5).await;
