@@ -271,3 +271,44 @@ fn the_master_of_those_who_listen_is_the_one_and_must_have_its_name() {
     assert!(next.restart_count <= 1, "{next:?}");
     s.cli(&["down"]).expect(0);
 }
+
+#[test]
+fn what_has_become_another_program_is_not_killed() {
+    let s = Supervisor::prepare(
+        "
+        metadata: {name: daemon}
+        spec:
+          external:
+            pidFile: ../daemon.pid
+            processName: sh
+            stopCommand: ['true']
+          workingDir: ..
+          terminationGracePeriodSeconds: 0.5
+        ",
+    );
+    let script = "until test -e go; do sleep 0.05; done; exec sleep 1000";
+    let mut other =
+        Stranger(Command::new("sh").args(["-c", script]).current_dir(s.path("")).spawn().unwrap());
+    s.write("daemon.pid", &other.pid().0.to_string());
+    s.up().expect(0);
+    assert_eq!(s.component("daemon").pid(), other.pid());
+    s.write("go", "");
+    eventually(
+        "another program",
+        seconds(20),
+        || other.pid().command().starts_with("sleep").then_some(()),
+        || other.pid().command(),
+    );
+    let stop = s.background(&["stop", "daemon"]);
+    eventually(
+        "that it is not killed",
+        seconds(20),
+        || s.events().into_iter().find(|event| event.message.contains("is not `sh` any more")),
+        || format!("{:?}", s.events()),
+    );
+    assert!(other.0.try_wait().unwrap().is_none(), "it has been killed");
+    other.0.kill().unwrap();
+    other.0.wait().unwrap();
+    stop.end(seconds(20)).expect(0);
+    s.cli(&["down"]).expect(0);
+}

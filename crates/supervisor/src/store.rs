@@ -45,6 +45,14 @@ pub(crate) struct Record {
     pub(crate) inherits_all: bool,
 }
 
+impl Record {
+    /// Whether something may be alive that is this component's, in the same boot: of a run, or what was left to be
+    /// restarted.
+    pub(crate) fn is_about_something(&self) -> bool {
+        self.lifecycle.may_run() || self.process.is_some()
+    }
+}
+
 /// A file that cannot be mistaken for another of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

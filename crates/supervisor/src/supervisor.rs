@@ -191,7 +191,7 @@ impl Supervisor {
         });
 
         let survivors =
-            records.into_iter().filter(|record| shared.nursery.is_own(record) && record.lifecycle.may_run());
+            records.into_iter().filter(|record| shared.nursery.is_own(record) && record.is_about_something());
         for record in survivors {
             // Cannot fail, like the next one: nobody has asked for the end so far.
             let _ = shared.make(ComponentSpec::clone(&record.spec));

@@ -5,12 +5,15 @@ use super::*;
 impl Driver {
     /// Takes over what an earlier supervisor left of its run, before anything else is done.
     pub(super) async fn adopt(&mut self) {
-        if !self.parts.lifecycle.awaits_adoption() {
+        let awaits_adoption = self.parts.lifecycle.awaits_adoption();
+        if awaits_adoption || self.parts.restarter.left_to_restart().is_some() {
+            // Its next run is nothing to begin on one's own: the manifests may have changed.
+            let hold = Event::Dependencies(Some("waits for the manifests to be applied".into()));
+            self.parts.lifecycle.on(self.parts.nursery.clock.now(), hold);
+        }
+        if !awaits_adoption {
             return;
         }
-        // Its next run is nothing to begin on one's own: the manifests may have changed.
-        let hold = Event::Dependencies(Some("waits for the manifests to be applied".into()));
-        self.parts.lifecycle.on(self.parts.nursery.clock.now(), hold);
         let run = self.parts.lifecycle.run();
         // What was not written down began after all that was.
         let known = self.parts.runs.iter().rfind(|log| log.run <= run.0);
