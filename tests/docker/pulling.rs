@@ -66,17 +66,18 @@ fn a_pull_is_given_up_when_its_component_is_stopped() {
     let engine = Engine::start();
     let registry = Registry::serve(&engine);
     let image = registry.image();
-    let manifest = format!("metadata: {{name: web}}\nspec: {{image: {image}, hostNetwork: true}}\n");
+    let manifest = format!(
+        "metadata: {{name: web}}\nspec: {{image: {image}, hostNetwork: true, terminationGracePeriodSeconds: 0.2}}\n"
+    );
     let mut world = World::prepare(engine, &manifest);
     world.s.start();
-    let pulls = |c: &vitald_tests::Component| c.is("Starting", "PullingImage") && c.message.contains("iB");
-    world.s.wait_for("web", "pulling", LONG, pulls);
+    world
+        .s
+        .wait_for("web", "pulling", LONG, |c| c.is("Starting", "PullingImage") && c.message.contains("iB"));
     world.s.cli(&["stop", "web"]).expect(0);
     assert!(world.s.component("web").is("Stopped", "StoppedByUser"));
-    world.s.cli(&["start", "web"]).expect(0);
-    world.s.wait_for("web", "pulling again", LONG, pulls);
-    world.s.cli(&["down"]).expect(0);
     assert_eq!(world.engine.containers(), Vec::<String>::new());
-    // Else the engine would wait for what it is being given.
     registry.let_go();
+    world.s.cli(&["start", "web"]).expect(0);
+    world.s.wait_for("web", "running", LONG, |c| c.state == "Running");
 }

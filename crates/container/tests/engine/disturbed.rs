@@ -65,6 +65,19 @@ async fn what_must_be_pulled_is_not_started_without() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn volumes_that_were_made_for_it_alone_go_with_it() {
+    let world = World::new();
+    world.engine.docker(&["create", "--name=model", IMAGE]).expect(0);
+    world.engine.docker(&["commit", "--change=VOLUME /data", "model", "test/volume:1"]).expect(0);
+    world.engine.docker(&["rm", "model"]).expect(0);
+    let volumes = || world.engine.docker(&["volume", "ls", "--quiet"]).expect(0).stdout;
+    let run = world.restarter(|spec| spec.image = "test/volume:1".into()).start(RunId(1)).await.unwrap();
+    assert_ne!(volumes(), "");
+    kill(&run).await;
+    assert_eq!(volumes(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_arrives_whole() {
     let world = World::new();
     let run = world.script("seq 1 60000").start(RunId(1)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Engines that are away, and engines that are other ones.
+//! Engines that are away, engines that are other ones, and containers that are somebody else's.
 
 use crate::*;
 
@@ -53,4 +53,27 @@ async fn one_that_was_begun_in_another_engine_is_not_begun_again() {
     first.docker(&["rm", "-f", "vitald-web"]).expect(0);
     assert!(matches!(next.adopt(RunId(1), Some(&process), 0).await.unwrap(), Adoption::Nothing));
     kill(&next.start(RunId(2)).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_made_and_not_begun_is_made_anew_if_it_is_ours() {
+    let world = World::new();
+    let restarter = world.script("sleep 1000");
+    let run = restarter.start(RunId(1)).await.unwrap();
+    let ours = world.engine.inspect("vitald-web", "{{index .Config.Labels \"io.vitald.instance\"}}");
+    kill(&run).await;
+    let make = |instance: &str| {
+        let labels = ["component=web", "run=2", "lock=/a/lock", &format!("instance={instance}")]
+            .map(|label| format!("--label=io.vitald.{label}"));
+        let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+        world.engine.docker(&[&["create", "--name=vitald-web"], &labels[..], &[IMAGE]].concat()).expect(0);
+    };
+    make(&ours);
+    assert!(matches!(restarter.adopt(RunId(2), None, 0).await.unwrap(), Adoption::Nothing));
+    kill(&restarter.start(RunId(3)).await.unwrap()).await;
+    // As after a state dir was copied.
+    make("another");
+    let refused = restarter.start(RunId(4)).await.map(drop).unwrap_err().to_string();
+    assert!(refused.contains("another vitald") && refused.contains("/a/lock"), "{refused}");
+    assert_eq!(world.engine.inspect("vitald-web", "{{.State.Status}}"), "created");
 }

@@ -349,11 +349,17 @@ async fn a_run_is_taken_over_whatever_has_become_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_run_left_is_ended_and_a_start_that_is_given_up_leaves_nothing() {
     let world = World::new();
-    let left = world.script("echo left; sleep 1000");
+    let left = world.script("trap 'echo bye; exit 0' TERM; echo left; while :; do sleep 0.05; done");
     in_another_life(async { left.start(RunId(1)).await.map(drop) }).unwrap();
+    vitald_tests::eventually(
+        "it to be up",
+        LONG,
+        || world.engine.docker(&["logs", "vitald-web"]).stdout.contains("left").then_some(()),
+        || world.log(),
+    );
     let restarter = std::sync::Arc::new(world.script("echo next; sleep 1000"));
     let run = restarter.start(RunId(2)).await.unwrap();
-    world.wait_log("left\nnext\n");
+    world.wait_log("left\nbye\nnext\n");
     assert_eq!(world.engine.containers(), ["vitald-web"]);
     assert_eq!(world.engine.inspect("vitald-web", "{{index .Config.Labels \"io.vitald.run\"}}"), "2");
     assert_eq!(world.engine.inspect("vitald-web", "{{.HostConfig.RestartPolicy.Name}}"), "no");
