@@ -36,6 +36,8 @@ fn orderly_stop_is_left_its_time() {
         ",
     );
     s.wait_log("late", "up, run 1");
+    // The log may be ahead of what vitald knows.
+    s.wait_pid("late");
     let begun = Instant::now();
     s.cli(&["stop", "late"]).expect(0);
     assert!(begun.elapsed() < seconds(5));
@@ -137,6 +139,7 @@ fn second_ctrl_c_stops_at_once() {
         ",
     );
     s.wait_log("stubborn", "up, run 1");
+    s.wait_pid("stubborn");
     s.pid().signal(Signal::SIGINT);
     s.wait_log("stubborn", "SIGTERM: no");
     sleep(seconds(0.2));
@@ -156,6 +159,7 @@ fn sigterm_is_as_orderly_as_ctrl_c() {
         ",
     );
     s.wait_log("one", "up, run 1");
+    s.wait_pid("one");
     s.pid().signal(Signal::SIGTERM);
     assert_eq!(s.exit(seconds(8)), 0);
     assert!(s.log("one").contains("SIGTERM"));
@@ -181,6 +185,7 @@ fn nothing_is_restarted_during_shutdown() {
         ",
     );
     s.wait_log("slow", "up, run 1");
+    s.wait_pid("slow");
     s.wait_log("victim", "up, run 1");
     let victim = s.wait_pid("victim");
     s.pid().signal(Signal::SIGTERM);
