@@ -368,11 +368,13 @@ async fn what_an_earlier_run_left_is_ended_and_a_start_that_is_given_up_leaves_n
     let mut number = 3;
     for after in [0, 20, 60, 120, 200] {
         let starting = std::sync::Arc::clone(&restarter);
-        let start = tokio::spawn(async move { starting.start(RunId(number)).await.map(drop) });
+        let start = tokio::spawn(async move { starting.start(RunId(number)).await });
         tokio::time::sleep(Duration::from_millis(after)).await;
         start.abort();
         number += 1;
-        if start.await.is_ok() {
+        // It was faster than whoever gave it up.
+        if let Ok(begun) = start.await {
+            kill(&begun.unwrap()).await;
             break;
         }
     }
