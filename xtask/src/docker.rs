@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{on_path, say};
 
-const PROGRAMS: [&str; 2] = ["dockerd", "docker"];
+/// The last one makes networks of a test's own.
+const PROGRAMS: [&str; 3] = ["dockerd", "docker", "ip"];
 const BUSYBOX: &str = "/bin/busybox";
-const PACKAGES: [&str; 3] = ["docker.io", "busybox-static", "iptables"];
+const PACKAGES: [&str; 4] = ["docker.io", "busybox-static", "iptables", "iproute2"];
 
 /// Keeps packages from starting services as they are installed.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
