@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::notify::RunNeeds;
 use crate::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult, SpecError};
-use crate::registry::Registry;
+use crate::registry::{Isolation, Registry};
 
 /// The question of a probe, as the manifest gives it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub enum Check {
         key: String,
         /// What stands below the key.
         config: serde_json::Value,
+        /// Where its code runs, where it is a custom probe's.
+        #[serde(default, skip_serializing_if = "Isolation::is_default")]
+        isolation: Isolation,
     },
     /// Every one must succeed; one failure decides.
     AllOf(Vec<Check>),
@@ -36,6 +39,11 @@ pub enum Check {
 pub type Wrap<'a> = &'a dyn Fn(&str, Box<dyn HealthProbe>) -> Box<dyn HealthProbe>;
 
 impl Check {
+    /// A handler with its configuration, isolated where it is a custom probe's.
+    pub fn handler(key: impl Into<String>, config: serde_json::Value) -> Self {
+        Self::Handler { key: key.into(), config, isolation: Isolation::default() }
+    }
+
     /// Builds the probe for one run. Each handler's probe passes through `wrap`, where the caller adds
     /// what it owns, such as the deadline.
     ///
@@ -56,8 +64,9 @@ impl Check {
                 .collect::<Result<Vec<_>, _>>()
         };
         Ok(match self {
-            Self::Handler { key, config } => {
-                wrap(key, registry.build(key, config, component).map_err(|err| err.at(key))?)
+            Self::Handler { key, config, isolation } => {
+                let probe = registry.build(key, config, component, *isolation);
+                wrap(key, probe.map_err(|err| err.at(key))?)
             }
             Self::AllOf(of) => Box::new(AtLeast { count: of.len(), of: all(of, "allOf")? }),
             Self::AnyOf(of) => Box::new(AtLeast { count: 1, of: all(of, "anyOf")? }),
@@ -70,7 +79,7 @@ impl Check {
     /// What a run must be given, so that all handlers in it can ask.
     pub fn needs(&self, registry: &Registry) -> RunNeeds {
         match self {
-            Self::Handler { key, config } => registry.needs(key, config),
+            Self::Handler { key, config, isolation: _ } => registry.needs(key, config),
             Self::AllOf(of) | Self::AnyOf(of) | Self::AtLeast { of, .. } => {
                 of.iter().map(|check| check.needs(registry)).fold(RunNeeds::default(), RunNeeds::and)
             }

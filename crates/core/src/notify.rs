@@ -8,7 +8,8 @@ use crate::restarter::ProcessIdentity;
 use crate::time::Timestamp;
 
 /// What a run must be given, so that a probe can ask about it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct RunNeeds {
     /// A socket that it may tell of itself on: `NOTIFY_SOCKET`.
     pub notify_socket: bool,
@@ -54,7 +55,8 @@ impl Notified {
 }
 
 /// What is known of what a run tells, at a moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Heard {
     /// What it has told.
     pub notified: Notified,

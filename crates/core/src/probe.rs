@@ -56,7 +56,8 @@ use crate::restarter::{Executor, ProcessIdentity, RunView};
 use crate::spec::ComponentKind;
 
 /// What one check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ProbeResult {
     /// Asked, and the answer is good.
     Success,
@@ -132,7 +133,8 @@ pub trait ProbeKind: HealthProbe + Sized {
 }
 
 /// What a probe may know about its component when it is built.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ComponentContext {
     /// The component's name.
     pub name: String,
@@ -243,7 +245,8 @@ impl JsonSchema for PortRef {
 }
 
 /// A mistake inside a probe's own configuration. Whoever reads the manifest adds file, line and column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SpecError {
     /// Field inside the spec, such as `port` or `httpHeaders[0].name`; empty for the spec itself.
     pub path: String,
@@ -256,7 +259,8 @@ pub struct SpecError {
 }
 
 /// The kinds that a [`SpecError`] can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum SpecErrorKind {
     /// The value is out of range or makes no sense.
     Invalid,

@@ -1,23 +1,93 @@
 //! The probe kinds that are there, without their types.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::Schema;
+use serde::{Deserialize, Serialize};
 
 use crate::notify::RunNeeds;
 use crate::probe::{ComponentContext, HealthProbe, ProbeKind, SpecError};
 
-/// Every probe kind that manifests may name. Filled once, from a list that one can read.
-#[derive(Default)]
+/// Every probe kind that manifests may name. Filled once, from a list that one can read, and from what custom
+/// probe crates declare. A clone shares the kinds.
+#[derive(Clone, Default)]
 pub struct Registry {
-    kinds: BTreeMap<&'static str, Entry>,
+    kinds: BTreeMap<String, Arc<dyn AnyKind>>,
 }
 
-struct Entry {
-    schema: schemars::Schema,
-    build: Build,
-    needs: fn(&serde_json::Value) -> RunNeeds,
+/// A [`ProbeKind`] without its type, wherever its code is.
+pub trait AnyKind: Send + Sync + 'static {
+    /// The key under `livenessProbe` and its siblings.
+    fn key(&self) -> &str;
+
+    /// Where its code is from.
+    fn origin(&self) -> Origin;
+
+    /// The JSON Schema of its configuration, self-contained (no `$ref`s).
+    fn schema(&self) -> &Schema;
+
+    /// Whether a probe can be built from this configuration. Called while manifests are read: it may take its
+    /// time, such as that of another process to answer.
+    ///
+    /// # Errors
+    /// A mistake in the configuration.
+    fn validate(&self, config: &serde_json::Value, component: &ComponentContext) -> Result<(), SpecError>;
+
+    /// Builds the probe for one run, and comes back at once: what would take time is put off until it is asked.
+    ///
+    /// # Errors
+    /// A mistake in the configuration.
+    fn build(
+        &self,
+        config: &serde_json::Value,
+        component: &ComponentContext,
+        isolation: Isolation,
+    ) -> Result<Box<dyn HealthProbe>, SpecError>;
+
+    /// What a run must be given, so that such a probe has something to ask. Nothing, where the configuration is
+    /// wrong.
+    fn needs(&self, config: &serde_json::Value) -> RunNeeds;
 }
 
-type Build = fn(&serde_json::Value, &ComponentContext) -> Result<Box<dyn HealthProbe>, SpecError>;
+/// Where a probe's code is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// Linked into this program.
+    BuiltIn,
+    /// A custom probe crate's library.
+    Library(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built-in"),
+            Self::Library(file) => file.display().fmt(f),
+        }
+    }
+}
+
+/// Where the code of a custom probe runs. Those that are linked in always run in the supervisor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Isolation {
+    /// In a process of its library: whatever it does harms nobody else.
+    #[default]
+    Process,
+    /// In the supervisor, for speed: what it does to memory, it does to the supervisor's.
+    InProcess,
+}
+
+impl Isolation {
+    /// Whether it is the default, and need not be said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 impl Registry {
     /// A registry of nothing.
@@ -30,26 +100,57 @@ impl Registry {
     /// # Panics
     /// If the key is taken: two crates of one binary claim the same name.
     pub fn add<K: ProbeKind>(&mut self) {
-        let schema = schemars::generate::SchemaSettings::draft2020_12()
-            .with(|settings| settings.inline_subschemas = true)
-            .into_generator()
-            .into_root_schema_for::<K::Spec>();
-        let taken =
-            self.kinds.insert(K::KEY, Entry { schema, build: build::<K>, needs: needs::<K> }).is_some();
+        let taken = self.insert(Arc::new(Linked::<K>::new())).is_err();
         assert!(!taken, "two probe kinds are named `{}`", K::KEY);
     }
 
+    /// Adds a kind whose type nobody knows.
+    ///
+    /// # Errors
+    /// Its key is taken: where the other one is from.
+    pub fn insert(&mut self, kind: Arc<dyn AnyKind>) -> Result<(), Origin> {
+        if let Some(other) = self.kinds.get(kind.key()) {
+            return Err(other.origin());
+        }
+        self.kinds.insert(kind.key().to_owned(), kind);
+        Ok(())
+    }
+
     /// The keys, in order.
-    pub fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.kinds.keys().copied()
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(String::as_str)
+    }
+
+    /// The kind of a key.
+    pub fn get(&self, key: &str) -> Option<&Arc<dyn AnyKind>> {
+        self.kinds.get(key)
     }
 
     /// The JSON Schema of a kind's configuration, self-contained (no `$ref`s).
-    pub fn schema(&self, key: &str) -> Option<&schemars::Schema> {
-        self.kinds.get(key).map(|entry| &entry.schema)
+    pub fn schema(&self, key: &str) -> Option<&Schema> {
+        self.get(key).map(|kind| kind.schema())
     }
 
-    /// Builds a probe of the kind `key` from its configuration.
+    /// Where the code of a kind is from.
+    pub fn origin(&self, key: &str) -> Option<Origin> {
+        self.get(key).map(|kind| kind.origin())
+    }
+
+    /// Whether a probe of the kind `key` can be built from a configuration. It may take a while: see
+    /// [`AnyKind::validate`].
+    ///
+    /// # Errors
+    /// No such kind, or a mistake in the configuration.
+    pub fn validate(
+        &self,
+        key: &str,
+        config: &serde_json::Value,
+        component: &ComponentContext,
+    ) -> Result<(), SpecError> {
+        self.known(key)?.validate(config, component)
+    }
+
+    /// Builds a probe of the kind `key` from its configuration, at once.
     ///
     /// # Errors
     /// No such kind, or a mistake in the configuration.
@@ -58,30 +159,81 @@ impl Registry {
         key: &str,
         config: &serde_json::Value,
         component: &ComponentContext,
+        isolation: Isolation,
     ) -> Result<Box<dyn HealthProbe>, SpecError> {
-        let entry = self.kinds.get(key).ok_or_else(|| {
-            SpecError::not_found(format!("no probe is named `{key}`"))
-                .with_known(self.keys().map(str::to_owned))
-        })?;
-        (entry.build)(config, component)
+        self.known(key)?.build(config, component, isolation)
     }
 
     /// What a run must be given for a probe of the kind `key` with this configuration. Nothing, where the kind
     /// is not known or the configuration wrong.
     pub fn needs(&self, key: &str, config: &serde_json::Value) -> RunNeeds {
-        self.kinds.get(key).map(|entry| (entry.needs)(config)).unwrap_or_default()
+        self.get(key).map(|kind| kind.needs(config)).unwrap_or_default()
+    }
+
+    fn known(&self, key: &str) -> Result<&Arc<dyn AnyKind>, SpecError> {
+        self.get(key).ok_or_else(|| {
+            SpecError::not_found(format!("no probe is named `{key}`"))
+                .with_known(self.keys().map(str::to_owned))
+        })
     }
 }
 
-fn build<K: ProbeKind>(
-    config: &serde_json::Value,
-    component: &ComponentContext,
-) -> Result<Box<dyn HealthProbe>, SpecError> {
-    Ok(Box::new(K::build(read::<K>(config)?, component)?))
+/// The schema of a kind's configuration, self-contained (no `$ref`s).
+pub fn schema_of<K: ProbeKind>() -> Schema {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<K::Spec>()
 }
 
-fn needs<K: ProbeKind>(config: &serde_json::Value) -> RunNeeds {
-    read::<K>(config).map(|spec| K::needs(&spec)).unwrap_or_default()
+/// A kind that is linked into this program.
+pub struct Linked<K> {
+    schema: Schema,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: ProbeKind> Linked<K> {
+    /// The kind, with its schema.
+    pub fn new() -> Self {
+        Self { schema: schema_of::<K>(), kind: PhantomData }
+    }
+}
+
+impl<K: ProbeKind> Default for Linked<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: ProbeKind> AnyKind for Linked<K> {
+    fn key(&self) -> &str {
+        K::KEY
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::BuiltIn
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn validate(&self, config: &serde_json::Value, component: &ComponentContext) -> Result<(), SpecError> {
+        K::build(read::<K>(config)?, component).map(drop)
+    }
+
+    fn build(
+        &self,
+        config: &serde_json::Value,
+        component: &ComponentContext,
+        _isolation: Isolation,
+    ) -> Result<Box<dyn HealthProbe>, SpecError> {
+        Ok(Box::new(K::build(read::<K>(config)?, component)?))
+    }
+
+    fn needs(&self, config: &serde_json::Value) -> RunNeeds {
+        read::<K>(config).map(|spec| K::needs(&spec)).unwrap_or_default()
+    }
 }
 
 fn read<K: ProbeKind>(config: &serde_json::Value) -> Result<K::Spec, SpecError> {

@@ -274,7 +274,8 @@ pub trait RunHandle: RunView {
 }
 
 /// Why a run did not begin.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum StartError {
     /// The program does not exist.
     #[error("no such file: `{program}`{searched}")]
@@ -335,7 +336,8 @@ pub trait Executor: Send + Sync + 'static {
 }
 
 /// A command for an [`Executor`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ExecRequest {
     /// Program and arguments; no shell is involved.
     pub command: Vec<String>,
@@ -349,7 +351,8 @@ pub struct ExecRequest {
 }
 
 /// What came of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ExecOutput {
     /// How it ended.
     pub exit: Exit,

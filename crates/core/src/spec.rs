@@ -156,7 +156,8 @@ pub enum Workload {
 }
 
 /// The three kinds of component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ComponentKind {
     /// `command` alone: a native process.
     Process,
@@ -623,7 +624,7 @@ mod tests {
             "termination_grace_period": {"secs": 10, "nanos": 0},
             "post_start": null, "pre_stop": null, "startup_probe": null, "readiness_probe": null,
             "liveness_probe":
-                ProbeSpec::new(ProbeRole::Liveness, Check::Handler { key: "tcpSocket".into(), config }),
+                ProbeSpec::new(ProbeRole::Liveness, Check::handler("tcpSocket", config)),
         });
         let spec: ComponentSpec = serde_json::from_value(text).unwrap();
         let labelled = ComponentSpec { labels: [("a".into(), "b".into())].into(), ..spec.clone() };

@@ -85,8 +85,8 @@ impl Modeller<'_> {
             config => config,
         };
         let whole = !self.tree.any_faulty(id);
-        match self.registry.build(key, &config, context) {
-            Ok(_) => whole.then(|| Check::Handler { key: key.to_owned(), config }),
+        match self.registry.validate(key, &config, context) {
+            Ok(()) => whole.then(|| Check::handler(key, config)),
             Err(err) => {
                 let meant = self.tree.text(self.tree.locate(id, &err.path));
                 let hidden = err.kind == SpecErrorKind::NotFound

@@ -255,8 +255,8 @@ fn probe(probe: Option<&ProbeSpec>) -> Json {
 fn check(question: &Check) -> Map<String, Json> {
     let all = |of: &[Check]| -> Json { of.iter().map(|part| Json::from(check(part))).collect() };
     let (key, below) = match question {
-        Check::Handler { key, config: Json::Null } => (key.as_str(), json!({})),
-        Check::Handler { key, config } => (key.as_str(), sorted(config)),
+        Check::Handler { key, config: Json::Null, .. } => (key.as_str(), json!({})),
+        Check::Handler { key, config, .. } => (key.as_str(), sorted(config)),
         Check::AllOf(of) => ("allOf", all(of)),
         Check::AnyOf(of) => ("anyOf", all(of)),
         Check::AtLeast { count, of } => ("atLeast", json!({ "count": count, "of": all(of) })),

@@ -71,7 +71,7 @@ fn everything_arrives_in_the_model() {
     assert_eq!((readiness.success_threshold, readiness.failure_threshold), (2, 3));
     assert_eq!((readiness.period, readiness.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
     assert_eq!(runner.startup_probe.as_ref().unwrap().failure_threshold, 60);
-    let pid = Check::Handler { key: "pid".to_owned(), config: serde_json::json!({}) };
+    let pid = Check::handler("pid", serde_json::json!({}));
     assert_eq!(manifests.components[0].liveness_probe.as_ref().unwrap().check, pid);
 }
 

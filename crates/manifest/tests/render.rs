@@ -241,7 +241,7 @@ fn seconds(least: f64, most: f64) -> impl Strategy<Value = Duration> {
 }
 
 fn probe(role: ProbeRole) -> impl Strategy<Value = Option<ProbeSpec>> {
-    let handler = |key: &str, config| Check::Handler { key: key.to_owned(), config };
+    let handler = |key: &str, config| Check::handler(key, config);
     let leaf = prop_oneof![
         Just(handler("pid", serde_json::json!({}))),
         (1u16..).prop_map(move |port| handler("tcpSocket", serde_json::json!({ "port": port }))),

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use vitald_core::check::Check;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult, SpecError};
-use vitald_core::registry::Registry;
+use vitald_core::registry::{Origin, Registry};
 
 use crate::clock::Clock;
 
@@ -20,7 +20,8 @@ pub(crate) fn build(
     clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn HealthProbe>, SpecError> {
     check.build(registry, component, &|key, probe| {
-        Box::new(Guarded { key: key.to_owned(), probe, clock: Arc::clone(clock) })
+        let is_custom = matches!(registry.origin(key), Some(Origin::Library(_)));
+        Box::new(Guarded { key: key.to_owned(), is_custom, probe, clock: Arc::clone(clock) })
     })
 }
 
@@ -44,6 +45,8 @@ pub async fn check_once(
 /// A handler's probe with what its caller owns: the deadline, and the fence around panics.
 struct Guarded {
     key: String,
+    /// Where nobody knows whether it is what it asks or the probe itself that gives no answer.
+    is_custom: bool,
     probe: Box<dyn HealthProbe>,
     clock: Arc<dyn Clock>,
 }
@@ -71,7 +74,14 @@ impl HealthProbe for Guarded {
                         "no answer, but the machine slept or was too busy for {late:.1} s to tell why"
                     ));
                 }
-                ProbeResult::failure(format!("no answer within {} s", cx.timeout.as_secs_f64()))
+                let limit = cx.timeout.as_secs_f64();
+                match self.is_custom {
+                    true => ProbeResult::unknown(format!(
+                        "the {} probe did not come back within {limit} s",
+                        self.key
+                    )),
+                    false => ProbeResult::failure(format!("no answer within {limit} s")),
+                }
             }
         }
     }

@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &Check) -> Outcome {
     let registry = builtin::registry();
     let config =
         vitald_manifest::handler_config(&registry, &args.handler, &args.settings).map_err(Failure::usage)?;
-    let question = Question::Handler { key: args.handler.clone(), config };
+    let question = Question::handler(&args.handler, config);
     let gone = |err| Failure::not(format!("the current folder is gone: {err}"));
     let context =
         ComponentContext { working_dir: env::current_dir().map_err(gone)?, ..ComponentContext::default() };

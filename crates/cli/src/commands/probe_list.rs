@@ -11,7 +11,7 @@ use crate::{builtin, output, table};
 /// A kind of probe, as it declares itself.
 #[derive(Debug, Serialize)]
 struct Kind {
-    key: &'static str,
+    key: String,
     summary: String,
     fields: Vec<Field>,
 }
@@ -33,14 +33,14 @@ pub(crate) fn run(args: &Listing) -> Outcome {
             let mut table = table::new(&["KEY", "CHECKS", "FIELDS"], output::colour());
             for kind in &kinds {
                 let fields: Vec<_> = kind.fields.iter().map(|field| field.name.as_str()).collect();
-                table.add_row([kind.key, &kind.summary, &fields.join(", ")]);
+                table.add_row([kind.key.as_str(), &kind.summary, &fields.join(", ")]);
             }
             output::line(table::text(&table))?;
         }
         Format::Wide => {
             let mut table = table::new(&["KEY", "FIELD", "REQUIRED", "MEANING"], output::colour());
             for kind in &kinds {
-                table.add_row([kind.key, "", "", &kind.summary]);
+                table.add_row([kind.key.as_str(), "", "", &kind.summary]);
                 for field in &kind.fields {
                     let required = if field.required { "yes" } else { "no" };
                     table.add_row(["", &field.name, required, &field.description]);
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Listing) -> Outcome {
 }
 
 fn kinds(registry: &Registry) -> Vec<Kind> {
-    let kind = |key| {
+    let kind = |key: &str| {
         let schema = registry.schema(key)?.as_value();
         let required = schema["required"].as_array();
         let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|other| other == name));
@@ -62,7 +62,7 @@ fn kinds(registry: &Registry) -> Vec<Kind> {
             required: is_required(name),
             description: first_line(&field["description"]),
         });
-        Some(Kind { key, summary: first_line(&schema["description"]), fields: fields.collect() })
+        Some(Kind { key: key.to_owned(), summary: first_line(&schema["description"]), fields: fields.collect() })
     };
     registry.keys().filter_map(kind).collect()
 }

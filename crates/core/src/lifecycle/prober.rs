@@ -260,7 +260,7 @@ mod tests {
     }
 
     fn prober(role: ProbeRole, success: u32, failure: u32) -> Prober {
-        let check = Check::Handler { key: "pid".into(), config: serde_json::Value::Null };
+        let check = Check::handler("pid", serde_json::Value::Null);
         let spec = ProbeSpec {
             success_threshold: success,
             failure_threshold: failure,

@@ -110,7 +110,7 @@ fn probe(dice: &mut Dice, role: ProbeRole, per_mille: u64) -> Option<ProbeSpec> 
         ProbeRole::Liveness | ProbeRole::Readiness if dice.chance(80) => span(dice, 10 * SEC, 120 * SEC),
         ProbeRole::Liveness | ProbeRole::Readiness => span(dice, 240 * SEC, 900 * SEC),
     };
-    let check = Check::Handler { key: "pid".into(), config: serde_json::Value::Null };
+    let check = Check::handler("pid", serde_json::Value::Null);
     let own_grace = role != ProbeRole::Readiness && dice.chance(200);
     Some(ProbeSpec {
         initial_delay: if dice.chance(600) { Duration::ZERO } else { span(dice, 100 * MS, 60 * SEC) },

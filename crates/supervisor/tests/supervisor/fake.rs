@@ -175,7 +175,7 @@ pub(crate) fn exec(command: &str) -> Option<ExecAction> {
 }
 
 pub(crate) fn probe(role: ProbeRole) -> ProbeSpec {
-    ProbeSpec::new(role, Check::Handler { key: "script".into(), config: serde_json::Value::Null })
+    ProbeSpec::new(role, Check::handler("script", serde_json::Value::Null))
 }
 
 impl World {

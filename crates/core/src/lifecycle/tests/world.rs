@@ -132,7 +132,7 @@ pub(super) fn spec() -> ComponentSpec {
 }
 
 pub(super) fn probe(role: ProbeRole) -> ProbeSpec {
-    ProbeSpec::new(role, Check::Handler { key: "pid".into(), config: serde_json::Value::Null })
+    ProbeSpec::new(role, Check::handler("pid", serde_json::Value::Null))
 }
 
 pub(super) fn exec(command: &str) -> Option<ExecAction> {
