@@ -25,6 +25,8 @@ fn allowed(package: &str) -> &'static [&'static str] {
         // Environment files, secrets, locks and what /proc tells are the same for both kinds.
         "vitald-container" => &["vitald-core", "vitald-log", "vitald-process"],
         "vitald-external" => &["vitald-core", "vitald-process"],
+        "vitald-sdk" => &["vitald-core"],
+        "vitald-plugin" => &["vitald-core", "vitald-sdk"],
         name if name.starts_with("vitald-probe-") => &["vitald-core"],
         // Core knows nobody, nor do the logs; the demo and the tests know vitald only from outside.
         "vitald-core" | "vitald-log" | "vitald-demo" | "vitald-tests" | "xtask" => &[],

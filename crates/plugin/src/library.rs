@@ -1,0 +1,1 @@
+//! A library of probes in this process.

@@ -1,0 +1,94 @@
+//! What crosses the border of a library as JSON. Fields may be added; those that a side does not know, it passes
+//! over.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use vitald_core::notify::Heard;
+use vitald_core::probe::ComponentContext;
+use vitald_core::restarter::{ExecOutput, ExecRequest, ProcessIdentity, StartError};
+
+/// A kind of probe in a library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kind {
+    /// Its manifest key.
+    pub key: String,
+    /// The JSON Schema of its configuration, self-contained (no `$ref`s).
+    pub schema: Value,
+}
+
+/// Asks what a run must be given for a probe.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NeedsRequest {
+    /// Of which kind.
+    pub key: String,
+    /// Its configuration.
+    pub config: Value,
+}
+
+/// Asks for a probe.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildRequest {
+    /// Of which kind.
+    pub key: String,
+    /// Its configuration.
+    pub config: Value,
+    /// What it may know of its component.
+    pub component: ComponentContext,
+}
+
+/// Asks a probe to check once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckRequest {
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The run that is checked; none outside a supervisor.
+    #[serde(default)]
+    pub run: Option<RunFacts>,
+}
+
+/// What is known of a run when a check begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunFacts {
+    /// The main process.
+    pub process: ProcessIdentity,
+    /// Where its output begins in the component's log.
+    pub log_offset: u64,
+    /// The container's id, where it is one.
+    #[serde(default)]
+    pub container: Option<String>,
+}
+
+/// What a check asks of whoever runs it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ServiceRequest {
+    /// Run a command where the component runs.
+    Exec(ExecRequest),
+    /// The pids of all processes of the run.
+    Pids,
+    /// Bytes of memory that they use together.
+    Memory,
+    /// What the run has told of itself.
+    Heard,
+}
+
+/// The answer to a [`ServiceRequest`] of the same name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ServiceAnswer {
+    /// What came of the command.
+    Exec(Result<ExecOutput, StartError>),
+    /// Or why they cannot be told.
+    Pids(Result<Vec<i32>, String>),
+    /// Or why it cannot be told.
+    Memory(Result<u64, String>),
+    /// Or why nobody can hear it.
+    Heard(Result<Heard, String>),
+}
