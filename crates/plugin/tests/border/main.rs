@@ -1,4 +1,6 @@
 //! Libraries that are built, loaded and asked: what crosses the border, and what does not.
 
 mod build;
+mod checks;
+mod linking;
 mod loading;
