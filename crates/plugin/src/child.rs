@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use tokio::sync::watch;
 
 use crate::model::HostCommand;
+use crate::offspring;
 
 /// What a supervisor's own service manager has told it, and nobody else is meant to answer.
 const NOT_FOR_HOSTS: [&str; 6] =
@@ -72,12 +73,14 @@ pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
     for name in NOT_FOR_HOSTS {
         host.env_remove(name);
     }
+    let mark = offspring::new_mark();
+    host.env(offspring::MARK, &mark);
     let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let (tell_end, ended) = watch::channel(None);
     std::thread::Builder::new()
         .name("probe-host".to_owned())
         .stack_size(STACK)
-        .spawn(move || live(host, &begun, &tell_end))?;
+        .spawn(move || live(host, &mark, &begun, &tell_end))?;
     let leader = begins.recv().map_err(|_gone| io::Error::other("its thread ended"))??;
     let group = leader;
     Ok(Spawned { child: Child { group, ended }, socket: ours, output })
@@ -86,6 +89,7 @@ pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
 /// The life of a child, on a thread of its own.
 fn live(
     mut host: Command,
+    mark: &str,
     begun: &std::sync::mpsc::SyncSender<io::Result<Arc<Group>>>,
     tell_end: &watch::Sender<Option<String>>,
 ) {
@@ -111,12 +115,14 @@ fn live(
         child.wait()
     };
     tell_end.send_replace(Some(status.map_or_else(|err| format!("ended: {err}"), |status| how(status))));
-    // What of the group has fallen to us, a subreaper.
-    loop {
-        match rustix::process::waitpgid(leader, WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return,
-        }
+    // What of the group has fallen to us, a subreaper; then what had left the group.
+    while matches!(
+        rustix::process::waitpgid(leader, WaitOptions::empty()),
+        Ok(_) | Err(rustix::io::Errno::INTR)
+    ) {}
+    for left in offspring::end(mark) {
+        // Not all are our children, and those of other sessions are reaped elsewhere.
+        while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(Some(left), WaitOptions::empty()) {}
     }
 }
 

@@ -44,11 +44,20 @@ pub(crate) enum Distrust {
 /// # Errors
 /// Which of them is at fault, and how.
 pub(crate) fn check(file: &Path) -> Result<(), Distrust> {
-    if !look(file, |path| std::fs::metadata(path))?.is_file() {
-        return Err(Distrust::NotAFile(file.to_owned()));
-    }
+    is_file(file)?;
     let us = rustix::process::geteuid().as_raw();
     walk(&look(file, |path| std::path::absolute(path))?, 0, us)
+}
+
+/// Whether it is a file at all: nobody waits for what comes out of a pipe.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn is_file(file: &Path) -> Result<(), Distrust> {
+    match look(file, |path| std::fs::metadata(path))?.is_file() {
+        true => Ok(()),
+        false => Err(Distrust::NotAFile(file.to_owned())),
+    }
 }
 
 /// Judges a path and all above it. `depth` 0 is the file itself, 1 the folder that it lies in. Ends, since the
