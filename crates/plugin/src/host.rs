@@ -1,0 +1,69 @@
+//! The process of one library: what a supervisor starts for it, and talks to over its stdin.
+//!
+//! Its main thread builds no probes and runs no checks: it can always be told to give one up.
+
+mod end;
+mod limits;
+mod service;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::fs::FileType;
+
+/// Where the connection is moved to, out of the way of what counts its descriptors from zero.
+const OUT_OF_THE_WAY: i32 = 200;
+/// Threads for calls that may block: they build probes, and end them.
+const MOST_BLOCKING: usize = 32;
+
+/// Is the process of a library, until the supervisor that has started it goes away. Not for people: the supervisor is
+/// at its stdin.
+///
+/// It never comes back once it serves: it ends itself by SIGKILL, whatever threads of the library do.
+pub fn serve(file: &Path) -> ExitCode {
+    match connect().and_then(|socket| run(socket, file)) {
+        Ok(never) => match never {},
+        Err(err) => {
+            let sentence = format!("cannot be the process of {}: {err}\n", file.display());
+            let _ = io::Write::write_all(&mut io::stderr(), sentence.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes the connection away from stdin, where a library might read it.
+fn connect() -> io::Result<UnixStream> {
+    let stdin = io::stdin();
+    let found = rustix::fs::fstat(&stdin)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+        return Err(io::Error::other("its stdin is no connection to a supervisor, who is to start this"));
+    }
+    // All of the group ends with this: it must be nobody else's.
+    if rustix::process::getpgrp() != rustix::process::getpid() {
+        rustix::process::setpgid(None, None)?;
+    }
+    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), OUT_OF_THE_WAY)?;
+    let nothing = std::fs::File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(&nothing)?;
+    let socket = UnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn run(socket: UnixStream, file: &Path) -> io::Result<std::convert::Infallible> {
+    // For `ps` and `top`, which show this where they do not show the arguments.
+    rustix::thread::set_name(c"vitald-probes")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MOST_BLOCKING)
+        .thread_name("probes")
+        .build()?;
+    limits::set()?;
+    end::watch(&socket)?;
+    // An error says that nobody is there who could be told.
+    let _ = runtime.block_on(service::serve(socket, file));
+    end::now()
+}
