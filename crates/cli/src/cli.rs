@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Diff(Selector),
     /// Check manifests, and start nothing
     Validate(Validate),
+    /// Show what a field of the manifest means, such as spec.livenessProbe.grpc
+    Explain(Explain),
     /// Print the JSON Schema of manifests, for editors
     Schema,
     /// Run one probe once: exit status 0 healthy, 1 not, 4 unknown
@@ -241,6 +243,28 @@ pub(crate) struct Validate {
     /// Take warnings for errors
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The field; the whole document if none is named
+    pub(crate) path: Option<String>,
+    /// Names and types of everything below it
+    #[arg(long)]
+    pub(crate) recursive: bool,
+    /// How to show it; json is its part of `vitald schema`
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, conflicts_with = "recursive")]
+    pub(crate) output: ExplainFormat,
+}
+
+/// How a field is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: JSON Schema
+    Json,
 }
 
 #[derive(Debug, Args)]

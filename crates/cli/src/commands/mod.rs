@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod down;
 mod events;
+mod explain;
 mod logs;
 mod ls;
 mod names;
@@ -40,6 +41,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Apply(args) => apply::run(&args, places).await,
         Command::Diff(args) => diff::run(&args, places).await,
         Command::Validate(args) => validate::run(&args, places),
+        Command::Explain(args) => explain::run(&args),
         Command::Schema => schema::run(),
         Command::Check(args) => check::run(&args).await,
         Command::Doctor(args) => doctor::run(&args, places).await,
