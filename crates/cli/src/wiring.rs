@@ -52,6 +52,7 @@ pub(crate) async fn supervise(
         lock,
         components,
         registry,
+        libraries: None,
         restarters: Box::new(restarter),
         logs: Box::new(move |tell| log_keeper::begin(&logs, logs_max_total, tell)),
         inherited_env: vitald_process::inherited_environment,
