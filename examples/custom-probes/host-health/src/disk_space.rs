@@ -158,7 +158,7 @@ impl std::fmt::Display for Least {
 fn show_bytes(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let power = bytes.checked_ilog2().map_or(0, |log| log / 10);
-    let tenths = u128::from(bytes) * 10 >> (10 * power);
+    let tenths = (u128::from(bytes) * 10) >> (10 * power);
     match tenths % 10 {
         0 => format!("{} {}", tenths / 10, UNITS[power as usize]),
         tenth => format!("{}.{tenth} {}", tenths / 10, UNITS[power as usize]),
