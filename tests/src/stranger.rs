@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{Output, Place};
 
-/// A project's folder and its compiler, if that is another one.
-type Wanted = (String, Option<PathBuf>);
+/// A project's folder; one package of it and its compiler, where that is another one.
+type Wanted = (String, Option<(String, PathBuf)>);
 
 /// A Cargo project of its own, which has been built in debug mode.
 #[derive(Debug, Clone)]
@@ -27,30 +27,33 @@ impl Stranger {
         Self::built(folder, None)
     }
 
-    /// The same by another compiler, in a target folder of its own.
-    pub fn build_with(folder: &str, rustc: &Path) -> Self {
-        Self::built(folder, Some(rustc))
+    /// The same of one package by another compiler, in a target folder of its own.
+    pub fn build_with(folder: &str, package: &str, rustc: &Path) -> Self {
+        Self::built(folder, Some((package, rustc)))
     }
 
-    fn built(folder: &str, rustc: Option<&Path>) -> Self {
+    fn built(folder: &str, other: Option<(&str, &Path)>) -> Self {
         static BUILT: Mutex<BTreeMap<Wanted, Result<Stranger, String>>> = Mutex::new(BTreeMap::new());
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (folder.to_owned(), rustc.map(Path::to_owned));
-        let outcome = built.entry(key).or_insert_with(|| Self::try_build(&repository().join(folder), rustc));
+        let owned = other.map(|(package, rustc)| (package.to_owned(), rustc.to_owned()));
+        let outcome = built
+            .entry((folder.to_owned(), owned))
+            .or_insert_with(|| Self::try_build(&repository().join(folder), other));
         outcome.clone().unwrap_or_else(|words| panic!("{folder} cannot be built:\n{words}"))
     }
 
-    /// Builds a project anywhere. What cargo said, where it cannot be built.
+    /// Builds a project anywhere, or one package of it by another compiler.
     ///
     /// # Errors
-    /// It does not build.
-    pub fn try_build(project: &Path, rustc: Option<&Path>) -> Result<Self, String> {
-        let target = match rustc {
-            None => target(),
-            Some(_) => target().join("other-compiler"),
+    /// It does not build: what cargo said.
+    pub fn try_build(project: &Path, other: Option<(&str, &Path)>) -> Result<Self, String> {
+        let target = other.map_or_else(target, |_| target().join("other-compiler"));
+        let mut command = cargo(project, other.map(|(_, rustc)| rustc));
+        match other {
+            None => command.args(["build", "--workspace"]),
+            Some((package, _)) => command.args(["build", "--package", package]),
         };
-        let mut command = cargo(project, rustc);
-        command.args(["build", "--workspace", "--target-dir"]).arg(&target);
+        command.arg("--target-dir").arg(&target);
         if project.join("Cargo.lock").exists() {
             command.arg("--locked");
         }

@@ -23,18 +23,18 @@ impl Expected {
                 false => ProbeResult::Success,
             };
         }
-        let Some(number) = is_number(of).then(|| value.parse::<f64>().ok()).flatten() else {
+        let number = is_number(of).then(|| value.parse::<f64>().ok()).flatten();
+        let Some(number) = number.filter(|number| !number.is_nan()) else {
             return ProbeResult::unknown(format!(
-                "the query gives a {of}, which `min` and `max` cannot judge: make it a number, such as by \
-                 `extract(epoch from …)`"
+                "the query gives `{value}`, a {of}: `min` and `max` are for numbers, such as `extract(epoch \
+                 from …)` gives"
             ));
         };
         match (self.min, self.max) {
-            // NaN is neither.
-            (_, Some(max)) if !(number <= max) => {
+            (_, Some(max)) if number > max => {
                 ProbeResult::failure(format!("the query gives {value}, more than {max}"))
             }
-            (Some(min), _) if !(number >= min) => {
+            (Some(min), _) if number < min => {
                 ProbeResult::failure(format!("the query gives {value}, less than {min}"))
             }
             _ => ProbeResult::Success,
@@ -73,9 +73,11 @@ mod tests {
         assert_eq!(within("10.50", Type::NUMERIC), ProbeResult::Success);
         assert_eq!(within("11", Type::INT4), ProbeResult::failure("the query gives 11, more than 10.5"));
         assert_eq!(within("0.99", Type::FLOAT8), ProbeResult::failure("the query gives 0.99, less than 1"));
-        assert!(matches!(within("NaN", Type::FLOAT8), ProbeResult::Failure(_)));
-        let text = within("5", Type::TEXT);
-        assert!(text.message().starts_with("the query gives a text, which"), "{text:?}");
-        assert!(matches!(text, ProbeResult::Unknown(_)));
+        for (value, of) in [("5", Type::TEXT), ("NaN", Type::FLOAT8)] {
+            let verdict = within(value, of.clone());
+            assert!(matches!(verdict, ProbeResult::Unknown(_)), "{verdict:?}");
+            let begin = format!("the query gives `{value}`, a {of}: ");
+            assert!(verdict.message().starts_with(&begin), "{verdict:?}");
+        }
     }
 }
