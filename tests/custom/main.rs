@@ -8,6 +8,7 @@
 mod certificate;
 mod compilers;
 mod host_health;
+mod made;
 mod postgres;
 mod postgres_server;
 mod words;

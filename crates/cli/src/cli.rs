@@ -331,6 +331,8 @@ pub(crate) enum Plugin {
     List(PluginList),
     /// Show what a library says of itself, and what its probes take
     Inspect(PluginInspect),
+    /// Make a crate with a probe that works and passes its tests, to be made yours
+    New(PluginNew),
     /// Have the supervisor look for libraries again: checks under way end first, and nothing is restarted
     #[command(
         after_help = "Nothing changes if a library does not take what a component of the supervisor asks of it."
@@ -357,6 +359,21 @@ pub(crate) struct PluginInspect {
     /// How to show it
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginNew {
+    /// The crate, and the folder that is made for it: words with - between them, such as disk-space
+    pub(crate) name: String,
+    /// What manifests call the probe [default: the same in camelCase, such as diskSpace]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) probe: Option<String>,
+    /// Use the SDK in a checkout of vitald's sources [default: a copy of it in the new folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sdk: Option<PathBuf>,
+    /// Where to make the folder
+    #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub(crate) dir: PathBuf,
 }
 
 /// How something listed is shown.

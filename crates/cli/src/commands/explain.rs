@@ -2,7 +2,8 @@
 
 use crate::cli::{Explain, ExplainFormat};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::{builtin, output};
+use crate::places::Places;
+use crate::{output, plugins};
 
 /// Where nobody can tell how wide the reader's window is.
 const ORDINARY_WIDTH: usize = 80;
@@ -10,9 +11,10 @@ const ORDINARY_WIDTH: usize = 80;
 const WIDEST: usize = 100;
 
 /// Shows what a field of the manifest means.
-pub(crate) fn run(args: &Explain) -> Outcome {
+pub(crate) async fn run(args: &Explain, places: &Places) -> Outcome {
     let path = args.path.as_deref().unwrap_or_default();
-    let explanation = vitald_manifest::explain(&builtin::registry(), path)
+    let registry = plugins::of_folder(places).await?.registry;
+    let explanation = vitald_manifest::explain(&registry, path)
         .map_err(|no_such_field| Failure::usage(no_such_field.to_string()))?;
     match args.output {
         ExplainFormat::Json => output::json(explanation.schema())?,

@@ -13,6 +13,7 @@ mod ls;
 mod names;
 mod plugin_inspect;
 mod plugin_list;
+mod plugin_new;
 mod plugin_reload;
 mod probe_list;
 mod probe_run;
@@ -44,7 +45,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Apply(args) => apply::run(&args, places).await,
         Command::Diff(args) => diff::run(&args, places).await,
         Command::Validate(args) => validate::run(&args, places),
-        Command::Explain(args) => explain::run(&args),
+        Command::Explain(args) => explain::run(&args, places).await,
         Command::Schema => schema::run(),
         Command::Check(args) => check::run(&args).await,
         Command::Doctor(args) => doctor::run(&args, places).await,
@@ -52,6 +53,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
         Command::Plugin(Plugin::List(args)) => plugin_list::run(&args, places).await,
         Command::Plugin(Plugin::Inspect(args)) => plugin_inspect::run(&args, places).await,
+        Command::Plugin(Plugin::New(args)) => plugin_new::run(&args),
         Command::Plugin(Plugin::Reload(args)) => plugin_reload::run(&args, places).await,
     }
 }

@@ -83,7 +83,7 @@ fn head(explanation: &Explanation, width: usize) -> String {
     page
 }
 
-/// `port	<integer or string> -required-`
+/// Name and type, and whether it must be there.
 fn line(page: &mut String, field: &Field, indent: usize) {
     let required = if field.required { " -required-" } else { "" };
     let _ = writeln!(page, "{:indent$}{}\t<{}>{required}", "", field.name, field.kind);
