@@ -90,4 +90,4 @@ mod services;
 pub use bytes::MOST_BYTES;
 pub use vitald_core::async_trait;
 pub use vitald_core::spec::ComponentKind;
-pub use vitald_core::{notify, probe, restarter, wording};
+pub use vitald_core::{notify, probe, quantity, restarter, wording};
