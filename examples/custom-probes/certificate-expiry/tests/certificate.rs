@@ -1,5 +1,7 @@
 //! `certificate` on files, and on a real TLS server.
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,7 @@
 //! `diskSpace` on the disk at hand.
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use host_health::DiskSpaceProbe;
 use vitald_sdk::kit::{self, Kit, Value, json};
 use vitald_sdk::probe::ProbeResult;

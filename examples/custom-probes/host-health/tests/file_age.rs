@@ -1,5 +1,7 @@
 //! `fileAge` on real files.
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};

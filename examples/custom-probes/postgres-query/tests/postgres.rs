@@ -1,5 +1,7 @@
 //! `postgres` and servers that are none. A real one is asked in vitald's own tests.
 
+#![allow(clippy::expect_used, reason = "in a test, failing is the point")]
+
 use std::time::Duration;
 
 use postgres_query::PostgresProbe;
