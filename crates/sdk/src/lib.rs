@@ -5,4 +5,4 @@ pub mod abi;
 pub mod message;
 
 pub use vitald_core::async_trait;
-pub use vitald_core::probe;
+pub use vitald_core::{probe, quantity, wording};
