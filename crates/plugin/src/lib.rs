@@ -1,4 +1,18 @@
 //! The host side of custom probe crates: finding their libraries, trusting them or not, reading what they say of
 //! themselves, and asking their probes, in a process of each library's own or in this one.
+//!
+//! **Invariant:** whatever the code of a library does in its own process, whoever asks it gets an answer or a
+//! sentence in time, other libraries do not notice, and nothing grows without a bound.
 
+mod discover;
 mod library;
+mod plugins;
+mod trust;
+
+pub mod host;
+
+pub use discover::Folder;
+pub use plugins::{
+    About, Changes, HostCommand, InUse, Inspection, Listed, LoadError, Loading, Notice, NoticeKind, Options,
+    Plugins, Probe, Refusal, Refusals, Tell,
+};
