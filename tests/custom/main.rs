@@ -6,3 +6,10 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod building;
+mod everything;
+mod hosts;
+mod in_process;
+mod misbehaving;
+mod refusing;
+mod reloading;
+mod ward;

@@ -5,7 +5,7 @@ use std::fs;
 
 use vitald_tests::{Pid, eventually, seconds};
 
-use crate::ward::{Host, Ward, answers, host, hosts};
+use crate::ward::{Host, Ward, answers, hosts};
 
 #[test]
 fn a_panic_is_told_in_its_own_words() {
@@ -281,30 +281,35 @@ fn what_it_changes_around_itself_is_its_hosts_alone() {
     ward.assert_nothing_left();
 }
 
-/// `lie`: breaks what is agreed upon at the border of a library.
 #[test]
-fn a_library_that_lies_is_not_believed() {
-    let ward = Ward::with("lie: {how: '@sick'}", "liar", "Process");
-    drop(ward);
-    for (how, words) in [
-        ("InvalidUtf8", &["liar"][..]),
-        ("NoJson", &["liar"]),
-        ("NoOutcome", &["liar"]),
-        ("NullAnswer", &["liar"]),
-        ("Never", &["did not come back"]),
-    ] {
-        eprintln!("{how}");
-        let ward = Ward::with("lie: {how: Truth}", "liar", "Process");
-        let text = fs::read_to_string(ward.path("manifests/test.yaml")).unwrap();
-        ward.write("manifests/test.yaml", &text.replace("Truth", how));
-        ward.cli(&["apply", "-f", "manifests"]).expect(0);
-        ward.wait_unknown(words);
-        ward.write("manifests/test.yaml", &text);
-        ward.cli(&["apply", "-f", "manifests"]).expect(0);
-        ward.wait_for("patient", "well again", seconds(45), |c| answers(c, "Success"));
-        assert_eq!(ward.s.pid(), ward.supervisor());
-        let _ = host(&ward.sick);
-    }
+fn a_library_that_answers_no_utf_8_is_not_believed() {
+    lies("InvalidUtf8", &["liar"]);
+}
+
+#[test]
+fn a_library_that_answers_no_json_is_not_believed() {
+    lies("NoJson", &["liar"]);
+}
+
+#[test]
+fn a_library_that_answers_with_an_outcome_of_its_own_is_not_believed() {
+    lies("NoOutcome", &["liar"]);
+}
+
+#[test]
+fn a_library_that_answers_nothing_at_all_is_not_believed() {
+    lies("NullAnswer", &["liar"]);
+}
+
+#[test]
+fn a_library_that_never_says_that_it_is_done_is_ended() {
+    lies("Never", &["did not come back"]);
+}
+
+#[track_caller]
+fn lies(how: &str, words: &[&str]) {
+    let ward = Ward::with(&format!("lie: {{how: {how}, while: sick}}"), "liar", "Process");
+    ward.falls_ill_and_recovers(words, Host::Either);
 }
 
 fn resident_mebibytes(pid: Pid) -> u64 {

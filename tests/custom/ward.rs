@@ -261,7 +261,7 @@ pub(crate) fn refusal(place: &Place, library: &Path, flags: &[&str]) -> Option<S
     let found = found.unwrap_or_else(|| panic!("{file} is not listed: {list:?}"));
     match found["state"].as_str() {
         Some("Loaded") => None,
-        Some("Refused") => Some(found["reason"].as_str().unwrap_or_default().to_owned()),
+        Some("Refused") => Some(found["message"].as_str().unwrap_or_default().to_owned()),
         other => panic!("{other:?} is no state: {found}"),
     }
 }

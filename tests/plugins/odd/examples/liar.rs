@@ -1,6 +1,7 @@
 //! `lie`: breaks what is agreed upon at the border.
 
 use std::ffi::c_void;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use vitald_sdk::abi::{Bytes, Done, Outcome, Services, Slice, Table};
@@ -11,13 +12,19 @@ pub static vitald_plugin: odd::Exported = odd::Exported(odd::info("liar", &TABLE
 
 static TABLE: Table = Table { size: size_of::<Table>(), describe, needs, build, check, cancel, destroy };
 
+/// A lie, told while a file is there.
+struct Lie {
+    how: String,
+    r#while: PathBuf,
+}
+
 unsafe extern "C" fn describe(answer: *mut Bytes) -> u32 {
     let kinds = serde_json::json!([{
         "key": "lie",
         "schema": {
             "type": "object",
             "description": "Breaks what is agreed upon.",
-            "properties": {"how": {"type": "string"}},
+            "properties": {"how": {"type": "string"}, "while": {"type": "string"}},
             "additionalProperties": false,
         },
     }]);
@@ -32,16 +39,21 @@ unsafe extern "C" fn build(request: Slice, instance: *mut *mut c_void, _: *mut B
     // SAFETY: the caller lends the request and the place for an instance.
     let request = unsafe { std::slice::from_raw_parts(request.data, request.len) };
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
-    let how = request["config"]["how"].as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let lie = Lie {
+        how: text(&request["config"]["how"]),
+        r#while: Path::new(&text(&request["component"]["workingDir"])).join(text(&request["config"]["while"])),
+    };
     // SAFETY: as above.
-    unsafe { instance.write(Box::into_raw(Box::new(how)).cast()) };
+    unsafe { instance.write(Box::into_raw(Box::new(lie)).cast()) };
     Outcome::Done as u32
 }
 
 unsafe extern "C" fn check(instance: *mut c_void, _: Slice, services: Services, done: Done) -> *mut c_void {
     // SAFETY: it is what `build` made; services are released, and done called, as is agreed upon: or not.
     unsafe {
-        let how = (*instance.cast::<String>()).as_str();
+        let lie = &*instance.cast::<Lie>();
+        let how = if lie.r#while.exists() { lie.how.as_str() } else { "" };
         (services.release)(services.data);
         let call = |outcome: u32, answer: &[u8]| (done.call)(done.data, outcome, odd::bytes(answer.to_vec()));
         match how {
@@ -67,7 +79,7 @@ unsafe extern "C" fn cancel(_: *mut c_void) {}
 
 unsafe extern "C" fn destroy(instance: *mut c_void) {
     // SAFETY: it is what `build` made.
-    drop(unsafe { Box::from_raw(instance.cast::<String>()) });
+    drop(unsafe { Box::from_raw(instance.cast::<Lie>()) });
 }
 
 fn give(answer: *mut Bytes, bytes: Vec<u8>) -> u32 {
