@@ -35,8 +35,21 @@ fn allowed(package: &str) -> &'static [&'static str] {
 }
 
 /// Files that may hold `unsafe`: what Linux offers only that way. Everything else is checked by the compiler.
-const UNSAFE: &[&str] =
-    &["crates/process/src/pidfd.rs", "crates/process/src/spawn.rs", "crates/process/src/spawn/"];
+/// The border to custom probe crates is C's.
+const UNSAFE: &[&str] = &[
+    "crates/process/src/pidfd.rs",
+    "crates/process/src/spawn.rs",
+    "crates/process/src/spawn/",
+    "crates/sdk/src/abi.rs",
+    "crates/sdk/src/answer.rs",
+    "crates/sdk/src/bytes.rs",
+    "crates/sdk/src/export.rs",
+    "crates/sdk/src/glue.rs",
+    "crates/sdk/src/glue/",
+    "crates/sdk/src/services.rs",
+    "crates/plugin/src/library.rs",
+    "crates/plugin/src/library/",
+];
 
 /// Where probe kinds are named: nowhere else does adding one touch the product.
 const LIST_OF_BUILTINS: &str = "crates/cli/src/builtin.rs";

@@ -1,17 +1,19 @@
 //! The C types that cross the border between a supervisor and a library of probes.
 //!
-//! A library exports one symbol, [`INFO_SYMBOL`]: data, which is read before any of its code is called. All that
+//! A library exports one symbol, [`SYMBOL`]: data, which is read before any of its code is called. All that
 //! can grow without a new version of this border crosses it as JSON ([`crate::message`]); only control crosses as
 //! C structs. Whoever makes bytes frees them, so that two allocators may meet here.
+//!
+//! `include/vitald_plugin.h` says the same in C.
 //!
 //! `major` must be equal on both sides. `minor` may differ: tables grow at their end, and carry their size.
 
 use std::ffi::c_void;
 
-/// The name of the [`Info`] that a library exports.
-pub const INFO_SYMBOL: &str = "vitald_plugin";
+/// The name of the [`Export`] that a library has.
+pub const SYMBOL: &str = "vitald_plugin";
 
-/// What an [`Info`] begins with.
+/// What an [`Export`] begins with.
 pub const MAGIC: [u8; 8] = *b"vitaldPl";
 
 /// The version of this border: both sides must have the same.
@@ -22,11 +24,23 @@ pub const MINOR: u32 = 0;
 /// [`Info::flags`]: a panic in this library aborts the whole process.
 pub const PANIC_ABORTS: u32 = 1;
 
-/// What a library says of itself, as data. Never changes in its first six fields.
+/// The one symbol: where a library says what it is. Never changes.
+///
+/// Crates that export probes can be linked into one library; each has its [`Info`] then. The one that counts is named
+/// as the file is, or is the first.
 #[repr(C)]
-pub struct Info {
+pub struct Export {
     /// [`MAGIC`].
     pub magic: [u8; 8],
+    /// The first [`Info`].
+    pub first: *const Info,
+    /// Behind the last one: equal to `first` where there is none.
+    pub end: *const Info,
+}
+
+/// What a crate says of itself, as data. Never changes in its first eight fields.
+#[repr(C)]
+pub struct Info {
     /// [`MAJOR`] of the library.
     pub major: u32,
     /// [`MINOR`] of the library.
@@ -55,6 +69,13 @@ pub struct Text {
     pub data: *const u8,
     /// How many.
     pub len: usize,
+}
+
+impl Text {
+    /// Borrows for ever.
+    pub const fn new(text: &'static str) -> Self {
+        Self { data: text.as_ptr(), len: text.len() }
+    }
 }
 
 /// Bytes that are lent for the length of a call.
@@ -92,6 +113,13 @@ pub enum Outcome {
     Panicked = 2,
     /// It was cancelled before it had come to an answer; there are no bytes.
     Cancelled = 3,
+}
+
+impl Outcome {
+    /// The outcome of this number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Self::Done, Self::Refused, Self::Panicked, Self::Cancelled].get(number as usize).copied()
+    }
 }
 
 /// What a library can do. Calls may come from any thread, several at a time; none unwinds.

@@ -2,7 +2,20 @@
 //! them from a library, and a kit to try them without a supervisor.
 
 pub mod abi;
+#[doc(hidden)]
+pub mod answer;
+mod bytes;
+#[doc(hidden)]
+pub mod export;
+#[doc(hidden)]
+pub mod glue;
 pub mod message;
+#[doc(hidden)]
+pub mod panics;
+mod runtime;
+mod services;
 
+pub use bytes::MOST_BYTES;
 pub use vitald_core::async_trait;
-pub use vitald_core::{probe, quantity, wording};
+pub use vitald_core::spec::ComponentKind;
+pub use vitald_core::{notify, probe, quantity, restarter, wording};
