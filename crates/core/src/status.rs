@@ -423,6 +423,68 @@ pub struct ProbeAnswer {
     pub latency_ms: f64,
 }
 
+/// A library of custom probes: `vitald plugin list`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginStatus {
+    /// Its file, absolute.
+    pub file: String,
+    /// Whether its probes can be asked.
+    pub state: PluginState,
+    /// Why it is refused, or what is odd about it, in one sentence.
+    pub message: String,
+    /// The crate's name; empty where it could not be read, and so for the rest.
+    pub name: String,
+    /// The crate's version.
+    pub version: String,
+    /// The version of the border between it and vitald: `1.0`.
+    pub abi: String,
+    /// The compiler that made it.
+    pub rustc: String,
+    /// The keys of its probes.
+    pub probes: Vec<String>,
+}
+
+/// Whether a library's probes can be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PluginState {
+    /// They can.
+    #[default]
+    Loaded,
+    /// They cannot.
+    Refused,
+}
+
+impl std::fmt::Display for PluginState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What has become of the libraries of custom probes that were looked for again: `vitald plugin reload`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginChanges {
+    /// Files that were not there before.
+    pub added: Vec<String>,
+    /// Files that are others than before.
+    pub replaced: Vec<String>,
+    /// Files that are not there any more.
+    pub removed: Vec<String>,
+    /// Files that are as they were.
+    pub unchanged: Vec<String>,
+    /// Files that are refused, with the reason.
+    pub refused: Vec<String>,
+}
+
+impl PluginChanges {
+    /// Whether all libraries are as they were.
+    pub fn is_empty(&self) -> bool {
+        let Self { added, replaced, removed, unchanged: _, refused: _ } = self;
+        [added, replaced, removed].into_iter().all(Vec::is_empty)
+    }
+}
+
 /// What the control API answers when it cannot do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {

@@ -62,7 +62,11 @@ fn kinds(registry: &Registry) -> Vec<Kind> {
             required: is_required(name),
             description: first_line(&field["description"]),
         });
-        Some(Kind { key: key.to_owned(), summary: first_line(&schema["description"]), fields: fields.collect() })
+        Some(Kind {
+            key: key.to_owned(),
+            summary: first_line(&schema["description"]),
+            fields: fields.collect(),
+        })
     };
     registry.keys().filter_map(kind).collect()
 }
