@@ -19,7 +19,7 @@ fn all_that_a_built_in_may_ask_for_is_there_for_a_custom_probe() {
             "
             metadata: {{name: known}}
             spec:
-              command: [sh, -c, 'echo a line; exec vitald-fixture notify-speak TRACES']
+              command: [sh, -c, 'echo a line; vitald-fixture notify-say STATUS=fine & exec vitald-fixture sleep']
               env: [{{name: COLOUR, value: green}}]
               ports: [{{name: greeting, containerPort: {port}}}]
               livenessProbe:
@@ -32,7 +32,7 @@ fn all_that_a_built_in_may_ask_for_is_there_for_a_custom_probe() {
         let library = s.install(&libraries().library("everything"));
         s.up().expect(0);
         let known = s.wait_for("known", "all of it", seconds(15), |c| {
-            c.probe("liveness").message.contains("greeted")
+            ["greeted", "`fine`"].iter().all(|word| c.probe("liveness").message.contains(word))
         });
         let told = &known.probe("liveness").message;
         let dir = s.path("manifests").canonicalize().unwrap();
@@ -41,7 +41,8 @@ fn all_that_a_built_in_may_ask_for_is_there_for_a_custom_probe() {
             "greeted by `good day`",
             &format!("pid {} of [", known.pid().0),
             "uses memory: true",
-            "log `a line`",
+            "log `a line` from 0",
+            "status `fine`",
             "command exited with status 3: `green, watched for 7000000`",
         ] {
             assert!(told.contains(words), "no `{words}` in `{told}`");

@@ -67,6 +67,11 @@ fn a_symbol_that_is_something_else_is_not_ours() {
 }
 
 #[test]
+fn a_library_without_probes_is_refused() {
+    library_is_refused("none", &["libnone.so"]);
+}
+
+#[test]
 fn a_table_that_is_too_small_is_refused() {
     library_is_refused("small", &["libsmall.so"]);
 }

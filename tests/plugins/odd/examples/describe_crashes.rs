@@ -1,11 +1,11 @@
 //! Crashes when it is asked what it has.
 
 use std::ffi::c_void;
-use vitald_sdk::abi::{Bytes, Done, Outcome, Services, Slice, Table};
+use vitald_sdk::abi::{Bytes, Done, Info, Outcome, Services, Slice, Table};
 
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-pub static vitald_plugin: odd::Exported = odd::Exported(odd::info("describe_crashes", &TABLE));
+#[used]
+#[unsafe(link_section = "vitald_probes")]
+static INFO: Info = odd::info("describe_crashes", &TABLE);
 
 static TABLE: Table = Table { size: size_of::<Table>(), describe, needs, build, check, cancel, destroy };
 

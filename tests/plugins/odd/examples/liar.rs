@@ -4,11 +4,11 @@ use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vitald_sdk::abi::{Bytes, Done, Outcome, Services, Slice, Table};
+use vitald_sdk::abi::{Bytes, Done, Info, Outcome, Services, Slice, Table};
 
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-pub static vitald_plugin: odd::Exported = odd::Exported(odd::info("liar", &TABLE));
+#[used]
+#[unsafe(link_section = "vitald_probes")]
+static INFO: Info = odd::info("liar", &TABLE);
 
 static TABLE: Table = Table { size: size_of::<Table>(), describe, needs, build, check, cancel, destroy };
 
@@ -42,7 +42,8 @@ unsafe extern "C" fn build(request: Slice, instance: *mut *mut c_void, _: *mut B
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let lie = Lie {
         how: text(&request["config"]["how"]),
-        r#while: Path::new(&text(&request["component"]["workingDir"])).join(text(&request["config"]["while"])),
+        r#while: Path::new(&text(&request["component"]["workingDir"]))
+            .join(text(&request["config"]["while"])),
     };
     // SAFETY: as above.
     unsafe { instance.write(Box::into_raw(Box::new(lie)).cast()) };

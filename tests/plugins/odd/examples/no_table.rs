@@ -1,5 +1,7 @@
 //! Has nothing to call.
 
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-pub static vitald_plugin: odd::Exported = odd::Exported(odd::info("no_table", std::ptr::null()));
+use vitald_sdk::abi::Info;
+
+#[used]
+#[unsafe(link_section = "vitald_probes")]
+static INFO: Info = odd::info("no_table", std::ptr::null());

@@ -1,32 +1,20 @@
 //! What the libraries in `examples` have in common.
 
-use vitald_sdk::abi::{Bytes, Info, MAGIC, MAJOR, MINOR, Table, Text};
-
-/// What a library exports that was not made by the SDK's macro.
-#[repr(transparent)]
-pub struct Exported(pub Info);
-
-// SAFETY: nobody writes to it, nor to what it points to.
-unsafe impl Sync for Exported {}
+use vitald_sdk::abi::{Bytes, Info, MAJOR, MINOR, Table, Text};
 
 /// What would be right to export.
 pub const fn info(name: &'static str, table: *const Table) -> Info {
     Info {
-        magic: MAGIC,
         major: MAJOR,
         minor: MINOR,
         size: size_of::<Info>() as u32,
         flags: 0,
-        name: text(name),
-        version: text("0.1.0"),
-        sdk: text("none"),
-        rustc: text("by hand"),
+        name: Text::new(name),
+        version: Text::new("0.1.0"),
+        sdk: Text::new("none"),
+        rustc: Text::new("by hand"),
         table,
     }
-}
-
-const fn text(text: &'static str) -> Text {
-    Text { data: text.as_ptr(), len: text.len() }
 }
 
 /// Bytes to give away.
