@@ -5,11 +5,11 @@
 //! sentence in time, other libraries do not notice, and nothing grows without a bound.
 
 mod discover;
-mod library;
 mod plugins;
 mod trust;
 
 pub mod host;
+pub mod library;
 
 pub use discover::Folder;
 pub use plugins::{

@@ -124,6 +124,7 @@ impl Outcome {
 
 /// What a library can do. Calls may come from any thread, several at a time; none unwinds.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct Table {
     /// Bytes of this struct.
     pub size: usize,
