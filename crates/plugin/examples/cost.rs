@@ -17,6 +17,7 @@ use vitald_probe_exec::ExecProbe;
 use vitald_process::LocalExecutor;
 
 /// The library's own source: what is linked is what is loaded.
+#[allow(unreachable_pub)]
 #[path = "../../../tests/plugins/exists/src/lib.rs"]
 mod exists;
 
