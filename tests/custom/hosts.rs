@@ -45,7 +45,12 @@ fn of_a_killed_supervisor_no_host_is_left_and_the_next_one_asks_again() {
     ward.s.kill9();
     hosts_then.iter().for_each(|host| host.wait_gone(seconds(10)));
     for library in [&ward.sick, &ward.steady] {
-        eventually("no host", seconds(10), || hosts(library).is_empty().then_some(()), || format!("{:?}", hosts(library)));
+        eventually(
+            "no host",
+            seconds(10),
+            || hosts(library).is_empty().then_some(()),
+            || format!("{:?}", hosts(library)),
+        );
     }
     ward.cure();
     ward.up().expect(0);
@@ -71,7 +76,12 @@ fn hosts_end_with_their_supervisor_however_it_is_told() {
         supervisor.wait_gone(seconds(5));
         for library in [&ward.sick, &ward.steady] {
             let left = || hosts(library);
-            eventually(&format!("{end:?}"), seconds(5), || left().is_empty().then_some(()), || format!("{:?}", left()));
+            eventually(
+                &format!("{end:?}"),
+                seconds(5),
+                || left().is_empty().then_some(()),
+                || format!("{:?}", left()),
+            );
         }
         if end.len() > 1 {
             ward.cure();
@@ -183,7 +193,12 @@ fn after_twenty_deaths_of_hosts_there_is_no_zombie() {
         wait_all();
     }
     let zombies = || zombies_of(supervisor);
-    eventually("no zombies", seconds(5), || zombies().is_empty().then_some(()), || format!("{:?}", zombies()));
+    eventually(
+        "no zombies",
+        seconds(5),
+        || zombies().is_empty().then_some(()),
+        || format!("{:?}", zombies()),
+    );
     assert_eq!(s.pid(), supervisor);
     for name in &names {
         assert_eq!(s.component(name).restart_count, 0);

@@ -12,4 +12,5 @@ mod in_process;
 mod misbehaving;
 mod refusing;
 mod reloading;
+mod showing;
 mod ward;

@@ -188,7 +188,8 @@ fn files_that_are_no_libraries_of_ours_are_refused_each_in_its_own_words() {
     symlink("/nowhere/at/all.so", of("dangling.so")).unwrap();
     symlink("/dev/zero", of("device.so")).unwrap();
     symlink("loop.so", of("loop.so")).unwrap();
-    let files = ["foreign", "text", "empty", "header", "half", "scrambled", "fifo", "folder", "dangling", "device"];
+    let files =
+        ["foreign", "text", "empty", "header", "half", "scrambled", "fifo", "folder", "dangling", "device"];
     for name in files {
         let file = of(&format!("{name}.so"));
         if file.is_file() {
@@ -241,7 +242,8 @@ fn a_folder_that_others_may_write_is_refused_at_any_height() {
     for at_fault in [&high, &s.path("high/middle"), &folder] {
         for bits in [0o775, 0o757, 0o777] {
             mode(at_fault, bits);
-            let reason = refusal(&s, &file, &flag).unwrap_or_else(|| panic!("{bits:o} {}", at_fault.display()));
+            let reason =
+                refusal(&s, &file, &flag).unwrap_or_else(|| panic!("{bits:o} {}", at_fault.display()));
             let words = format!("chmod go-w {}", at_fault.display());
             assert!(reason.contains(&words), "no `{words}` in `{reason}`");
             let allowed = [flag[0], flag[1], "--allow-unsafe-plugins"];

@@ -20,9 +20,8 @@ impl Shelf {
         let file = s.state_dir().join("plugins/libsteady.so");
         put(&s, library, &file);
         s.up().expect(0);
-        let asked = s.wait_for("asked", "an answer", seconds(15), |c| {
-            answers(c, "Success") || answers(c, "Warning")
-        });
+        let asked =
+            s.wait_for("asked", "an answer", seconds(15), |c| answers(c, "Success") || answers(c, "Warning"));
         Self { s, file, asked }
     }
 

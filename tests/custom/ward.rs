@@ -141,9 +141,7 @@ impl Ward {
     /// Waits until the patient's probe answers well again, from a host as it should be.
     #[track_caller]
     pub(crate) fn wait_well(&self, expected: Host) {
-        self.wait_for("patient", "well again", seconds(45), |c| {
-            c.is("Running", "") && answers(c, "Success")
-        });
+        self.wait_for("patient", "well again", seconds(45), |c| c.is("Running", "") && answers(c, "Success"));
         let (before, now) = (self.before.sick_host, self.before.sick_host.map(|_| host(&self.sick)));
         match expected {
             Host::Same => assert_eq!(now, before, "the host was replaced"),
