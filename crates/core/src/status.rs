@@ -424,32 +424,25 @@ pub struct ProbeAnswer {
 }
 
 /// A library of custom probes: `vitald plugin list`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginStatus {
     /// Its file, absolute.
     pub file: String,
-    /// Whether its probes can be asked.
+    /// Whether its probes can be used.
     pub state: PluginState,
-    /// Why it is refused, or what is odd about it, in one sentence.
+    /// Why not, in one sentence; empty if they can.
     pub message: String,
-    /// The crate's name; empty where it could not be read, and so for the rest.
-    pub name: String,
-    /// The crate's version.
-    pub version: String,
-    /// The version of the border between it and vitald: `1.0`.
-    pub abi: String,
-    /// The compiler that made it.
-    pub rustc: String,
     /// The keys of its probes.
     pub probes: Vec<String>,
+    /// What it says of itself, as far as it could be read.
+    pub about: Option<PluginAbout>,
 }
 
-/// Whether a library's probes can be asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a library's probes can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PluginState {
     /// They can.
-    #[default]
     Loaded,
     /// They cannot.
     Refused,
@@ -461,26 +454,42 @@ impl std::fmt::Display for PluginState {
     }
 }
 
+/// What a library of custom probes says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginAbout {
+    /// The crate's name.
+    pub name: String,
+    /// The crate's version.
+    pub version: String,
+    /// The version of the border between a library and vitald that it speaks: `1.0`.
+    pub abi: String,
+    /// The version of the SDK that it was built with.
+    pub sdk: String,
+    /// The compiler that built it.
+    pub rustc: String,
+    /// Whether a panic in it ends its process, so that it cannot run in the supervisor.
+    pub panic_aborts: bool,
+}
+
 /// What has become of the libraries of custom probes that were looked for again: `vitald plugin reload`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginChanges {
-    /// Files that were not there before.
+    /// Files of libraries that were not used before.
     pub added: Vec<String>,
-    /// Files that are others than before.
+    /// Files that there is another version of now.
     pub replaced: Vec<String>,
-    /// Files that are not there any more.
+    /// Files of libraries that are not used any more.
     pub removed: Vec<String>,
-    /// Files that are as they were.
-    pub unchanged: Vec<String>,
-    /// Files that are refused, with the reason.
+    /// What was found and is not used, and was not before either: files, with the reason.
     pub refused: Vec<String>,
 }
 
 impl PluginChanges {
-    /// Whether all libraries are as they were.
+    /// Whether the same libraries are used as before.
     pub fn is_empty(&self) -> bool {
-        let Self { added, replaced, removed, unchanged: _, refused: _ } = self;
+        let Self { added, replaced, removed, refused: _ } = self;
         [added, replaced, removed].into_iter().all(Vec::is_empty)
     }
 }

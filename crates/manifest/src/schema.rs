@@ -79,6 +79,13 @@ pub(crate) fn document(registry: &Registry) -> Json {
     })
 }
 
+/// Names beside a handler that mean something else, so that no probe may have them.
+pub fn reserved() -> Vec<String> {
+    let timing = of::<Timing>();
+    let fields = timing["properties"].as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    fields.chain(COMBINATORS).chain([ISOLATION]).map(str::to_owned).collect()
+}
+
 /// Says that at least one (`anyOf`), or exactly one (`oneOf`), of some fields must be there, and not as null.
 fn choose(schema: &mut Json, how: &str, fields: &[&str]) {
     for field in fields {

@@ -43,13 +43,13 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Apply(args) => apply::run(&args, places).await,
         Command::Diff(args) => diff::run(&args, places).await,
         Command::Validate(args) => validate::run(&args, places),
-        Command::Schema => schema::run(),
-        Command::Check(args) => check::run(&args).await,
+        Command::Schema => schema::run(places),
+        Command::Check(args) => check::run(&args, places).await,
         Command::Doctor(args) => doctor::run(&args, places).await,
-        Command::Probe(Probe::List(args)) => probe_list::run(&args),
+        Command::Probe(Probe::List(args)) => probe_list::run(&args, places),
         Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
         Command::Plugin(Plugin::List(args)) => plugin_list::run(&args, places).await,
-        Command::Plugin(Plugin::Inspect(args)) => plugin_inspect::run(&args, places).await,
+        Command::Plugin(Plugin::Inspect(args)) => plugin_inspect::run(&args, places),
         Command::Plugin(Plugin::Reload(args)) => plugin_reload::run(&args, places).await,
     }
 }
