@@ -31,8 +31,22 @@ pub(crate) struct Cli {
         value_parser = clap::builder::OsStringValueParser::new()
     )]
     pub(crate) state_dir: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) plugins: PluginFlags,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Where the libraries of custom probes are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PluginFlags {
+    /// Folder of custom probes' libraries (*.so), before those of VITALD_PLUGIN_PATH and `plugins` in the state
+    /// dir; may be repeated
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) plugin_dir: Vec<PathBuf>,
+    /// Load libraries of custom probes from files and folders that others can write to
+    #[arg(long, global = true)]
+    pub(crate) allow_unsafe_plugins: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +95,9 @@ pub(crate) enum Command {
     /// What probes there are, and running a component's probe now
     #[command(subcommand)]
     Probe(Probe),
+    /// The libraries of custom probes
+    #[command(subcommand)]
+    Plugin(Plugin),
 }
 
 /// Which manifests, or the supervisor of which.
@@ -279,6 +296,40 @@ pub(crate) struct ProbeRun {
     pub(crate) role: Option<Role>,
     #[command(flatten)]
     pub(crate) selector: Selector,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// What libraries there are, and which are refused, and why
+    List(PluginList),
+    /// Show what a library says of itself, and what its probes take
+    Inspect(PluginInspect),
+    /// Have the supervisor look for libraries again: checks under way end first, and nothing is restarted
+    #[command(
+        after_help = "Nothing changes if a library does not take what a component of the supervisor asks of it."
+    )]
+    Reload(Selector),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginList {
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+    /// What the running supervisor has, instead of what a command finds now
+    #[arg(long)]
+    pub(crate) running: bool,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginInspect {
+    /// The library
+    pub(crate) file: PathBuf,
     /// How to show it
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,

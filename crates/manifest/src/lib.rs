@@ -46,7 +46,7 @@ pub use arguments::handler_config;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use limits::bytes;
 pub use render::render;
-pub use schema::schema;
+pub use schema::{reserved, schema};
 
 use crate::document::Document;
 use crate::files::File;

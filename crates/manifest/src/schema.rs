@@ -14,9 +14,20 @@ pub(crate) const KIND: &str = "Component";
 /// How handlers are combined.
 pub(crate) const COMBINATORS: [&str; 3] = ["allOf", "anyOf", "atLeast"];
 
+/// The field beside a custom probe's handler that says where its code runs.
+pub(crate) const ISOLATION: &str = "isolation";
+
 /// JSON Schema (draft 2020-12) of a manifest's documents, for editors: `registry`'s probes included.
 pub fn schema(registry: &Registry) -> Json {
     let mut schema = document(registry);
+    if !registry.keys().any(|key| registry.is_custom(key)) {
+        let roles = ProbeRole::ALL.map(|role| format!("/properties/spec/properties/{}", role.field()));
+        for place in roles.into_iter().chain(["/$defs/Check".to_owned()]) {
+            if let Some(probe) = schema.pointer_mut(&place) {
+                probe["properties"][ISOLATION] = forbidden("there is no custom probe");
+            }
+        }
+    }
     drop_forbidden(&mut schema);
     allow_null(&mut schema);
     let definitions = schema.get_mut("$defs").and_then(Json::as_object_mut);
@@ -66,6 +77,13 @@ pub(crate) fn document(registry: &Registry) -> Json {
         },
         "$defs": definitions,
     })
+}
+
+/// Names beside a handler that mean something else, so that no probe may have them.
+pub fn reserved() -> Vec<String> {
+    let timing = of::<Timing>();
+    let fields = timing["properties"].as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    fields.chain(COMBINATORS).chain([ISOLATION]).map(str::to_owned).collect()
 }
 
 /// Says that at least one (`anyOf`), or exactly one (`oneOf`), of some fields must be there, and not as null.
@@ -158,16 +176,29 @@ fn one_of(registry: &Registry, mut properties: Json) -> Json {
             "of": checks("Of which."),
         },
     });
+    properties[ISOLATION] = json!({
+        "description": "Where the code of a custom probe runs. `Process`: in a process of its library, so that \
+                        whatever it does harms nobody else. `InProcess`: in the supervisor, for speed.",
+        "enum": ["Process", "InProcess"],
+        "default": "Process",
+    });
     for key in registry.keys() {
         properties[key] = json!({ "$ref": format!("#/$defs/{}", definition(key)) });
     }
     let handlers = registry.keys().chain(COMBINATORS);
-    json!({
+    let mut schema = json!({
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
         "oneOf": handlers.map(|key| json!({ "required": [key] })).collect::<Vec<_>>(),
-    })
+    });
+    let custom = registry.keys().filter(|key| registry.is_custom(key));
+    let custom: Vec<Json> = custom.map(|key| json!({ "required": [key] })).collect();
+    if !custom.is_empty() {
+        schema["if"] = json!({ "required": [ISOLATION], "properties": { ISOLATION: { "type": "string" } } });
+        schema["then"] = json!({ "anyOf": custom });
+    }
+    schema
 }
 
 fn forbidden(why: &str) -> Json {

@@ -1,0 +1,183 @@
+//! Whether others could have put their code into a library: as sshd treats keys.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+const GROUP_OR_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// Why a library is not trusted.
+#[derive(Debug, Error)]
+pub(crate) enum Distrust {
+    /// It, or something above it, cannot be looked at.
+    #[error("{} cannot be looked at: {source}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// It is a folder, a pipe, a device.
+    #[error("{} is no regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// Somebody else owns it.
+    #[error(
+        "{path} belongs to user {owner}, who could put other code there: {path} must belong to root or to user \
+         {us}, who runs this (`chown`), or allow it with --allow-unsafe-plugins",
+        path = path.display()
+    )]
+    Owner { path: PathBuf, owner: u32, us: u32 },
+    /// Others may write to it.
+    #[error(
+        "{path} may be written to by others (mode {mode:04o}), who could put their code there: \
+         `chmod go-w {path}`, or allow it with --allow-unsafe-plugins",
+        path = path.display()
+    )]
+    Writable { path: PathBuf, mode: u32 },
+}
+
+/// Whether nobody but root and us can change the file or put another in its place: it and every folder above it,
+/// those on the way through symbolic links included.
+///
+/// # Errors
+/// Which of them is at fault, and how.
+pub(crate) fn check(file: &Path) -> Result<(), Distrust> {
+    if !look(file, |path| std::fs::metadata(path))?.is_file() {
+        return Err(Distrust::NotAFile(file.to_owned()));
+    }
+    let us = rustix::process::geteuid().as_raw();
+    walk(&look(file, |path| std::path::absolute(path))?, 0, us)
+}
+
+/// Judges a path and all above it. `depth` 0 is the file itself, 1 the folder that it lies in. Ends, since the
+/// system has followed the links before.
+fn walk(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
+    path.ancestors().enumerate().try_for_each(|(above, path)| judge(path, depth + above, us))
+}
+
+fn judge(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
+    let found = look(path, |path| std::fs::symlink_metadata(path))?;
+    let owner = found.uid();
+    if owner != 0 && owner != us {
+        return Err(Distrust::Owner { path: path.to_owned(), owner, us });
+    }
+    // A link's own mode says nothing; what it leads to is judged by itself.
+    if found.is_symlink() {
+        let target = look(path, |path| std::fs::read_link(path))?;
+        let folder = path.parent().unwrap_or(path);
+        return walk(&folder.join(target), depth, us);
+    }
+    let mode = found.mode() & 0o7777;
+    // In a folder such as /tmp nobody can replace what is not theirs; what lies right in it may have been put there
+    // by anybody, all the same.
+    let is_shared_ancestor = depth > 1 && mode & STICKY != 0;
+    if mode & GROUP_OR_OTHERS != 0 && !is_shared_ancestor {
+        return Err(Distrust::Writable { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+fn look<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, Distrust> {
+    with(path).map_err(|source| Distrust::Unreadable { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// `DIR/plugins/lib.so` below /tmp, whose modes only we may write to.
+    fn library() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("plugins");
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("lib.so");
+        fs::write(&file, "").unwrap();
+        for (path, mode) in [(&folder, 0o755), (&file, 0o644)] {
+            set_mode(path, mode);
+        }
+        (dir, file)
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[track_caller]
+    fn refused(file: &Path, at_fault: &Path, mode: &str) {
+        let sentence = check(file).unwrap_err().to_string();
+        assert!(sentence.starts_with(&format!("{} may be written to", at_fault.display())), "{sentence}");
+        assert!(sentence.contains(&format!("(mode {mode})")), "{sentence}");
+        assert!(sentence.contains(&format!("`chmod go-w {}`", at_fault.display())), "{sentence}");
+    }
+
+    #[test]
+    fn our_own_below_a_sticky_folder_is_fine() {
+        let (_dir, file) = library();
+        check(&file).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_to_is_refused() {
+        let (_dir, file) = library();
+        set_mode(&file, 0o664);
+        refused(&file, &file, "0664");
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused_wherever_it_is() {
+        let (dir, file) = library();
+        let folder = file.parent().unwrap();
+        set_mode(folder, 0o757);
+        refused(&file, folder, "0757");
+        // Who may write to the folder itself may leave files there, sticky or not.
+        set_mode(folder, 0o1777);
+        refused(&file, folder, "1777");
+        set_mode(folder, 0o755);
+        set_mode(dir.path(), 0o775);
+        refused(&file, dir.path(), "0775");
+    }
+
+    #[test]
+    fn a_link_is_as_good_as_both_its_ends() {
+        let (dir, file) = library();
+        let link = dir.path().join("link.so");
+        symlink(&file, &link).unwrap();
+        check(&link).unwrap();
+        set_mode(&file, 0o646);
+        refused(&link, &file, "0646");
+
+        set_mode(&file, 0o644);
+        let through = dir.path().join("through");
+        symlink(file.parent().unwrap(), &through).unwrap();
+        check(&through.join("lib.so")).unwrap();
+        set_mode(file.parent().unwrap(), 0o777);
+        refused(&through.join("lib.so"), file.parent().unwrap(), "0777");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let (_dir, file) = library();
+        let folder = file.parent().unwrap();
+        assert!(matches!(check(folder), Err(Distrust::NotAFile(_))));
+        assert!(matches!(check(&folder.join("missing.so")), Err(Distrust::Unreadable { .. })));
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_refused() {
+        let (_dir, file) = library();
+        if !rustix::process::geteuid().is_root() {
+            // Only root can give files away.
+            assert!(std::env::var_os("CI").is_none(), "CI runs this as root");
+            eprintln!("skipped: only root can give a file to somebody else");
+            return;
+        }
+        std::os::unix::fs::chown(&file, Some(65534), None).unwrap();
+        let sentence = check(&file).unwrap_err().to_string();
+        assert!(sentence.starts_with(&format!("{} belongs to user 65534", file.display())), "{sentence}");
+    }
+}
