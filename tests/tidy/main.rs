@@ -49,6 +49,9 @@ const UNSAFE: &[&str] = &[
     "crates/sdk/src/services.rs",
     "crates/plugin/src/library.rs",
     "crates/plugin/src/library/",
+    // What libraries that harm others are made of.
+    "tests/plugins/misbehaving/src/deeds.rs",
+    "tests/plugins/odd/",
 ];
 
 /// Where probe kinds are named: nowhere else does adding one touch the product.

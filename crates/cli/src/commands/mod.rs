@@ -45,7 +45,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Apply(args) => apply::run(&args, places).await,
         Command::Diff(args) => diff::run(&args, places).await,
         Command::Validate(args) => validate::run(&args, places),
-        Command::Explain(args) => explain::run(&args, places).await,
+        Command::Explain(args) => explain::run(&args, places),
         Command::Schema => schema::run(places),
         Command::Check(args) => check::run(&args, places).await,
         Command::Doctor(args) => doctor::run(&args, places).await,
