@@ -3,14 +3,19 @@
 //!
 //! `cargo xtask test plugins` builds what is needed and runs them.
 
-#![allow(clippy::unwrap_used)] // A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test fails by panicking.
 
-mod building;
+mod certificate;
+mod compilers;
 mod everything;
+mod host_health;
 mod hosts;
 mod in_process;
 mod misbehaving;
+mod postgres;
+mod postgres_server;
 mod refusing;
 mod reloading;
 mod showing;
 mod ward;
+mod words;

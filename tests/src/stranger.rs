@@ -10,16 +10,18 @@ use std::sync::{Mutex, PoisonError};
 use crate::{Output, Place};
 
 /// How a project is built, apart from its folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default)]
 struct How<'a> {
+    /// One package of it, if not all.
+    package: Option<&'a str>,
     /// Its compiler, if that is another one.
     rustc: Option<&'a Path>,
     /// Its profile, if it is not the one for debugging.
     profile: Option<&'a str>,
 }
 
-/// A project's folder, its compiler and its profile.
-type Wanted = (String, Option<PathBuf>, Option<String>);
+/// A project's folder, the package, its compiler and its profile.
+type Wanted = (String, Option<String>, Option<PathBuf>, Option<String>);
 
 /// A Cargo project of its own, which has been built.
 #[derive(Debug, Clone)]
@@ -34,23 +36,24 @@ impl Stranger {
     ///
     /// All such projects share a target folder: `VITALD_STRANGER_TARGET`, else `target/stranger`.
     pub fn build(folder: &str) -> Self {
-        Self::built(folder, How { rustc: None, profile: None })
+        Self::built(folder, How::default())
     }
 
     /// The same in a profile of the project's own.
     pub fn build_as(folder: &str, profile: &str) -> Self {
-        Self::built(folder, How { rustc: None, profile: Some(profile) })
+        Self::built(folder, How { profile: Some(profile), ..How::default() })
     }
 
-    /// The same by another compiler, in a target folder of its own.
-    pub fn build_with(folder: &str, rustc: &Path) -> Self {
-        Self::built(folder, How { rustc: Some(rustc), profile: None })
+    /// One package of it by another compiler, in a target folder of its own.
+    pub fn build_with(folder: &str, package: &str, rustc: &Path) -> Self {
+        Self::built(folder, How { package: Some(package), rustc: Some(rustc), ..How::default() })
     }
 
     fn built(folder: &str, how: How<'_>) -> Self {
         static BUILT: Mutex<BTreeMap<Wanted, Result<Stranger, String>>> = Mutex::new(BTreeMap::new());
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (folder.to_owned(), how.rustc.map(Path::to_owned), how.profile.map(str::to_owned));
+        let (package, profile) = (how.package.map(str::to_owned), how.profile.map(str::to_owned));
+        let key = (folder.to_owned(), package, how.rustc.map(Path::to_owned), profile);
         let outcome = built.entry(key).or_insert_with(|| Self::try_how(&repository().join(folder), how));
         outcome.clone().unwrap_or_else(|words| panic!("{folder} cannot be built:\n{words}"))
     }
@@ -60,7 +63,7 @@ impl Stranger {
     /// # Errors
     /// It does not build.
     pub fn try_build(project: &Path, rustc: Option<&Path>) -> Result<Self, String> {
-        Self::try_how(project, How { rustc, profile: None })
+        Self::try_how(project, How { rustc, ..How::default() })
     }
 
     fn try_how(project: &Path, how: How<'_>) -> Result<Self, String> {
@@ -69,7 +72,11 @@ impl Stranger {
             Some(_) => target().join("other-compiler"),
         };
         let mut command = cargo(project, how.rustc);
-        command.args(["build", "--workspace", "--lib", "--bins", "--examples", "--target-dir"]).arg(&target);
+        command.args(["build", "--lib", "--bins", "--examples", "--target-dir"]).arg(&target);
+        match how.package {
+            None => command.arg("--workspace"),
+            Some(package) => command.args(["--package", package]),
+        };
         if let Some(profile) = how.profile {
             command.args(["--profile", profile]);
         }
