@@ -113,8 +113,9 @@ pub(crate) fn probes() -> &'static Path {
 pub(crate) fn c(bad: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = folder("c");
-    let (file, new) =
-        (folder.join(format!("libeven-{bad}.so")), folder.join(format!("{bad}.{:p}.new", &bad)));
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    let new = folder.join(format!("{bad}.{}.new", LAST.fetch_add(1, Ordering::Relaxed)));
+    let file = folder.join(format!("libeven-{bad}.so"));
     let mut compiler = Command::new("cc");
     compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]);
     compiler.arg(format!("-DBAD={bad}")).arg("-I").arg(here.join("../sdk/include"));
