@@ -140,7 +140,7 @@ fn look<'a>(
         if let Some(used) = before.library(&file).filter(|used| used.mark == mark) {
             return Ok(Stage::Used(used.clone()));
         }
-        let (client, in_process) = open(options, background, &file, &mark);
+        let (client, in_process) = open(options, background, &file, &mark)?;
         client.begin();
         Ok(Stage::Asked(mark, client, in_process))
     };
@@ -161,16 +161,18 @@ fn open(
     background: &Background,
     file: &Path,
     mark: &Mark,
-) -> (HostClient, Arc<InProcess>) {
+) -> Result<(HostClient, Arc<InProcess>), String> {
+    let handle = background.handle().map_err(|err| format!("custom probes cannot be run: {err}"))?;
     let place = Arc::new(Place {
         file: file.to_owned(),
         mark: mark.clone(),
         command: options.host.clone(),
+        children: Arc::clone(&background.children),
         tell: Arc::clone(&options.tell),
         hello: OnceLock::new(),
     });
-    let in_process = InProcess::new(Arc::clone(&place), background.handle().clone());
-    (HostClient::new(place, background.handle()), in_process)
+    let in_process = InProcess::new(Arc::clone(&place), handle.clone());
+    Ok((HostClient::new(place, &handle), in_process))
 }
 
 impl Look<'_> {
@@ -285,7 +287,7 @@ pub(super) fn inspect(
     let look = || {
         let mark = mark(file)?;
         trusted(options, file)?;
-        let hello = open(options, background, file, &mark).0.hello()?;
+        let hello = open(options, background, file, &mark)?.0.hello()?;
         let objections = objections(options, others, Some(&hello), file);
         let probes = kinds(&hello)?.into_iter().map(|(key, schema)| Probe { key, schema }).collect();
         Ok(Inspection { file: file.to_owned(), about: hello.about, probes, objections })
