@@ -12,8 +12,10 @@ use crate::child::Living;
 
 /// Threads for libraries in this process that may block them.
 const MOST_BLOCKING: usize = 64;
-/// How long the processes of libraries are waited for at the end.
-const LAST_WAIT: Duration = Duration::from_millis(500);
+/// How long a library in this process that blocks a thread is waited for at the end.
+const FOR_BLOCKED: Duration = Duration::from_millis(100);
+/// How long the processes of libraries are waited for then: they are ended, and that takes no longer than it must.
+const FOR_CHILDREN: Duration = Duration::from_secs(2);
 
 /// A runtime on a thread of its own, from when it is needed first. It ends with this, and all that runs on it is
 /// dropped; so do the processes of libraries that were started from it.
@@ -54,8 +56,7 @@ fn start() -> io::Result<Running> {
     let thread = std::thread::Builder::new().name("custom-probes".to_owned()).spawn(move || {
         // An error says that nobody is there to stop it any more: the same.
         let _ = runtime.block_on(stopped);
-        // What blocks a thread of it is not waited for any longer than that.
-        runtime.shutdown_timeout(LAST_WAIT);
+        runtime.shutdown_timeout(FOR_BLOCKED);
     })?;
     Ok(Running { handle, stop, thread })
 }
@@ -69,6 +70,6 @@ impl Drop for Background {
             // It has panicked: there is nothing left to end.
             let _ = thread.join();
         }
-        self.children.wait(LAST_WAIT);
+        self.children.wait(FOR_CHILDREN);
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::host_client::book::{Book, Due};
 use crate::host_client::connection::{Connection, Heard};
 use crate::host_client::{Ask, CallFailure, CheckEvent, Place, Reply};
+use crate::kind::clipped;
 use crate::library::CallError;
 use crate::model::NoticeKind;
 use crate::wire::{FromHost, Hello, ToHost};
@@ -168,6 +169,7 @@ impl Actor {
         if let Some(host) = self.host.take() {
             host.connection.close().await;
         }
+        let reason = clipped(reason);
         self.again = Some((Instant::now() + FIRST_DELAY, reason.clone()));
         self.down(&reason);
     }

@@ -18,6 +18,9 @@ use crate::plugins::mark;
 use crate::trust;
 use crate::wire::Hello;
 
+/// Most letters of a key.
+const LONGEST_KEY: usize = 63;
+
 /// Everything that was found, in order.
 #[derive(Default, Clone)]
 pub(super) struct Survey {
@@ -215,7 +218,7 @@ fn kinds(hello: &Hello) -> Result<BTreeMap<String, Schema>, String> {
         let key = &kind.key;
         if !is_key(key) {
             return Err(format!(
-                "{name} names a probe `{}`: a key begins with a small letter and goes on with letters and digits, such as `diskSpace`",
+                "{name} names a probe `{}`: a key begins with a small letter and goes on with letters and digits, {LONGEST_KEY} at most, such as `diskSpace`",
                 key.escape_debug()
             ));
         }
@@ -253,7 +256,8 @@ fn refers(schema: &Value) -> bool {
 
 fn is_key(key: &str) -> bool {
     let mut letters = key.chars();
-    letters.next().is_some_and(|first| first.is_ascii_lowercase())
+    key.len() <= LONGEST_KEY
+        && letters.next().is_some_and(|first| first.is_ascii_lowercase())
         && letters.all(|c| c.is_ascii_alphanumeric())
 }
 
@@ -318,6 +322,7 @@ mod tests {
         for good in ["disk", "diskSpace", "d2"] {
             assert!(is_key(good), "{good}");
         }
+        assert!(!is_key(&"x".repeat(64)));
         for bad in ["", "DiskSpace", "disk-space", "disk_space", "2d", "dïsk", "disk space", "disk.space"] {
             assert!(!is_key(bad), "{bad}");
         }
