@@ -188,8 +188,12 @@ async fn a_constructor_that_does_not_return_costs_its_process_only() {
     assert!(unknown.contains("unknown field `dose`"), "{unknown}");
     let panicked = validate(json!({ "inBuild": "panic" })).unwrap_err();
     assert_eq!(panicked, "the odd probe of odd-probes panicked: odd as ever");
-    let aborted = validate(json!({ "inBuild": "abort" })).unwrap_err();
-    assert!(aborted.contains("was ended by SIGABRT"), "{aborted}");
+    for _ in 0..3 {
+        let aborted = validate(json!({ "inBuild": "abort" })).unwrap_err();
+        assert!(aborted.ends_with("was ended by SIGABRT"), "{aborted}");
+    }
+    // Others do not pay for that.
+    validate(json!({ "does": "count" })).unwrap();
 
     let since = Instant::now();
     let stuck = validate(json!({ "inBuild": "loop" })).unwrap_err();
