@@ -5,6 +5,7 @@
 mod end;
 mod limits;
 mod service;
+mod signals;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -62,6 +63,7 @@ fn run(socket: UnixStream, file: &Path) -> io::Result<std::convert::Infallible> 
         .thread_name("probes")
         .build()?;
     limits::set()?;
+    signals::restore()?;
     end::watch(&socket)?;
     // An error says that nobody is there who could be told.
     let _ = runtime.block_on(service::serve(socket, file));

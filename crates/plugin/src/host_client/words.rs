@@ -21,7 +21,7 @@ const BURST: u32 = 20;
 /// One more line is told in such a time.
 const A_LINE_EVERY: Duration = Duration::from_secs(1);
 /// What was printed longer ago than this does not say why a process ended.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(2);
 
 /// What Rust adds to what it has said in the line before.
 const NOTHING_NEW: [&str; 2] = ["note: run with `RUST_BACKTRACE", "fatal runtime error: stack overflow"];

@@ -70,8 +70,9 @@ pub enum Does {
     Environment(String),
     Read(PathBuf),
     Descriptors,
-    /// Leaves a process behind, and says its pid.
+    /// Leaves a process behind, and says its pid; one that has left the group and the session, too.
     LeaveBehind,
+    LeaveDaemon,
     Run(Vec<String>),
     Sleep(u64),
 }
@@ -158,6 +159,10 @@ impl HealthProbe for OddProbe {
             Does::LeaveBehind => {
                 let child = Command::new("sleep").arg("1000").spawn().unwrap();
                 child.id().to_string()
+            }
+            Does::LeaveDaemon => {
+                let daemon = Command::new("setsid").args(["sh", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!"]).output().unwrap();
+                String::from_utf8(daemon.stdout).unwrap().trim().to_owned()
             }
             Does::Run(command) => {
                 let request = ExecRequest { command: command.clone(), ..ExecRequest::default() };
