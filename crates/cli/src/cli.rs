@@ -31,8 +31,22 @@ pub(crate) struct Cli {
         value_parser = clap::builder::OsStringValueParser::new()
     )]
     pub(crate) state_dir: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) plugins: PluginFlags,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Where the libraries of custom probes are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PluginFlags {
+    /// Folder of custom probes' libraries (*.so), before those of VITALD_PLUGIN_PATH and `plugins` in the state
+    /// dir; may be repeated
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) plugin_dir: Vec<PathBuf>,
+    /// Load libraries of custom probes from files and folders that others can write to
+    #[arg(long, global = true)]
+    pub(crate) allow_unsafe_plugins: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +85,8 @@ pub(crate) enum Command {
     Diff(Selector),
     /// Check manifests, and start nothing
     Validate(Validate),
+    /// Show what a field of the manifest means, such as spec.livenessProbe.grpc
+    Explain(Explain),
     /// Print the JSON Schema of manifests, for editors
     Schema,
     /// Run one probe once: exit status 0 healthy, 1 not, 4 unknown
@@ -81,6 +97,9 @@ pub(crate) enum Command {
     /// What probes there are, and running a component's probe now
     #[command(subcommand)]
     Probe(Probe),
+    /// The libraries of custom probes
+    #[command(subcommand)]
+    Plugin(Plugin),
 }
 
 /// Which manifests, or the supervisor of which.
@@ -244,6 +263,28 @@ pub(crate) struct Validate {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The field; the whole document if none is named
+    pub(crate) path: Option<String>,
+    /// Names and types of everything below it
+    #[arg(long)]
+    pub(crate) recursive: bool,
+    /// How to show it; json is its part of `vitald schema`
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, conflicts_with = "recursive")]
+    pub(crate) output: ExplainFormat,
+}
+
+/// How a field is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: JSON Schema
+    Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The kind of probe, such as httpGet; `vitald probe list` shows all
     pub(crate) handler: String,
@@ -282,6 +323,57 @@ pub(crate) struct ProbeRun {
     /// How to show it
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// What libraries there are, and which are refused, and why
+    List(PluginList),
+    /// Show what a library says of itself, and what its probes take
+    Inspect(PluginInspect),
+    /// Make a crate with a probe that works and passes its tests, to be made yours
+    New(PluginNew),
+    /// Have the supervisor look for libraries again: checks under way end first, and nothing is restarted
+    #[command(
+        after_help = "Nothing changes if a library does not take what a component of the supervisor asks of it."
+    )]
+    Reload(Selector),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginList {
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+    /// What the running supervisor has, instead of what a command finds now
+    #[arg(long)]
+    pub(crate) running: bool,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginInspect {
+    /// The library
+    pub(crate) file: PathBuf,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginNew {
+    /// The crate, and the folder that is made for it: words with - between them, such as disk-space
+    pub(crate) name: String,
+    /// What manifests call the probe [default: the same in camelCase, such as diskSpace]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) probe: Option<String>,
+    /// Use the SDK in a checkout of vitald's sources [default: a copy of it in the new folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sdk: Option<PathBuf>,
+    /// Where to make the folder
+    #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub(crate) dir: PathBuf,
 }
 
 /// How something listed is shown.

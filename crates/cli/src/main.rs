@@ -16,8 +16,11 @@ mod log_keeper;
 mod log_watch;
 mod manifests;
 mod nearest;
+mod new_probe;
 mod output;
 mod places;
+mod plugin_news;
+mod plugins;
 mod progress;
 mod reach;
 mod reload;
@@ -39,7 +42,13 @@ use crate::places::Places;
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Cli { state_dir, command } = Cli::parse();
+    // Before anything is read, begun or looked for: the process of a library has no more than that library.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == plugins::HOST) {
+        let file = words.next().context("what hosts a library of probes is started by vitald alone")?;
+        return Ok(vitald_plugin::host::serve(file.as_ref()));
+    }
+    let Cli { state_dir, plugins, command } = Cli::parse();
     // A supervisor has many things to do at once; everything else has one.
     let runtime = match command {
         Command::Run(_) => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
@@ -47,7 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     .context("the async runtime cannot be started")?;
 
-    let outcome = Places::find(state_dir)
+    let outcome = Places::find(state_dir, plugins)
         .and_then(|places| runtime.block_on(commands::dispatch(command, &places)))
         .unwrap_or_else(|failure| {
             output::complain(&failure.text);

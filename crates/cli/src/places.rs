@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use vitald_supervisor::StateDir;
 
+use crate::cli::PluginFlags;
 use crate::exit::{Exit, Failure};
 use crate::format::count;
 use crate::known::fnv1a;
@@ -20,6 +21,8 @@ pub(crate) struct Places {
     base: PathBuf,
     /// `--state-dir`, or VITALD_STATE_DIR; absolute.
     chosen: Option<PathBuf>,
+    /// Where else than in the state dir libraries of custom probes are.
+    pub(crate) plugins: PluginFlags,
 }
 
 /// A running supervisor.
@@ -55,7 +58,7 @@ impl Places {
     ///
     /// # Errors
     /// There is no current folder, or no home where state could be kept.
-    pub(crate) fn find(state_dir: Option<OsString>) -> Result<Self, Failure> {
+    pub(crate) fn find(state_dir: Option<OsString>, plugins: PluginFlags) -> Result<Self, Failure> {
         let cwd =
             env::current_dir().map_err(|err| Failure::not(format!("the current folder is gone: {err}")))?;
         // An empty variable is none.
@@ -71,7 +74,7 @@ impl Places {
                 Failure::not("there is no home directory to keep state in; name a folder with --state-dir")
             })?
             .join("vitald");
-        Ok(Self { cwd, base, chosen })
+        Ok(Self { cwd, base, chosen, plugins })
     }
 
     /// The manifests that a command is to load: those named, else `manifests/`.
@@ -263,7 +266,12 @@ mod tests {
     use super::*;
 
     fn places(cwd: &Path) -> Places {
-        Places { cwd: cwd.to_owned(), base: cwd.join("state/vitald"), chosen: None }
+        Places {
+            cwd: cwd.to_owned(),
+            base: cwd.join("state/vitald"),
+            chosen: None,
+            plugins: PluginFlags::default(),
+        }
     }
 
     #[test]

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vitald_container::ContainerRestarter;
-use vitald_core::registry::Registry;
 use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
 use vitald_external::ExternalRestarter;
 use vitald_process::{Paths, ProcessRestarter};
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::{
-    Config, Refused, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle, Wanted,
+    Config, ProbeLibraries, Refused, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle,
+    Wanted,
 };
 
 use crate::exit::Failure;
+use crate::plugins::Probes;
 use crate::{log_keeper, output};
 
 /// The version that status and `--version` tell.
@@ -43,7 +44,7 @@ pub(crate) async fn supervise(
     state_dir: StateDir,
     lock: StateLock,
     components: Wanted,
-    registry: Arc<Registry>,
+    probes: Probes,
     logs_max_total: Option<u64>,
 ) -> Result<SupervisorHandle, Refused> {
     let logs = state_dir.logs();
@@ -51,7 +52,8 @@ pub(crate) async fn supervise(
         state_dir,
         lock,
         components,
-        registry,
+        registry: probes.registry,
+        libraries: probes.libraries.map(|libraries| libraries as Arc<dyn ProbeLibraries>),
         restarters: Box::new(restarter),
         logs: Box::new(move |tell| log_keeper::begin(&logs, logs_max_total, tell)),
         inherited_env: vitald_process::inherited_environment,
@@ -112,7 +114,7 @@ spec:
         let lock = state_dir.lock().unwrap();
         let components = Wanted::Manifests(manifests.components);
         let supervisor =
-            supervise(state_dir.clone(), lock, components, Arc::clone(&registry), None).await.unwrap();
+            supervise(state_dir.clone(), lock, components, crate::plugins::none(), None).await.unwrap();
         let control = vitald_control::serve(supervisor.clone(), &state_dir).await.unwrap();
         let client = Client::connect(state_dir.path()).await.unwrap();
 
@@ -152,6 +154,19 @@ spec:
             let answer = client.apply(&refused, None).await;
             assert!(matches!(answer, Err(Error::Refused { status: 400, .. })), "{answer:?}");
         }
+        let mut unknown = renamed("a");
+        let check = vitald_core::check::Check::handler("diskSpace", serde_json::json!({}));
+        unknown.liveness_probe = Some(vitald_core::spec::ProbeSpec::new(ProbeRole::Liveness, check));
+        let unknown = [unknown];
+        for refused in [client.apply(&unknown, None).await, client.plan(&unknown).await] {
+            let Err(Error::Refused { status: 400, message }) = refused else { panic!("{refused:?}") };
+            assert!(
+                message.starts_with("component `a`: livenessProbe: this supervisor knows no probe"),
+                "{message}"
+            );
+        }
+        assert_eq!(client.plugins().await.unwrap(), []);
+        assert!(client.reload_plugins().await.unwrap().is_empty());
         assert_eq!(client.apply(&[], None).await.unwrap().removed, ["sleeper"]);
 
         client.shutdown(vitald_client::ShutdownMode::Graceful).await.unwrap();

@@ -37,7 +37,9 @@ use std::time::Duration;
 use hyper::Method;
 use serde::Serialize;
 use vitald_core::spec::{ComponentSpec, ProbeRole};
-use vitald_core::status::{ComponentDetail, ComponentStatus, EventRecord, Plan, ProbeAnswer, Status};
+use vitald_core::status::{
+    ComponentDetail, ComponentStatus, EventRecord, Plan, PluginChanges, PluginStatus, ProbeAnswer, Status,
+};
 
 pub use component::Component;
 pub use error::Error;
@@ -46,6 +48,9 @@ use transport::Transport;
 
 /// How long a question may take that the supervisor answers out of its memory.
 const QUESTION: Option<Duration> = Some(Duration::from_secs(10));
+
+/// The same where libraries of custom probes are asked first.
+const CHECK: Option<Duration> = Some(Duration::from_secs(60));
 
 /// How to end a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -176,10 +181,10 @@ impl Client {
     /// What [`Client::apply`] would do.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::Refused`] (400) if the supervisor cannot make a probe of one.
     pub async fn plan(&self, components: &[ComponentSpec]) -> Result<Plan, Error> {
         let request = Wanted { components, manifests: None };
-        self.transport.ask(Method::POST, "/v1/plan", Some(&request), QUESTION).await
+        self.transport.ask(Method::POST, "/v1/plan", Some(&request), CHECK).await
     }
 
     /// Makes the components what these specs say, each of which comes after what it depends on: new ones are
@@ -189,7 +194,7 @@ impl Client {
     /// `manifests`: the files and folders that they are from, absolute paths. They are read again on SIGHUP.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the specs do not go together or the supervisor is ending.
+    /// [`Error::Refused`] if the specs do not go together, the supervisor cannot make a probe of one, or it is ending.
     pub async fn apply(
         &self,
         components: &[ComponentSpec],
@@ -197,6 +202,24 @@ impl Client {
     ) -> Result<Plan, Error> {
         let request = Wanted { components, manifests };
         self.transport.ask(Method::POST, "/v1/apply", Some(&request), None).await
+    }
+
+    /// The libraries of custom probes that the supervisor has found, those that are refused included.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn plugins(&self) -> Result<Vec<PluginStatus>, Error> {
+        self.transport.ask(Method::GET, "/v1/plugins", None::<&()>, CHECK).await
+    }
+
+    /// Has the supervisor look for libraries of custom probes again. Checks that are under way end first; no
+    /// component is touched.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] (409) if a library does not take what a component asks of it: nothing has changed.
+    pub async fn reload_plugins(&self) -> Result<PluginChanges, Error> {
+        // As long as the libraries take to answer, which the supervisor limits.
+        self.transport.ask(Method::POST, "/v1/plugins/reload", None::<&()>, None).await
     }
 
     /// Tells the supervisor to end, and does not wait for it: it is gone when its lock is free.

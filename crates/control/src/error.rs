@@ -41,7 +41,8 @@ impl From<CommandError> for Refusal {
     fn from(err: CommandError) -> Self {
         let code = match err {
             CommandError::NoSuchComponent { .. } | CommandError::NoSuchProbe { .. } => StatusCode::NOT_FOUND,
-            CommandError::NotRunning { .. } => StatusCode::CONFLICT,
+            CommandError::NotRunning { .. } | CommandError::PluginsRefused(_) => StatusCode::CONFLICT,
+            CommandError::BadProbe { .. } => StatusCode::BAD_REQUEST,
             CommandError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self { code, sentence: err.to_string() }

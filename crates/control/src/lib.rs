@@ -18,11 +18,14 @@
 //! | `GET /v1/specs` | | the [`ComponentSpec`](vitald_core::spec::ComponentSpec)s that there are, in start order |
 //! | `POST /v1/plan` | `{"components": [SPEC, …]}`, each after what it depends on | the [`Plan`](vitald_core::status::Plan): what becomes of the components when these are applied |
 //! | `POST /v1/apply` | the same, and `"manifests": ["…"]`: where they are from, absolute paths that SIGHUP is to read again | once it has taken effect: what became of them |
+//! | `GET /v1/plugins` | | the libraries of custom probes that the supervisor has found: [`PluginStatus`](vitald_core::status::PluginStatus) |
+//! | `POST /v1/plugins/reload` | | once they were looked for again: the [`PluginChanges`](vitald_core::status::PluginChanges); no component is touched |
 //! | `POST /v1/shutdown` | `{"mode": "graceful"}`, `"now"`, or `"keep"` for leaving the components to the next supervisor; none is graceful | 202 at once; all is over when the lock is free |
 //!
 //! What cannot be done is answered with an [`ApiError`](vitald_core::status::ApiError): 400 for a request
-//! that makes no sense, 404 for a component, probe or route that does not exist, 409 for a component in the
-//! wrong state, 503 while the supervisor shuts down.
+//! that makes no sense or a spec with a probe that this supervisor cannot make, 404 for a component, probe or route
+//! that does not exist, 409 for a component in the wrong state or libraries that must not be exchanged, 503 while the
+//! supervisor shuts down.
 //!
 //! A reader of `follow=true` that is too slow is told: an event with the reason `EventsLost` stands where
 //! the gap is.

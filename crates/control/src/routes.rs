@@ -14,7 +14,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use vitald_core::spec::{ComponentSpec, ProbeRole};
-use vitald_core::status::{ComponentDetail, ComponentStatus, Plan, ProbeAnswer, Status};
+use vitald_core::status::{
+    ComponentDetail, ComponentStatus, Plan, PluginChanges, PluginStatus, ProbeAnswer, Status,
+};
 use vitald_supervisor::handle::Command;
 use vitald_supervisor::{CommandError, ShutdownMode, SupervisorHandle};
 
@@ -43,6 +45,8 @@ pub(crate) fn router(supervisor: SupervisorHandle, stop: CancellationToken) -> R
         .route("/v1/specs", get(specs))
         .route("/v1/plan", post(plan))
         .route("/v1/apply", post(apply))
+        .route("/v1/plugins", get(plugins))
+        .route("/v1/plugins/reload", post(reload_plugins))
         .route("/v1/shutdown", post(shutdown))
         .fallback(async |uri: Uri| Refusal::not_found(format!("there is no {}", uri.path())))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
@@ -144,7 +148,8 @@ async fn plan(
     State(api): State<Api>,
     body: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<Json<Plan>, Refusal> {
-    Ok(Json(api.supervisor.plan(&body?.0.components)))
+    let components = api.supervisor.check(body?.0.components).await?;
+    Ok(Json(api.supervisor.plan(&components)))
 }
 
 async fn apply(
@@ -154,12 +159,21 @@ async fn apply(
     let Json(Wanted { components, manifests }) = body?;
     check_together(&components)?;
     let plan = to_its_end(async move {
+        let components = api.supervisor.check(components).await?;
         match manifests {
             Some(manifests) => api.supervisor.apply_from(manifests, components).await,
             None => api.supervisor.apply(components).await,
         }
     });
     Ok(Json(plan.await?))
+}
+
+async fn plugins(State(api): State<Api>) -> Json<Vec<PluginStatus>> {
+    Json(api.supervisor.plugins().await)
+}
+
+async fn reload_plugins(State(api): State<Api>) -> Result<Json<PluginChanges>, Refusal> {
+    Ok(Json(to_its_end(async move { api.supervisor.reload_plugins().await }).await?))
 }
 
 /// Whether these can be components of one supervisor. Whoever sends them has read them from manifests, where

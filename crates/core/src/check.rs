@@ -76,6 +76,31 @@ impl Check {
         })
     }
 
+    /// Whether every handler in it is known and takes its configuration. It may take a while: see
+    /// [`AnyKind::validate`](crate::registry::AnyKind::validate).
+    ///
+    /// # Errors
+    /// The first mistake, with the path inside this check, as [`build`](Self::build) has it.
+    pub fn validate(&self, registry: &Registry, component: &ComponentContext) -> Result<(), SpecError> {
+        let all = |of: &[Check], name: &str| {
+            of.iter().enumerate().try_for_each(|(i, check)| {
+                check.validate(registry, component).map_err(|err| err.at(format!("[{i}]")).at(name))
+            })
+        };
+        match self {
+            Self::Handler { key, config, isolation } => {
+                let valid = registry.validate(key, config, component);
+                let built = || registry.build(key, config, component, *isolation).map(drop);
+                // Not every custom probe may run in the supervisor.
+                let valid = if isolation.is_default() { valid } else { valid.and_then(|()| built()) };
+                valid.map_err(|err| err.at(key))
+            }
+            Self::AllOf(of) => all(of, "allOf"),
+            Self::AnyOf(of) => all(of, "anyOf"),
+            Self::AtLeast { of, .. } => all(of, "of").map_err(|err| err.at("atLeast")),
+        }
+    }
+
     /// What a run must be given, so that all handlers in it can ask.
     pub fn needs(&self, registry: &Registry) -> RunNeeds {
         match self {
@@ -88,10 +113,15 @@ impl Check {
 
     /// The keys of all handlers in it, for people: `pid, grpc`.
     pub fn handlers(&self) -> Vec<&str> {
+        self.configured().into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// All handlers in it: their keys and configurations.
+    pub fn configured(&self) -> Vec<(&str, &serde_json::Value)> {
         match self {
-            Self::Handler { key, .. } => vec![key],
+            Self::Handler { key, config, .. } => vec![(key, config)],
             Self::AllOf(of) | Self::AnyOf(of) | Self::AtLeast { of, .. } => {
-                of.iter().flat_map(Check::handlers).collect()
+                of.iter().flat_map(Check::configured).collect()
             }
         }
     }

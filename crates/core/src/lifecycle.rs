@@ -225,6 +225,10 @@ pub enum EventReason {
     NotEnforced,
     /// The manifests were read again, or could not be.
     Reloaded,
+    /// The libraries of custom probes were looked for again.
+    PluginsReloaded,
+    /// The library of a custom probe has failed, or is not used.
+    PluginFailed,
     /// Its task in the supervisor has died of a bug.
     Unattended,
 }

@@ -17,6 +17,8 @@ use crate::probe::{ComponentContext, HealthProbe, ProbeKind, SpecError};
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: BTreeMap<String, Arc<dyn AnyKind>>,
+    /// Libraries that were refused.
+    refused: Vec<PathBuf>,
 }
 
 /// A [`ProbeKind`] without its type, wherever its code is.
@@ -116,6 +118,16 @@ impl Registry {
         Ok(())
     }
 
+    /// Notes a library whose kinds are not here because it was refused, for whoever looks for one of them.
+    pub fn note_refused(&mut self, library: PathBuf) {
+        self.refused.push(library);
+    }
+
+    /// The libraries that were refused.
+    pub fn refused(&self) -> &[PathBuf] {
+        &self.refused
+    }
+
     /// The keys, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.kinds.keys().map(String::as_str)
@@ -129,6 +141,11 @@ impl Registry {
     /// The JSON Schema of a kind's configuration, self-contained (no `$ref`s).
     pub fn schema(&self, key: &str) -> Option<&Schema> {
         self.get(key).map(|kind| kind.schema())
+    }
+
+    /// Whether a key is that of a custom probe.
+    pub fn is_custom(&self, key: &str) -> bool {
+        matches!(self.origin(key), Some(Origin::Library(_)))
     }
 
     /// Where the code of a kind is from.

@@ -423,6 +423,77 @@ pub struct ProbeAnswer {
     pub latency_ms: f64,
 }
 
+/// A library of custom probes: `vitald plugin list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginStatus {
+    /// Its file, absolute.
+    pub file: String,
+    /// Whether its probes can be used.
+    pub state: PluginState,
+    /// Why not, in one sentence; empty if they can.
+    pub message: String,
+    /// The keys of its probes.
+    pub probes: Vec<String>,
+    /// What it says of itself, as far as it could be read.
+    pub about: Option<PluginAbout>,
+}
+
+/// Whether a library's probes can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PluginState {
+    /// They can.
+    Loaded,
+    /// They cannot.
+    Refused,
+}
+
+impl std::fmt::Display for PluginState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What a library of custom probes says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginAbout {
+    /// The crate's name.
+    pub name: String,
+    /// The crate's version.
+    pub version: String,
+    /// The version of the border between a library and vitald that it speaks: `1.0`.
+    pub abi: String,
+    /// The version of the SDK that it was built with.
+    pub sdk: String,
+    /// The compiler that built it.
+    pub rustc: String,
+    /// Whether a panic in it ends its process, so that it cannot run in the supervisor.
+    pub panic_aborts: bool,
+}
+
+/// What has become of the libraries of custom probes that were looked for again: `vitald plugin reload`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginChanges {
+    /// Files of libraries that were not used before.
+    pub added: Vec<String>,
+    /// Files that there is another version of now.
+    pub replaced: Vec<String>,
+    /// Files of libraries that are not used any more.
+    pub removed: Vec<String>,
+    /// What was found and is not used, and was not before either: files, with the reason.
+    pub refused: Vec<String>,
+}
+
+impl PluginChanges {
+    /// Whether the same libraries are used as before.
+    pub fn is_empty(&self) -> bool {
+        let Self { added, replaced, removed, refused: _ } = self;
+        [added, replaced, removed].into_iter().all(Vec::is_empty)
+    }
+}
+
 /// What the control API answers when it cannot do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {

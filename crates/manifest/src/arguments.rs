@@ -7,7 +7,7 @@ use vitald_core::registry::Registry;
 
 use crate::check::samples::words;
 use crate::mistake::{Code, Mistake};
-use crate::nearest::{did_you_mean, list, nearest};
+use crate::nearest::{did_you_mean, list, nearest, or_refused};
 use crate::tree::{Tree, quote};
 use crate::{check, read, schema};
 
@@ -25,6 +25,7 @@ pub fn handler_config(registry: &Registry, key: &str, args: &[String]) -> Result
             Some(name) => did_you_mean(name),
             None => format!("there are {}", list(&keys, "and")),
         };
+        let help = or_refused(help, registry.refused());
         return Err(format!("no handler is named `{key}` ({help})"));
     }
     let schema = schema::handler(registry, key);
@@ -42,7 +43,7 @@ pub fn handler_config(registry: &Registry, key: &str, args: &[String]) -> Result
         }
     }
     let mut tree = Tree::from_json(&config);
-    let mut found = check::check(&mut tree, Tree::ROOT, &schema, &schema, "");
+    let mut found = check::check(&mut tree, Tree::ROOT, (&schema, &schema), "", &[]);
     if !mistakes.is_empty() {
         // What is missing may be what could not be read.
         let is_read = |path: &str| !path.split(['.', '[']).next().is_some_and(|top| unread.contains(top));

@@ -8,17 +8,26 @@ mod scalars;
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value as Json};
 
 use crate::mistake::{Code, Mistake};
-use crate::nearest::{did_you_mean, list, nearest};
+use crate::nearest::{did_you_mean, list, nearest, or_refused};
+use crate::schema::ISOLATION;
 use crate::tree::{NodeId, Tree, Value, push_key};
 
 /// Checks the node `id` against `schema`, whose references mean definitions in `root`. What is wrong is
-/// marked faulty. `text` is what the tree was read from.
-pub(crate) fn check(tree: &mut Tree, id: NodeId, schema: &Json, root: &Json, text: &str) -> Vec<Mistake> {
-    let mut checker = Checker { tree, root, text, mistakes: Vec::new(), faulty: HashSet::new() };
+/// marked faulty. `text` is what the tree was read from. `refused` are libraries that may have had a handler that is
+/// not known.
+pub(crate) fn check(
+    tree: &mut Tree,
+    id: NodeId,
+    (schema, root): (&Json, &Json),
+    text: &str,
+    refused: &[PathBuf],
+) -> Vec<Mistake> {
+    let mut checker = Checker { tree, root, text, refused, mistakes: Vec::new(), faulty: HashSet::new() };
     checker.value(id, schema, schema);
     let Checker { mistakes, faulty, .. } = checker;
     for id in faulty {
@@ -63,6 +72,7 @@ struct Checker<'a> {
     tree: &'a Tree,
     root: &'a Json,
     text: &'a str,
+    refused: &'a [PathBuf],
     mistakes: Vec<Mistake>,
     faulty: HashSet<NodeId>,
 }
@@ -138,8 +148,9 @@ impl<'a> Checker<'a> {
             [only] => self.value(id, only, outer),
             _ => {
                 let attempt = |schema: &'a Json| {
-                    let (tree, root, text) = (self.tree, self.root, self.text);
-                    let mut checker = Checker { tree, root, text, mistakes: vec![], faulty: HashSet::new() };
+                    let Checker { tree, root, text, refused, .. } = *self;
+                    let (mistakes, faulty) = (Vec::new(), HashSet::new());
+                    let mut checker = Checker { tree, root, text, refused, mistakes, faulty };
                     checker.value(id, schema, outer);
                     // A required field that is there tells which one is meant, where mistakes do not.
                     let named = hints::required(self.resolve(schema)).any(|key| tree.get(id, key).is_some());
@@ -294,17 +305,21 @@ impl<'a> Checker<'a> {
         let suggestion = nearest(key, known.iter().copied().filter(|name| !is_there(name)));
         let mut mistake =
             Mistake::new(Code::UnknownField, self.tree.path(id), "unknown field").at(key_of(self.tree, id));
+        // What has settings of its own was meant to be one of the handlers.
+        let parts = matches!(self.tree.value(id), Value::Map(_) | Value::Null);
+        let choice = choice.filter(|_| parts);
+        let refused = if choice.is_some() { self.refused } else { &[] };
         if let Some(name) = suggestion {
-            mistake = mistake.label("no such field here").help(did_you_mean(name));
+            mistake = mistake.label("no such field here").help(or_refused(did_you_mean(name), refused));
         } else if !owners.is_empty() {
             let owners: Vec<String> = owners.iter().map(|name| format!("`{name}`")).collect();
             let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
             let help = format!("it belongs into {}; indent it below", list(&owners, "or"));
             mistake = mistake.label("no such field here").help(help);
+        } else if key == ISOLATION {
+            mistake = mistake.label("no such field here").help("it stands beside a custom probe, not inside");
         } else {
-            // What has settings of its own was meant to be one of the handlers.
-            let parts = matches!(self.tree.value(id), Value::Map(_) | Value::Null);
-            let (label, mut known) = match choice.filter(|_| parts) {
+            let (label, mut known) = match choice {
                 Some(choice) => ("no handler has this name", choice.to_vec()),
                 None => ("no such field here", known.to_vec()),
             };
@@ -312,7 +327,7 @@ impl<'a> Checker<'a> {
             mistake = mistake.label(label);
             mistake = match &known[..] {
                 [] => mistake.help("no field is known here"),
-                known => mistake.help(format!("known here: {}", list(known, "and"))),
+                known => mistake.help(or_refused(format!("known here: {}", list(known, "and")), refused)),
             };
         }
         self.say(id, mistake);

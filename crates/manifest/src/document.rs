@@ -47,7 +47,8 @@ impl Document {
             document.mistakes.push(mistake);
             return document;
         }
-        document.mistakes = check(&mut document.tree, Tree::ROOT, schema, schema, text);
+        let refused = registry.refused();
+        document.mistakes = check(&mut document.tree, Tree::ROOT, (schema, schema), text, refused);
         document.understand(file, registry);
         document
     }

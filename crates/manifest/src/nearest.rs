@@ -1,5 +1,7 @@
 //! The name that was probably meant.
 
+use std::path::PathBuf;
+
 /// The candidate nearest to `name`, if one is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
@@ -34,6 +36,19 @@ pub(crate) fn list(names: &[&str], last: &str) -> String {
         [one] => (*one).to_owned(),
         [rest @ .., end] => format!("{} {last} {end}", rest.join(", ")),
     }
+}
+
+/// Adds to what is told of a handler that nobody has where it may be: in a library that was refused.
+pub(crate) fn or_refused(help: String, libraries: &[PathBuf]) -> String {
+    if libraries.is_empty() {
+        return help;
+    }
+    let files: Vec<String> = libraries.iter().map(|file| file.display().to_string()).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let which = if files.len() == 1 { "a library that was" } else { "one of the libraries that were" };
+    let then = if help.ends_with('?') { " if not," } else { ";" };
+    let files = list(&files, "or");
+    format!("{help}{then} it may be of {which} refused, {files}: `vitald plugin list` says why")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use vitald_core::check::Check;
 use vitald_core::probe::{ComponentContext, SpecError, SpecErrorKind};
+use vitald_core::registry::Isolation;
 use vitald_core::spec::{ProbeRole, ProbeSpec};
 
 use crate::check::{key_of, place_of};
@@ -9,7 +10,7 @@ use crate::mistake::{Code, Mistake};
 use crate::model::{Modeller, seconds};
 use crate::nearest::{did_you_mean, list, nearest};
 use crate::scalar;
-use crate::schema::COMBINATORS;
+use crate::schema::{COMBINATORS, ISOLATION};
 use crate::tree::{NodeId, Tree, Value, push_key};
 use crate::typed::{self, Unread};
 use crate::types::Timing;
@@ -48,12 +49,52 @@ impl Modeller<'_> {
             .entries(id)
             .filter(|(key, _)| COMBINATORS.contains(key) || self.registry.schema(key).is_some());
         let (key, node) = chosen.next()?;
+        let isolation = self.isolation(id, key);
         match key {
             "allOf" => self.checks(node, context).map(Check::AllOf),
             "anyOf" => self.checks(node, context).map(Check::AnyOf),
             "atLeast" => self.at_least(node, context),
-            key => self.handler(key, node, context),
+            key => {
+                let isolation = isolation?;
+                let check = self.handler(key, node, context, isolation)?;
+                match isolation.is_default() || self.may_be_isolated_so(id, &check, context) {
+                    true => Some(check),
+                    false => None,
+                }
+            }
         }
+    }
+
+    /// Whether a custom probe can be built to run where it is to, which not every library allows.
+    fn may_be_isolated_so(&mut self, id: NodeId, check: &Check, context: &ComponentContext) -> bool {
+        let Err(err) = check.build(self.registry, context, &|_, probe| probe) else { return true };
+        let id = self.tree.get(id, ISOLATION).unwrap_or(id);
+        let value = self.tree.value(id).show().unwrap_or_default();
+        let message = format!("invalid value {value}: {}", err.message);
+        self.mistakes.push(self.at(Code::Invalid, id, message).label(err.message));
+        false
+    }
+
+    /// Where a probe's code is to run; `None` where that is wrong, or must not be said.
+    fn isolation(&mut self, id: NodeId, beside: &str) -> Option<Isolation> {
+        let node = self.tree.get(id, ISOLATION);
+        let Some(node) = node.filter(|node| *self.tree.value(*node) != Value::Null) else {
+            return Some(Isolation::default());
+        };
+        if self.registry.is_custom(beside) {
+            return match self.tree.text(node).filter(|_| !self.tree.node(node).faulty)? {
+                "InProcess" => Some(Isolation::InProcess),
+                _ => Some(Isolation::Process),
+            };
+        }
+        let why = match COMBINATORS.contains(&beside) {
+            true => "it belongs to the parts, beside each custom probe",
+            false => "only the code of a custom probe can be isolated, a built-in one runs in the supervisor",
+        };
+        let message = format!("forbidden beside `{beside}`: {why}");
+        let mistake = Mistake::new(Code::Forbidden, self.tree.path(node), message);
+        self.mistakes.push(mistake.at(key_of(self.tree, node)).label("must not be here"));
+        None
     }
 
     fn checks(&mut self, id: NodeId, context: &ComponentContext) -> Option<Vec<Check>> {
@@ -79,14 +120,20 @@ impl Modeller<'_> {
         }
     }
 
-    fn handler(&mut self, key: &str, id: NodeId, context: &ComponentContext) -> Option<Check> {
+    fn handler(
+        &mut self,
+        key: &str,
+        id: NodeId,
+        context: &ComponentContext,
+        isolation: Isolation,
+    ) -> Option<Check> {
         let config = match self.tree.good_json(id)? {
             serde_json::Value::Null => serde_json::json!({}),
             config => config,
         };
         let whole = !self.tree.any_faulty(id);
         match self.registry.validate(key, &config, context) {
-            Ok(()) => whole.then(|| Check::handler(key, config)),
+            Ok(()) => whole.then(|| Check::Handler { key: key.to_owned(), config, isolation }),
             Err(err) => {
                 let meant = self.tree.text(self.tree.locate(id, &err.path));
                 let hidden = err.kind == SpecErrorKind::NotFound

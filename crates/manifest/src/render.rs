@@ -7,12 +7,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use vitald_core::check::Check;
 use vitald_core::quantity;
+use vitald_core::registry::Isolation;
 use vitald_core::spec::{
     Backoff, ComponentSpec, ContainerSpec, EnvValue, EnvVar, ExecAction, ExternalSpec, FoundBy, LogsSpec,
     Port, ProbeSpec, ProcessSpec, Protocol, RestartSpec, Workload,
 };
 
-use crate::schema::{API_VERSION, KIND};
+use crate::schema::{API_VERSION, ISOLATION, KIND};
 
 /// A component as a whole document, which loads as an equal [`ComponentSpec`].
 ///
@@ -254,14 +255,21 @@ fn probe(probe: Option<&ProbeSpec>) -> Json {
 
 fn check(question: &Check) -> Map<String, Json> {
     let all = |of: &[Check]| -> Json { of.iter().map(|part| Json::from(check(part))).collect() };
-    let (key, below) = match question {
-        Check::Handler { key, config: Json::Null, .. } => (key.as_str(), json!({})),
-        Check::Handler { key, config, .. } => (key.as_str(), sorted(config)),
-        Check::AllOf(of) => ("allOf", all(of)),
-        Check::AnyOf(of) => ("anyOf", all(of)),
-        Check::AtLeast { count, of } => ("atLeast", json!({ "count": count, "of": all(of) })),
+    let (key, below, isolation) = match question {
+        Check::Handler { key, config: Json::Null, isolation } => (key.as_str(), json!({}), *isolation),
+        Check::Handler { key, config, isolation } => (key.as_str(), sorted(config), *isolation),
+        Check::AllOf(of) => ("allOf", all(of), Isolation::default()),
+        Check::AnyOf(of) => ("anyOf", all(of), Isolation::default()),
+        Check::AtLeast { count, of } => {
+            ("atLeast", json!({ "count": count, "of": all(of) }), Isolation::default())
+        }
     };
-    Map::from_iter([(key.to_owned(), below)])
+    let mut fields = Map::from_iter([(key.to_owned(), below)]);
+    // Beside a built-in probe it must not even be said.
+    if !isolation.is_default() {
+        fields.insert(ISOLATION.to_owned(), json!(isolation));
+    }
+    fields
 }
 
 /// With the fields of all mappings in the order of their names.

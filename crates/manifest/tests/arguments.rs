@@ -59,3 +59,13 @@ fn mistakes_are_told() {
     insta::assert_snapshot!(told("exec", &["command=[a, b"]), @"command: `[` without its `]`");
     insta::assert_snapshot!(told("httpGet", &["port=80", "scheme=https"]), @r#"scheme: unsupported value "https": expected HTTP or HTTPS (did you mean `HTTPS`?)"#);
 }
+
+#[test]
+fn a_handler_that_is_not_there_may_be_of_a_library_that_was_refused() {
+    let told = |key: &str| handler_config(&support::registry_with_custom(), key, &[]).unwrap_err();
+    assert!(told("kafkaLag").ends_with(
+        "; it may be of a library that was refused, /opt/plugins/libkafka.so: `vitald plugin list` says why)"
+    ));
+    assert!(told("diskSpac").contains("did you mean `diskSpace`? if not, it may be of a library"));
+    assert!(told("diskSpace").starts_with("path: required"));
+}

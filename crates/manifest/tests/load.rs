@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitald_core::check::Check;
+use vitald_core::registry::Isolation;
 use vitald_core::spec::{
     ComponentSpec, Condition, EnvValue, FoundBy, ImagePullPolicy, OnDiskFull, Port, Protocol, RestartPolicy,
     Workload,
@@ -73,6 +74,36 @@ fn everything_arrives_in_the_model() {
     assert_eq!(runner.startup_probe.as_ref().unwrap().failure_threshold, 60);
     let pid = Check::handler("pid", serde_json::json!({}));
     assert_eq!(manifests.components[0].liveness_probe.as_ref().unwrap().check, pid);
+}
+
+#[test]
+fn where_custom_probes_run_arrives_in_the_model_and_comes_back() {
+    let registry = support::registry_with_custom();
+    let options = LoadOptions { registry: &registry, env_path: None };
+    let load = |path: &Path| {
+        let loaded = vitald_manifest::load(&[path.to_owned()], &options);
+        loaded.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false))).components.remove(0)
+    };
+    let component = load(Path::new("tests/good_custom/isolation.yaml"));
+    let disk = |path: &str, isolation| Check::Handler {
+        key: "diskSpace".to_owned(),
+        config: serde_json::json!({ "path": path }),
+        isolation,
+    };
+    let check = |probe: &Option<vitald_core::spec::ProbeSpec>| probe.as_ref().unwrap().check.clone();
+    assert_eq!(check(&component.startup_probe), disk("/", Isolation::Process));
+    assert_eq!(check(&component.readiness_probe), disk("/", Isolation::InProcess));
+    let pid = Check::handler("pid", serde_json::json!({}));
+    let parts = [pid, disk("/srv", Isolation::Process), disk("/var", Isolation::InProcess)];
+    assert_eq!(check(&component.liveness_probe), Check::AllOf(parts.into()));
+
+    let rendered = vitald_manifest::render(&component);
+    assert_eq!(rendered["spec"]["readinessProbe"]["isolation"], "InProcess");
+    assert_eq!(rendered["spec"]["startupProbe"].get("isolation"), None);
+    let temp = tempfile::tempdir().unwrap();
+    let again = temp.path().join("again.yaml");
+    std::fs::write(&again, rendered.to_string()).unwrap();
+    assert_eq!(load(&again), component);
 }
 
 #[test]

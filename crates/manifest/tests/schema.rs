@@ -147,6 +147,37 @@ fn it_takes_null_where_manifests_may_have_it() {
 }
 
 #[test]
+fn where_a_probe_runs_is_offered_beside_custom_ones_alone() {
+    let probe = |probe: Value| {
+        json!({
+            "apiVersion": "vitald/v1",
+            "kind": "Component",
+            "metadata": { "name": "a" },
+            "spec": { "command": ["a"], "livenessProbe": probe },
+        })
+    };
+    let none = schema(&support::registry());
+    assert!(!none.to_string().contains("InProcess"));
+    assert!(!jsonschema::is_valid(&none, &probe(json!({ "pid": {}, "isolation": "Process" }))));
+
+    let custom = schema(&support::registry_with_custom());
+    jsonschema::meta::validate(&custom).unwrap();
+    for (good, below) in [
+        (true, json!({ "diskSpace": { "path": "/" } })),
+        (true, json!({ "diskSpace": { "path": "/" }, "isolation": "InProcess" })),
+        (true, json!({ "allOf": [{ "pid": {} }, { "diskSpace": { "path": "/" }, "isolation": "Process" }] })),
+        (true, json!({ "pid": {}, "isolation": null })),
+        (false, json!({ "pid": {}, "isolation": "InProcess" })),
+        (false, json!({ "allOf": [{ "pid": {} }], "isolation": "InProcess" })),
+        (false, json!({ "allOf": [{ "pid": {}, "isolation": "Process" }] })),
+        (false, json!({ "diskSpace": { "path": "/" }, "isolation": "Thread" })),
+        (false, json!({ "diskSpace": { "path": "/", "isolation": "Process" } })),
+    ] {
+        assert_eq!(jsonschema::is_valid(&custom, &probe(below.clone())), good, "{below}");
+    }
+}
+
+#[test]
 fn every_field_says_what_it_means() {
     fn walk(schema: &Value, path: &str, silent: &mut Vec<String>) {
         if let Some(properties) = schema.get("properties").and_then(Value::as_object) {

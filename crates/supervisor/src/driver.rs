@@ -1,5 +1,6 @@
 //! The one task that owns a component: select, tell the lifecycle, carry out what it answers, publish.
 
+mod build;
 mod record;
 mod run;
 mod takeover;
@@ -24,7 +25,6 @@ use vitald_core::spec::{ComponentSpec, ExecAction, ProbeRole, ProbeSpec};
 use vitald_core::status::{EventType, RunLog};
 
 use crate::member::{Nursery, inherits_all};
-use crate::probe_run;
 use crate::store::{FileIdentity, RECORD_VERSION, Record, Store};
 
 /// How many runs' places in the log are remembered.

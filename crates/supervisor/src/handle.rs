@@ -8,18 +8,20 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::sync::broadcast;
-use vitald_core::lifecycle::{self, EventReason, Notice};
+use vitald_core::lifecycle::{self, EventReason};
 use vitald_core::probe::{CheckContext, ProbeResult};
+use vitald_core::registry::Registry;
 use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::{
-    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, ProbeAnswer, ProbeState, Status,
-    SupervisorStatus,
+    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, PluginChanges, PluginStatus,
+    ProbeAnswer, ProbeState, Status, SupervisorStatus,
 };
 
 use crate::apply;
 use crate::driver::View;
 use crate::member::{Member, Nursery};
 use crate::probe_run::check_once;
+use crate::probes;
 use crate::report;
 use crate::shutdown::{Shutdown, in_reverse_order};
 use crate::state_dir::StateLock;
@@ -83,6 +85,17 @@ pub enum CommandError {
         /// The component.
         name: String,
     },
+    /// A probe of a component cannot be made here.
+    #[error("component `{component}`: {why}")]
+    BadProbe {
+        /// The component.
+        component: String,
+        /// Where in its spec, why, and what to do.
+        why: String,
+    },
+    /// The libraries of custom probes stay as they were.
+    #[error("{0}; nothing was changed")]
+    PluginsRefused(String),
     /// The supervisor is on its way out.
     #[error("the supervisor is shutting down")]
     ShuttingDown,
@@ -201,9 +214,10 @@ impl SupervisorHandle {
         let View { run, restarter, .. } = member.view.borrow().clone();
         let run = run.ok_or_else(|| CommandError::NotRunning { name: name.to_owned() })?;
         let cx = CheckContext { timeout: probe.timeout, run: Some(run), executor: restarter.executor() };
-        let Nursery { state_dir, registry, clock, .. } = self.shared.nursery.as_ref();
-        let context = spec.context(Some(state_dir.log(name)));
-        let (state, message, latency) = match check_once(&probe.check, registry, &context, &cx, clock).await {
+        let Nursery { state_dir, probes, clock, .. } = self.shared.nursery.as_ref();
+        let (context, registry) = (spec.context(Some(state_dir.log(name))), probes.registry());
+        let (state, message, latency) = match check_once(&probe.check, &registry, &context, &cx, clock).await
+        {
             Ok((result, latency)) => {
                 let state = match &result {
                     ProbeResult::Success | ProbeResult::Warning(_) => ProbeState::Success,
@@ -285,7 +299,42 @@ impl SupervisorHandle {
 
     /// Adds an event that concerns the supervisor, and no component.
     pub fn tell(&self, kind: EventType, reason: EventReason, message: String) {
-        self.shared.nursery.events.add("", &Notice { kind, reason, message });
+        self.shared.tell(kind, reason, message);
+    }
+
+    /// The probe kinds that components may name now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.shared.nursery.probes.registry()
+    }
+
+    /// Whether the probes of `specs` can be made here: whoever sends specs may know custom probes that this
+    /// supervisor does not. It takes as long as libraries take to answer.
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub async fn check(&self, specs: Vec<ComponentSpec>) -> Result<Vec<ComponentSpec>, CommandError> {
+        let shared = Arc::clone(&self.shared);
+        let checked = tokio::task::spawn_blocking(move || probes::check(&shared, &specs).map(|()| specs));
+        // Fails only when the runtime ends.
+        checked.await.unwrap_or(Err(CommandError::ShuttingDown))
+    }
+
+    /// The libraries of custom probes that it has found, those that are refused included. While they are looked for
+    /// again it takes as long as that.
+    pub async fn plugins(&self) -> Vec<PluginStatus> {
+        let shared = Arc::clone(&self.shared);
+        let listed = tokio::task::spawn_blocking(move || shared.nursery.probes.libraries());
+        // Fails only when the runtime ends.
+        listed.await.unwrap_or_default()
+    }
+
+    /// Looks for libraries of custom probes again. Checks that are under way end first, no component is touched, and
+    /// from then on its probes are those of the new library.
+    ///
+    /// # Errors
+    /// A library does not take what a component asks of it, or the supervisor is ending: nothing has changed.
+    pub async fn reload_plugins(&self) -> Result<PluginChanges, CommandError> {
+        probes::reload(&self.shared).await
     }
 
     fn find(&self, name: &str) -> Result<Arc<Member>, CommandError> {

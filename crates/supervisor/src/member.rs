@@ -9,7 +9,6 @@ use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use vitald_core::lifecycle::{Command, Event, EventReason, Lifecycle, Notice};
-use vitald_core::registry::Registry;
 use vitald_core::restarter::{ProcessIdentity, Restarter};
 use vitald_core::spec::{ComponentSpec, Dependency};
 use vitald_core::status::EventType;
@@ -19,6 +18,7 @@ use crate::clock::Clock;
 use crate::driver::{self, Message, Parts, View};
 use crate::events::Events;
 use crate::logs::Logs;
+use crate::probes::Probes;
 use crate::report;
 use crate::state_dir::StateDir;
 use crate::store::{FileIdentity, Record, Store};
@@ -146,7 +146,7 @@ impl Inherited {
 /// What members are made with.
 pub(crate) struct Nursery {
     pub(crate) state_dir: StateDir,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) probes: Probes,
     pub(crate) restarters: RestarterFactory,
     pub(crate) inherited: Inherited,
     pub(crate) clock: Arc<dyn Clock>,
@@ -247,7 +247,7 @@ impl Nursery {
             lock: self.state_dir.component_lock(&spec.name),
             inherited_env: Arc::clone(&inherited_env),
             previous,
-            needs: spec.needs(&self.registry),
+            needs: spec.needs(&self.probes.registry()),
         };
         ((self.restarters)(spec, context), inherited_env)
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use vitald_core::check::Check;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult, SpecError};
-use vitald_core::registry::{Origin, Registry};
+use vitald_core::registry::Registry;
 
 use crate::clock::Clock;
 
@@ -20,7 +20,7 @@ pub(crate) fn build(
     clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn HealthProbe>, SpecError> {
     check.build(registry, component, &|key, probe| {
-        let is_custom = matches!(registry.origin(key), Some(Origin::Library(_)));
+        let is_custom = registry.is_custom(key);
         Box::new(Guarded { key: key.to_owned(), is_custom, probe, clock: Arc::clone(clock) })
     })
 }

@@ -24,6 +24,7 @@ use crate::events::Events;
 use crate::handle::{CommandError, SupervisorHandle};
 use crate::logs::{LogKeeperFactory, Logs};
 use crate::member::{self, Inherited, Member, Nursery};
+use crate::probes::{ProbeLibraries, Probes};
 use crate::shutdown::{Shutdown, in_start_order};
 use crate::state_dir::{StateDir, StateLock};
 use crate::store::{self, Record};
@@ -38,6 +39,8 @@ pub struct Config {
     pub components: Wanted,
     /// The probe kinds that the components may name.
     pub registry: Arc<Registry>,
+    /// Who has loaded those of libraries, and does so again on request; `None` where nobody does.
+    pub libraries: Option<Arc<dyn ProbeLibraries>>,
     /// Makes what starts and stops a component.
     pub restarters: RestarterFactory,
     /// Makes what keeps the components' logs.
@@ -134,10 +137,14 @@ impl Shared {
     pub(crate) fn set_manifests(&self, manifests: Vec<PathBuf>) {
         if let Err(err) = self.nursery.state_dir.write_manifests(&manifests) {
             let message = format!("where the manifests are cannot be written down: {err}");
-            let (kind, reason) = (EventType::Warning, EventReason::FailedWrite);
-            self.nursery.events.add("", &Notice { kind, reason, message });
+            self.tell(EventType::Warning, EventReason::FailedWrite, message);
         }
         *self.manifests.lock().unwrap_or_else(PoisonError::into_inner) = manifests;
+    }
+
+    /// Adds an event that concerns no component.
+    pub(crate) fn tell(&self, kind: EventType, reason: EventReason, message: String) {
+        self.nursery.events.add("", &Notice { kind, reason, message });
     }
 
     /// Makes a component, the last one of all, unless the supervisor is ending.
@@ -173,7 +180,7 @@ impl Supervisor {
         let logs = Logs::new((config.logs)(Box::new(move |of, notice| told.add(of, notice))));
         let nursery = Arc::new(Nursery {
             state_dir: config.state_dir,
-            registry: config.registry,
+            probes: Probes::new(config.registry, config.libraries),
             restarters: config.restarters,
             inherited: Inherited::new(config.inherited_env),
             clock: config.clock,

@@ -7,9 +7,14 @@ mod diff;
 mod doctor;
 mod down;
 mod events;
+mod explain;
 mod logs;
 mod ls;
 mod names;
+mod plugin_inspect;
+mod plugin_list;
+mod plugin_new;
+mod plugin_reload;
 mod probe_list;
 mod probe_run;
 mod run;
@@ -18,7 +23,7 @@ mod status;
 mod up;
 mod validate;
 
-use crate::cli::{Command, Probe};
+use crate::cli::{Command, Plugin, Probe};
 use crate::exit::Outcome;
 use crate::places::Places;
 
@@ -40,10 +45,15 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Apply(args) => apply::run(&args, places).await,
         Command::Diff(args) => diff::run(&args, places).await,
         Command::Validate(args) => validate::run(&args, places),
-        Command::Schema => schema::run(),
-        Command::Check(args) => check::run(&args).await,
+        Command::Explain(args) => explain::run(&args, places),
+        Command::Schema => schema::run(places),
+        Command::Check(args) => check::run(&args, places).await,
         Command::Doctor(args) => doctor::run(&args, places).await,
-        Command::Probe(Probe::List(args)) => probe_list::run(&args),
+        Command::Probe(Probe::List(args)) => probe_list::run(&args, places),
         Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
+        Command::Plugin(Plugin::List(args)) => plugin_list::run(&args, places).await,
+        Command::Plugin(Plugin::Inspect(args)) => plugin_inspect::run(&args, places),
+        Command::Plugin(Plugin::New(args)) => plugin_new::run(&args),
+        Command::Plugin(Plugin::Reload(args)) => plugin_reload::run(&args, places).await,
     }
 }

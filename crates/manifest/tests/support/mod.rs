@@ -3,13 +3,17 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(unreachable_pub, reason = "a probe's declaration is public wherever it stands")]
 
-use schemars::JsonSchema;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
+use serde_json::Value;
 use vitald_core::async_trait;
+use vitald_core::notify::RunNeeds;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::registry::Registry;
+use vitald_core::registry::{AnyKind, Isolation, Linked, Origin, Registry};
 
 pub fn registry() -> Registry {
     let mut registry = Registry::new();
@@ -19,6 +23,51 @@ pub fn registry() -> Registry {
     registry.add::<Grpc>();
     registry.add::<Pid>();
     registry
+}
+
+/// The same, a custom probe, and a library that was refused.
+pub fn registry_with_custom() -> Registry {
+    let mut registry = registry();
+    registry.insert(Arc::new(Custom(Linked::new()))).unwrap();
+    registry.note_refused("/opt/plugins/libkafka.so".into());
+    registry
+}
+
+/// A kind as it comes from a library.
+struct Custom(Linked<DiskSpace>);
+
+impl AnyKind for Custom {
+    fn key(&self) -> &str {
+        self.0.key()
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Library("/opt/plugins/libdisk_space.so".into())
+    }
+
+    fn schema(&self) -> &Schema {
+        self.0.schema()
+    }
+
+    fn validate(&self, config: &Value, component: &ComponentContext) -> Result<(), SpecError> {
+        self.0.validate(config, component)
+    }
+
+    fn build(
+        &self,
+        config: &Value,
+        component: &ComponentContext,
+        isolation: Isolation,
+    ) -> Result<Box<dyn HealthProbe>, SpecError> {
+        if isolation == Isolation::InProcess && config["path"] == "/aborts" {
+            return Err(SpecError::new("a panic would end the supervisor: the library is built to abort"));
+        }
+        self.0.build(config, component, isolation)
+    }
+
+    fn needs(&self, config: &Value) -> RunNeeds {
+        self.0.needs(config)
+    }
 }
 
 macro_rules! probe {
@@ -164,3 +213,19 @@ pub struct PidSpec {
 }
 
 probe!(Pid, "pid", PidSpec, |_spec, _component| Ok::<(), SpecError>(()));
+
+/// Healthy while a file system has room.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DiskSpaceSpec {
+    /// A file or folder on it.
+    path: std::path::PathBuf,
+    /// Percent of it that must be free. Defaults to `10`.
+    #[schemars(range(max = 100))]
+    min_free_percent: Option<u8>,
+}
+
+probe!(DiskSpace, "diskSpace", DiskSpaceSpec, |spec, _component| match spec.path.is_absolute() {
+    true => Ok(()),
+    false => Err(SpecError::new("must be absolute").at("path")),
+});

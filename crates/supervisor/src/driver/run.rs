@@ -55,15 +55,7 @@ impl Driver {
     }
 
     pub(super) fn build(&self, probe: &ProbeSpec) -> Arc<dyn HealthProbe> {
-        let Parts { context, .. } = &self.parts;
-        let Nursery { registry, clock, .. } = self.parts.nursery.as_ref();
-        let build = AssertUnwindSafe(|| probe_run::build(&probe.check, registry, context, clock));
-        match std::panic::catch_unwind(build) {
-            Ok(Ok(probe)) => Arc::from(probe),
-            // The manifest was checked by the same code; what is left is a bug, and no reason to restart.
-            Ok(Err(err)) => Arc::new(Broken(err.to_string())),
-            Err(_panic) => Arc::new(Broken("the probe panicked while it was built".into())),
-        }
+        build::probe(&self.parts.nursery, &probe.check, &self.parts.context)
     }
 
     pub(super) fn probe(&mut self, id: RunId, role: ProbeRole) {
@@ -141,15 +133,5 @@ async fn run_hook(executor: Arc<dyn Executor>, hook: ExecAction) -> Result<(), S
             output => Err(format!("{}: {output}", done.exit)),
         },
         Err(err) => Err(err.to_string()),
-    }
-}
-
-/// Stands in for a probe that could not be built.
-struct Broken(String);
-
-#[vitald_core::async_trait]
-impl HealthProbe for Broken {
-    async fn check(&self, _cx: &CheckContext) -> ProbeResult {
-        ProbeResult::unknown(self.0.clone())
     }
 }

@@ -29,8 +29,8 @@ use vitald_core::status::ComponentStatus;
 use vitald_core::time::Timestamp;
 use vitald_supervisor::clock::Clock;
 use vitald_supervisor::{
-    Config, LogKeeper, Refused, RestarterContext, ShutdownMode, StateDir, Supervisor, SupervisorHandle,
-    Wanted,
+    Config, LogKeeper, ProbeLibraries, Refused, RestarterContext, ShutdownMode, StateDir, Supervisor,
+    SupervisorHandle, Wanted,
 };
 
 /// What the test says, and what it sees.
@@ -130,6 +130,7 @@ impl Script {
 pub(crate) struct World {
     script: Arc<Mutex<Script>>,
     registry: Arc<Registry>,
+    pub(crate) libraries: Option<Arc<dyn ProbeLibraries>>,
     clock: Arc<PausedClock>,
     dir: tempfile::TempDir,
 }
@@ -185,6 +186,7 @@ impl World {
         Self {
             script: Arc::default(),
             registry: Arc::new(registry),
+            libraries: None,
             clock: Arc::new(PausedClock {
                 began: Instant::now(),
                 jumped: Mutex::default(),
@@ -218,6 +220,7 @@ impl World {
             lock,
             components,
             registry: Arc::clone(&self.registry),
+            libraries: self.libraries.clone(),
             restarters: Box::new(move |spec, context| {
                 script.lock().unwrap().contexts.push(context.clone());
                 let ends = script.lock().unwrap().ends_with.take_if(|(name, ..)| *name == spec.name);

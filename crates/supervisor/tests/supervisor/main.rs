@@ -3,6 +3,7 @@
 mod adoption;
 mod apply;
 mod commands;
+mod custom;
 mod fake;
 mod recall;
 mod restores;
