@@ -28,6 +28,7 @@ mod place;
 mod process;
 mod program;
 mod status;
+mod stranger;
 mod supervisor;
 mod trace;
 
@@ -41,6 +42,7 @@ pub use place::Place;
 pub use process::Pid;
 pub use program::{Output, Running, program};
 pub use status::{Component, Event, LastExit, Probe, Status};
+pub use stranger::{Stranger, cargo, repository};
 pub use supervisor::Supervisor;
 pub use trace::{Mark, Traces, since_boot};
 

@@ -3,12 +3,14 @@
 // What a task says is for the person at the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod apt;
 mod bench;
 mod cache;
 mod docker;
 mod run;
 mod simulate;
 mod standin;
+mod strangers;
 mod temporal;
 mod test;
 mod worker;

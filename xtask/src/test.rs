@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::workspace::{Workspace, path_with, say};
-use crate::{docker, standin, temporal, worker};
+use crate::{docker, standin, strangers, temporal, worker};
 
 /// A part of the tests that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,6 +29,8 @@ pub(crate) enum Part {
     Temporal,
     /// Containers, by hand and from outside, in real Docker engines
     Docker,
+    /// Custom probe crates, built as strangers would, against real things, PostgreSQL among them
+    Plugins,
     /// The stack of stigmer falls ill and is mended; all examples
     Story,
     /// The documentation builds without warnings
@@ -46,6 +48,8 @@ const WORKERS_THREADS: &str = "--test-threads=16";
 
 /// Each test has an engine of its own.
 const DOCKER_THREADS: &str = "--test-threads=2";
+/// They mostly wait, and some have a database of their own.
+const PLUGINS_THREADS: &str = "--test-threads=4";
 /// Each has a stack of its own in a network of its own, and waits for minutes.
 const STORY_THREADS: &str = "--test-threads=4";
 
@@ -163,6 +167,26 @@ impl Part {
                 let mut command = of_the_whole("docker");
                 command.arg(DOCKER_THREADS).env("VITALD_BIN", workspace.programs("debug").join("vitald"));
                 by_hand.and(tally.count(command))
+            }
+            Self::Plugins => {
+                strangers::ensure_postgres()?;
+                let other_compiler = strangers::ensure_other_compiler()?;
+                build(workspace)?;
+                let mut own = Ok(());
+                for project in strangers::PROJECTS {
+                    strangers::build(workspace, project)?;
+                    let mut command =
+                        strangers::cargo(workspace, project, &["test", "--workspace", "--no-fail-fast"]);
+                    command.arg("--").args(args);
+                    own = own.and(tally.count(command));
+                }
+                let mut command = of_the_whole("custom");
+                command
+                    .arg(PLUGINS_THREADS)
+                    .env("VITALD_BIN", workspace.programs("debug").join("vitald"))
+                    .env(strangers::TARGET_VARIABLE, strangers::target(workspace))
+                    .env(strangers::COMPILER_VARIABLE, other_compiler);
+                own.and(tally.count(command))
             }
             Self::Story => {
                 let path = path_with(&[temporal::ensure()?, standin::ensure(workspace)?])?;

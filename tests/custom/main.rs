@@ -1,0 +1,14 @@
+//! Custom probe crates from outside: built as strangers build them, loaded by a real `vitald`, asked about real
+//! things.
+//!
+//! `cargo xtask test plugins` builds what is needed and runs them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test fails by panicking.
+
+mod certificate;
+mod compilers;
+mod host_health;
+mod made;
+mod postgres;
+mod postgres_server;
+mod words;

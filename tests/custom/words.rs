@@ -1,0 +1,135 @@
+//! Custom probes in all that vitald says of probes, and of mistakes.
+
+use serde_json::Value;
+use vitald_tests::{Output, Stranger, Supervisor, repository};
+
+const NOTHING: &str = "metadata: {name: none}\nspec: {command: [sleep, '1']}";
+
+fn prepare(manifests: &str) -> Supervisor {
+    let s = Supervisor::prepare(manifests);
+    let examples = Stranger::build("examples/custom-probes");
+    for package in ["host-health", "postgres-query", "certificate-expiry"] {
+        s.install(&examples.library(package));
+    }
+    s
+}
+
+#[track_caller]
+fn assert_has(output: &Output, words: &[&str]) {
+    let said = output.all();
+    for words in words {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+}
+
+#[test]
+fn the_manifests_of_the_examples_are_right() {
+    let s = prepare(NOTHING);
+    let folder = repository().join("examples/custom-probes/manifests");
+    let output = s.cli(&["validate", "-f", folder.to_str().unwrap()]).expect(0);
+    assert_has(&output, &["5 components valid"]);
+    // None of them is right without the libraries.
+    let bare = Supervisor::prepare(NOTHING);
+    let output = bare.cli(&["validate", "-f", folder.to_str().unwrap()]).expect(2);
+    assert_has(&output, &["diskSpace", "fileAge", "postgres", "certificate"]);
+}
+
+/// A probe, where the mistake is in its second line, and what is said of it.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "diskSpace: {path: /, minFre: 10%}",
+        "minFre",
+        "spec.readinessProbe.diskSpace.minFre: unknown field: did you mean `minFree`",
+    ),
+    (
+        "diskSpace: {path: /, minFree: 101%}",
+        "101%",
+        "spec.readinessProbe.diskSpace.minFree: invalid value \"101%\": must be a share from 0% to 100%",
+    ),
+    (
+        "diskSpace: {path: /, minFree: lots}",
+        "lots",
+        "spec.readinessProbe.diskSpace.minFree: invalid value \"lots\": must be a quantity, such as 512Mi; or a share, \
+         such as 10%",
+    ),
+    ("diskSpace: {minFree: 1Gi}", "diskSpace", "spec.readinessProbe.diskSpace.path: required"),
+    (
+        "fileAge: {path: x, maxAgeSeconds: 0}",
+        "0}",
+        "spec.readinessProbe.fileAge.maxAgeSeconds: invalid value 0: must be greater than 0",
+    ),
+    (
+        "fileAge: {path: x, maxAgeSeconds: soon}",
+        "soon",
+        "spec.readinessProbe.fileAge.maxAgeSeconds: invalid value \"soon\"",
+    ),
+    ("postgres: {port: sqll}", "sqll", "spec.readinessProbe.postgres.port: not found"),
+    (
+        "certificate: {file: a, host: b}",
+        "host",
+        "spec.readinessProbe.certificate.host: forbidden: goes with `port`, not with `file`",
+    ),
+];
+
+#[test]
+fn mistakes_in_their_configuration_have_file_line_and_caret() {
+    let manifest = |(probe, ..): &(&str, &str, &str), number: usize| {
+        format!(
+            "apiVersion: vitald/v1\nkind: Component\nmetadata: {{name: bad-{number}}}\nspec:\n  command: [sleep, \
+             '1']\n  ports: [{{name: sql, containerPort: 5432}}]\n  readinessProbe:\n    {probe}\n"
+        )
+    };
+    let s = prepare(NOTHING);
+    for (number, mistake) in MISTAKES.iter().enumerate() {
+        let (probe, at, said) = mistake;
+        s.write("bad.yaml", &manifest(mistake, number));
+        let output = s.cli(&["validate", "-f", "bad.yaml"]).expect(2);
+        let column = "    ".len() + probe.find(at).unwrap() + 1;
+        assert_has(&output, &[said, &format!("bad.yaml:8:{column}"), "1 error, 0 warnings"]);
+        // Under the line as it stands is what it is about.
+        let lines: Vec<&str> = output.stderr.lines().collect();
+        let line = lines.iter().position(|line| line.ends_with(probe)).expect("the line itself");
+        let begin = lines[line].find(probe).unwrap() + probe.find(at).unwrap();
+        let under = lines[line + 1];
+        let caret =
+            under.char_indices().find(|(_, c)| "^┬─".contains(*c)).map(|(at, _)| under[..at].chars().count());
+        assert_eq!(caret, Some(lines[line][..begin].chars().count()), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn what_tells_of_probes_tells_of_custom_ones() {
+    let s = prepare(NOTHING);
+    let library = s.state_dir().join("plugins/libhost_health.so");
+    let library = library.to_str().unwrap();
+
+    let schema: Value = serde_json::from_str(&s.cli(&["schema"]).expect(0).stdout).unwrap();
+    let text = schema.to_string();
+    for words in ["diskSpace", "minFreeInodes", "fileAge", "passwordFile", "`SELECT true`"] {
+        assert!(text.contains(words), "{words} is not in the schema");
+    }
+
+    let explained = s.cli(&["explain", "spec.readinessProbe.diskSpace.minFree"]).expect(0);
+    assert_has(&explained, &["minFree", "Least room: a quantity such as `5Gi`"]);
+    let explained = s.cli(&["explain", "spec.livenessProbe"]).expect(0);
+    assert_has(&explained, &["postgres", "certificate", "httpGet"]);
+
+    let list = s.cli(&["probe", "list"]).expect(0);
+    assert_has(&list, &["diskSpace", "Healthy while the file system of `path` has room left.", "tcpSocket"]);
+
+    let healthy = s.cli(&["check", "diskSpace", "path=/", "minFree=1"]).expect(0);
+    assert_has(&healthy, &["Success in "]);
+    let unhealthy = s.cli(&["check", "diskSpace", "path=/nowhere", "minFree=1"]).expect(1);
+    assert_has(&unhealthy, &["Failure in ", "/nowhere is not there"]);
+    let mistaken = s.cli(&["check", "diskSpace", "path=/", "minFree=much"]).expect(2);
+    assert_has(&mistaken, &["minFree", "must be a quantity"]);
+
+    let list = s.cli(&["plugin", "list"]).expect(0);
+    assert_has(&list, &["host-health", "0.1.0", "diskSpace", "fileAge", "postgres-query", "Loaded"]);
+    let list: Value =
+        serde_json::from_str(&s.cli(&["plugin", "list", "-o", "json"]).expect(0).stdout).unwrap();
+    assert!(list.to_string().contains(library), "{list}");
+
+    let about = s.cli(&["plugin", "inspect", library]).expect(0);
+    assert_has(&about, &["host-health", "0.1.0", "diskSpace", "fileAge", "minFreeInodes", "rustc 1."]);
+}
