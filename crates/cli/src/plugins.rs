@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -109,7 +108,7 @@ pub(crate) fn folders(places: &Places, state_dirs: &[StateDir]) -> Vec<Folder> {
 
 /// The folders of `VITALD_PLUGIN_PATH`, absolute.
 pub(crate) fn in_environment(places: &Places) -> Vec<PathBuf> {
-    let listed = env::var_os(PATH).unwrap_or_else(OsString::new);
+    let listed = env::var_os(PATH).unwrap_or_default();
     Folder::list(&listed).iter().map(|folder| places.absolute(&folder.path)).collect()
 }
 
