@@ -135,6 +135,19 @@ impl Look {
         }
     }
 
+    /// A line that a library of custom probes has printed.
+    pub(crate) fn output(&self, library: &str, line: &str) -> String {
+        let now = jiff::Timestamp::now();
+        match self.format {
+            LogFormat::Text => self.line(&now.to_string(), library, line, Style::new()),
+            LogFormat::Json => {
+                let level = Level::Info;
+                json!({"time": format!("{now:.3}"), "level": level, "plugin": library, "message": line})
+                    .to_string()
+            }
+        }
+    }
+
     /// Several lines that are laid out already.
     pub(crate) fn as_it_is(&self, text: String) -> String {
         match self.format {

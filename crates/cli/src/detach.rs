@@ -12,7 +12,8 @@ use vitald_supervisor::StateDir;
 
 use crate::cli::{LogFormat, SupervisorLogs};
 use crate::exit::Failure;
-use crate::{log_file, scope};
+use crate::places::Places;
+use crate::{log_file, plugins, scope};
 
 /// How many lines of its log tell why a supervisor died at once.
 const LAST_WORDS: usize = 20;
@@ -25,6 +26,38 @@ pub(crate) struct Detached {
     log_start: u64,
 }
 
+/// Where a supervisor looks for libraries of custom probes: where whoever starts it would, from another folder.
+pub(crate) struct PluginArgs {
+    folders: Vec<PathBuf>,
+    in_environment: Vec<PathBuf>,
+    allow_unsafe: bool,
+}
+
+impl PluginArgs {
+    /// What we were told.
+    pub(crate) fn of(places: &Places) -> Self {
+        let flags = &places.plugins;
+        Self {
+            folders: places.all_absolute(&flags.plugin_dir),
+            in_environment: plugins::in_environment(places),
+            allow_unsafe: flags.allow_unsafe_plugins,
+        }
+    }
+
+    fn pass(&self, command: &mut Command) {
+        for folder in &self.folders {
+            command.arg("--plugin-dir").arg(folder);
+        }
+        if self.allow_unsafe {
+            command.arg("--allow-unsafe-plugins");
+        }
+        // They were divided at the `:` that they would be joined with.
+        if let Ok(folders) = env::join_paths(&self.in_environment) {
+            command.env(plugins::PATH, folders);
+        }
+    }
+}
+
 /// Starts `vitald run` on these manifests in the background. Its account goes to the supervisor's log.
 ///
 /// # Errors
@@ -33,6 +66,7 @@ pub(crate) fn start(
     manifests: &[PathBuf],
     state_dir: &StateDir,
     logs: &SupervisorLogs,
+    plugins: &PluginArgs,
 ) -> Result<Detached, Failure> {
     let log = state_dir.supervisor_log();
     let file = open_log(state_dir.path(), &log)
@@ -64,6 +98,7 @@ pub(crate) fn start(
         if logs.log_format == LogFormat::Json {
             command.arg("--log-format=json");
         }
+        plugins.pass(&mut command);
         for path in manifests {
             command.arg("-f").arg(path);
         }

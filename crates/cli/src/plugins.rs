@@ -1,23 +1,223 @@
 //! The probes that a command knows: the built-in ones, and those of the libraries it finds.
 
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use vitald_core::registry::Registry;
+use vitald_core::status::{PluginAbout, PluginChanges, PluginState, PluginStatus};
+use vitald_plugin::{
+    Folder, HostCommand, InUse, Listed, LoadError, Loading, Options, Plugins, Refusal, Tell,
+};
+use vitald_supervisor::{ProbeInUse, ProbeLibraries, StateDir};
 
-use crate::builtin;
 use crate::exit::Failure;
+use crate::format::plain;
 use crate::places::Places;
+use crate::{builtin, output};
 
-/// The probes that a command knows, as long as it lives.
+/// What this program is told to be for the process of a library. No command for people: nothing lists it.
+pub(crate) const HOST: &str = "__probe-host";
+
+/// The variable with folders of libraries, divided by `:`.
+pub(crate) const PATH: &str = "VITALD_PLUGIN_PATH";
+
+/// Where in a state dir libraries are.
+const FOLDER: &str = "plugins";
+
+/// The probes that a command knows. Dropped, it takes the processes of libraries with it.
 pub(crate) struct Probes {
     /// Built-in and custom.
     pub(crate) registry: Arc<Registry>,
+    /// Where the custom ones are from, if they were looked for.
+    pub(crate) libraries: Option<Arc<Libraries>>,
 }
 
-/// The probes for a command that is about no manifests: with the libraries of the current folder's state dir.
+/// The libraries, as a supervisor knows them.
+pub(crate) struct Libraries(Plugins);
+
+/// The probes for a command that loads manifests: with the libraries of their state dir. Those that are refused are
+/// told on stderr.
 ///
 /// # Errors
 /// A folder of libraries that was named is not there.
-pub(crate) async fn of_folder(_places: &Places) -> Result<Probes, Failure> {
-    Ok(Probes { registry: Arc::new(builtin::registry()) })
+pub(crate) fn of_manifests(places: &Places, manifests: &[PathBuf]) -> Result<Probes, Failure> {
+    load(places, &[places.of_manifests(manifests)], say_on_stderr())
+}
+
+/// The same for a command that is about no manifests: with the libraries of the current folder's state dir.
+///
+/// # Errors
+/// A folder of libraries that was named is not there.
+pub(crate) fn of_folder(places: &Places) -> Result<Probes, Failure> {
+    load(places, &places.own(&[]), say_on_stderr())
+}
+
+/// The same for a supervisor, which has its own way to tell of libraries.
+///
+/// # Errors
+/// A folder of libraries that was named is not there.
+pub(crate) fn of_supervisor(places: &Places, state_dir: &StateDir, tell: Tell) -> Result<Probes, Failure> {
+    load(places, std::slice::from_ref(state_dir), tell)
+}
+
+fn load(places: &Places, state_dirs: &[StateDir], tell: Tell) -> Result<Probes, Failure> {
+    let plugins = find(places, folders(places, state_dirs), tell)?;
+    for refused in plugins.refused() {
+        output::note(&format!("warning: {} is not used: {}", refused.file.display(), plain(&refused.reason)));
+    }
+    let libraries = Arc::new(Libraries(plugins));
+    Ok(Probes { registry: libraries.registry(), libraries: Some(libraries) })
+}
+
+/// The built-in probes alone, for who asks none.
+pub(crate) fn none() -> Probes {
+    Probes { registry: Arc::new(builtin::registry()), libraries: None }
+}
+
+/// Finds the libraries in these folders, and says nothing of those that are refused.
+///
+/// # Errors
+/// A folder that was named is not there.
+pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<Plugins, Failure> {
+    let host = HostCommand {
+        // Still this very program when the file has been replaced by a newer build.
+        program: "/proc/self/exe".into(),
+        name: "vitald".into(),
+        args: vec![HOST.into()],
+    };
+    let allow_unsafe = places.plugins.allow_unsafe_plugins;
+    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell }).map_err(|err| match err {
+        LoadError::Folder { .. } => Failure::usage(err.to_string()),
+        LoadError::System(_) => Failure::not(err.to_string()),
+    })
+}
+
+/// Where libraries are looked for: as named on the command line, then in the environment, then in state dirs.
+pub(crate) fn folders(places: &Places, state_dirs: &[StateDir]) -> Vec<Folder> {
+    let named = places.plugins.plugin_dir.iter().map(|dir| Folder::named(places.absolute(dir)));
+    let listed = in_environment(places).into_iter().map(Folder::optional);
+    let own = state_dirs.iter().map(|dir| Folder::optional(dir.path().join(FOLDER)));
+    let mut folders: Vec<Folder> = Vec::new();
+    let real = |folder: &Folder| folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    for folder in named.chain(listed).chain(own) {
+        // A library that is found twice would be in its own way.
+        if !folders.iter().any(|other| real(other) == real(&folder)) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+/// The folders of `VITALD_PLUGIN_PATH`, absolute.
+pub(crate) fn in_environment(places: &Places) -> Vec<PathBuf> {
+    let listed = env::var_os(PATH).unwrap_or_else(OsString::new);
+    Folder::list(&listed).iter().map(|folder| places.absolute(&folder.path)).collect()
+}
+
+/// What libraries print, and what becomes of their processes, for a command that somebody looks at.
+pub(crate) fn say_on_stderr() -> Tell {
+    Arc::new(|notice| output::note(&format!("{}: {}", notice.library, plain(&notice.text))))
+}
+
+/// The names that no custom probe may have, and whose they are.
+fn taken() -> BTreeMap<String, String> {
+    let builtin = builtin::registry();
+    let builtin = builtin.keys().map(|key| (key.to_owned(), "a built-in probe".to_owned()));
+    let reserved = vitald_manifest::reserved().into_iter();
+    builtin.chain(reserved.map(|name| (name, "a field of every probe".to_owned()))).collect()
+}
+
+impl Libraries {
+    /// All kinds that there are now.
+    fn registry(&self) -> Arc<Registry> {
+        let mut registry = builtin::registry();
+        for kind in self.0.kinds() {
+            // Names that are taken were refused.
+            let _ = registry.insert(kind);
+        }
+        for refused in self.0.refused() {
+            registry.note_refused(refused.file);
+        }
+        Arc::new(registry)
+    }
+}
+
+impl ProbeLibraries for Libraries {
+    fn list(&self) -> Vec<PluginStatus> {
+        self.0.list().into_iter().map(status).collect()
+    }
+
+    fn reload(&self, in_use: Vec<ProbeInUse>) -> Result<(PluginChanges, Arc<Registry>), String> {
+        let in_use: Vec<InUse> = in_use
+            .into_iter()
+            .map(|ProbeInUse { key, config, component }| InUse { key, config, component })
+            .collect();
+        let changes = self.0.reload(&in_use).map_err(|refusals| {
+            let refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();
+            plain(&refusals.join("; "))
+        })?;
+        let files = |files: Vec<PathBuf>| files.iter().map(|file| file.display().to_string()).collect();
+        let changes = PluginChanges {
+            added: files(changes.added),
+            replaced: files(changes.replaced),
+            removed: files(changes.removed),
+            refused: changes.refused.iter().map(|refused| plain(&refused.to_string())).collect(),
+        };
+        Ok((changes, self.registry()))
+    }
+}
+
+/// A library, as people see it.
+pub(crate) fn status(listed: Listed) -> PluginStatus {
+    PluginStatus {
+        file: listed.file.display().to_string(),
+        state: match listed.state {
+            Loading::Loaded => PluginState::Loaded,
+            Loading::Refused => PluginState::Refused,
+        },
+        message: listed.reason.map(|reason| plain(&reason)).unwrap_or_default(),
+        probes: listed.probes,
+        about: listed.about.map(about),
+    }
+}
+
+/// What a library says of itself, as people see it.
+pub(crate) fn about(about: vitald_plugin::About) -> PluginAbout {
+    let vitald_plugin::About { name, version, abi, sdk, rustc, panic_aborts } = about;
+    PluginAbout { name, version, abi, sdk, rustc, panic_aborts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_others_are_taken() {
+        let taken = taken();
+        for name in ["tcpSocket", "periodSeconds", "terminationGracePeriodSeconds", "atLeast", "isolation"] {
+            assert!(taken.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn folders_are_absolute_and_each_is_there_once() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(temp.path().join("state/plugins")).unwrap();
+        std::os::unix::fs::symlink(temp.path().join("state/plugins"), temp.path().join("link")).unwrap();
+        let flags = crate::cli::PluginFlags {
+            plugin_dir: vec![
+                temp.path().join("state/../state/plugins"),
+                temp.path().join("link"),
+                "a".into(),
+            ],
+            allow_unsafe_plugins: false,
+        };
+        let places = Places::find(Some(temp.path().join("state").into()), flags).unwrap();
+        let folders = folders(&places, &places.own(&[]));
+        let here = env::current_dir().unwrap().join("a");
+        assert_eq!(folders, [Folder::named(temp.path().join("state/../state/plugins")), Folder::named(here)]);
+    }
 }

@@ -1,10 +1,8 @@
 //! SIGHUP: the manifests are read again and applied.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use vitald_core::lifecycle::EventReason;
-use vitald_core::registry::Registry;
 use vitald_core::status::{EventType, Plan};
 use vitald_supervisor::SupervisorHandle;
 
@@ -13,7 +11,7 @@ use crate::{manifests, output};
 
 /// Reads the manifests that the supervisor was given last, and applies them; the outcome becomes an event. Gives
 /// what is wrong with them, for the account: then nothing has changed.
-pub(crate) async fn reload(supervisor: &SupervisorHandle, registry: Arc<Registry>) -> Option<String> {
+pub(crate) async fn reload(supervisor: &SupervisorHandle) -> Option<String> {
     let paths = supervisor.manifests();
     let unchanged = |why: String| {
         supervisor.tell(EventType::Warning, EventReason::Reloaded, format!("{why}; nothing was changed"));
@@ -22,6 +20,7 @@ pub(crate) async fn reload(supervisor: &SupervisorHandle, registry: Arc<Registry
         unchanged("the manifests came from standard input, and cannot be read again".into());
         return None;
     }
+    let registry = supervisor.registry();
     let read = tokio::task::spawn_blocking(move || manifests::read(&paths, &registry));
     match read.await {
         Ok(Ok(manifests)) => match supervisor.apply(manifests.components).await {
@@ -53,7 +52,7 @@ fn told(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wiring;
+    use crate::{plugins, wiring};
     use vitald_supervisor::{ShutdownMode, StateDir, Wanted};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,29 +63,28 @@ mod tests {
                 format!("apiVersion: vitald/v1\nkind: Component\nmetadata: {{name: web}}\nspec: {spec}\n");
             std::fs::write(temp.path().join("web.yaml"), text).unwrap();
         };
-        let registry = Arc::new(crate::builtin::registry());
         let state_dir = StateDir::new(temp.path().join("state"));
         let lock = state_dir.lock().unwrap();
         let wanted = Wanted::Manifests(Vec::new());
         let supervisor =
-            wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry), None).await.unwrap();
+            wiring::supervise(state_dir.clone(), lock, wanted, plugins::none(), None).await.unwrap();
         supervisor.set_manifests(vec![temp.path().join("web.yaml")]);
         let last = || supervisor.events().0.pop().unwrap();
 
         write("{command: [sleep, '1000']}");
-        assert_eq!(reload(&supervisor, Arc::clone(&registry)).await, None);
+        assert_eq!(reload(&supervisor).await, None);
         let specs = supervisor.specs();
         assert_eq!(specs.len(), 1);
 
         write("{comand: [sleep, '1000']}");
-        let mistakes = reload(&supervisor, Arc::clone(&registry)).await.unwrap();
+        let mistakes = reload(&supervisor).await.unwrap();
         assert!(mistakes.contains("command"), "{mistakes}");
         assert_eq!(supervisor.specs(), specs);
         assert_eq!((last().kind, last().reason.as_str()), (EventType::Warning, "Reloaded"));
         assert!(last().message.ends_with("nothing was changed"), "{}", last().message);
 
         supervisor.set_manifests(vec![STDIN.into()]);
-        assert_eq!(reload(&supervisor, registry).await, None);
+        assert_eq!(reload(&supervisor).await, None);
         assert!(last().message.contains("standard input"), "{}", last().message);
         supervisor.shutdown(ShutdownMode::Now);
         supervisor.finished().await;

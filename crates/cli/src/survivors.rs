@@ -15,7 +15,7 @@ use vitald_supervisor::{
 
 use crate::exit::Failure;
 use crate::format::plain;
-use crate::{builtin, output, wiring};
+use crate::{output, plugins, wiring};
 
 /// How long something may take to end of which nothing but its lock tells.
 const GRACE: Duration = Duration::from_secs(10);
@@ -33,8 +33,7 @@ pub(crate) async fn end(state_dir: &StateDir) -> Result<Option<usize>, Failure> 
     };
     wiring::prepare()?;
     let wanted = Wanted::Survivors;
-    let registry = builtin::registry().into();
-    match wiring::supervise(state_dir.clone(), lock, wanted, registry, None).await {
+    match wiring::supervise(state_dir.clone(), lock, wanted, plugins::none(), None).await {
         Ok(supervisor) => {
             let (lock, stopped) = stop(&supervisor, state_dir).await?;
             let swept = match lock {

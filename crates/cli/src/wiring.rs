@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vitald_container::ContainerRestarter;
-use vitald_core::registry::Registry;
 use vitald_core::restarter::Restarter;
 use vitald_core::spec::{ComponentSpec, Workload};
 use vitald_external::ExternalRestarter;
 use vitald_process::{Paths, ProcessRestarter};
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::{
-    Config, Refused, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle, Wanted,
+    Config, ProbeLibraries, Refused, RestarterContext, StateDir, StateLock, Supervisor, SupervisorHandle,
+    Wanted,
 };
 
 use crate::exit::Failure;
+use crate::plugins::Probes;
 use crate::{log_keeper, output};
 
 /// The version that status and `--version` tell.
@@ -43,7 +44,7 @@ pub(crate) async fn supervise(
     state_dir: StateDir,
     lock: StateLock,
     components: Wanted,
-    registry: Arc<Registry>,
+    probes: Probes,
     logs_max_total: Option<u64>,
 ) -> Result<SupervisorHandle, Refused> {
     let logs = state_dir.logs();
@@ -51,8 +52,8 @@ pub(crate) async fn supervise(
         state_dir,
         lock,
         components,
-        registry,
-        libraries: None,
+        registry: probes.registry,
+        libraries: probes.libraries.map(|libraries| libraries as Arc<dyn ProbeLibraries>),
         restarters: Box::new(restarter),
         logs: Box::new(move |tell| log_keeper::begin(&logs, logs_max_total, tell)),
         inherited_env: vitald_process::inherited_environment,
@@ -113,7 +114,7 @@ spec:
         let lock = state_dir.lock().unwrap();
         let components = Wanted::Manifests(manifests.components);
         let supervisor =
-            supervise(state_dir.clone(), lock, components, Arc::clone(&registry), None).await.unwrap();
+            supervise(state_dir.clone(), lock, components, crate::plugins::none(), None).await.unwrap();
         let control = vitald_control::serve(supervisor.clone(), &state_dir).await.unwrap();
         let client = Client::connect(state_dir.path()).await.unwrap();
 

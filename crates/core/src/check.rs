@@ -88,8 +88,12 @@ impl Check {
             })
         };
         match self {
-            Self::Handler { key, config, .. } => {
-                registry.validate(key, config, component).map_err(|err| err.at(key))
+            Self::Handler { key, config, isolation } => {
+                let valid = registry.validate(key, config, component);
+                let built = || registry.build(key, config, component, *isolation).map(drop);
+                // Not every custom probe may run in the supervisor.
+                let valid = if isolation.is_default() { valid } else { valid.and_then(|()| built()) };
+                valid.map_err(|err| err.at(key))
             }
             Self::AllOf(of) => all(of, "allOf"),
             Self::AnyOf(of) => all(of, "anyOf"),

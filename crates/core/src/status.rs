@@ -431,8 +431,8 @@ pub struct PluginStatus {
     pub file: String,
     /// Whether its probes can be used.
     pub state: PluginState,
-    /// Why not, in one sentence.
-    pub reason: Option<String>,
+    /// Why not, in one sentence; empty if they can.
+    pub message: String,
     /// The keys of its probes.
     pub probes: Vec<String>,
     /// What it says of itself, as far as it could be read.

@@ -48,7 +48,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Explanation, NoSuchField, explain};
 pub use limits::bytes;
 pub use render::render;
-pub use schema::schema;
+pub use schema::{reserved, schema};
 
 use crate::document::Document;
 use crate::files::File;

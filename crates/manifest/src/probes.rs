@@ -54,8 +54,25 @@ impl Modeller<'_> {
             "allOf" => self.checks(node, context).map(Check::AllOf),
             "anyOf" => self.checks(node, context).map(Check::AnyOf),
             "atLeast" => self.at_least(node, context),
-            key => self.handler(key, node, context, isolation?),
+            key => {
+                let isolation = isolation?;
+                let check = self.handler(key, node, context, isolation)?;
+                match isolation.is_default() || self.may_be_isolated_so(id, &check, context) {
+                    true => Some(check),
+                    false => None,
+                }
+            }
         }
+    }
+
+    /// Whether a custom probe can be built to run where it is to, which not every library allows.
+    fn may_be_isolated_so(&mut self, id: NodeId, check: &Check, context: &ComponentContext) -> bool {
+        let Err(err) = check.build(self.registry, context, &|_, probe| probe) else { return true };
+        let id = self.tree.get(id, ISOLATION).unwrap_or(id);
+        let value = self.tree.value(id).show().unwrap_or_default();
+        let message = format!("invalid value {value}: {}", err.message);
+        self.mistakes.push(self.at(Code::Invalid, id, message).label(err.message));
+        false
     }
 
     /// Where a probe's code is to run; `None` where that is wrong, or must not be said.

@@ -85,6 +85,13 @@ pub(crate) fn document(registry: &Registry) -> Json {
     })
 }
 
+/// Names beside a handler that mean something else, so that no probe may have them.
+pub fn reserved() -> Vec<String> {
+    let timing = of::<Timing>();
+    let fields = timing["properties"].as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    fields.chain(COMBINATORS).chain([ISOLATION]).map(str::to_owned).collect()
+}
+
 /// Says that at least one (`anyOf`), or exactly one (`oneOf`), of some fields must be there, and not as null.
 fn choose(schema: &mut Json, how: &str, fields: &[&str]) {
     for field in fields {
@@ -220,10 +227,14 @@ fn drop_forbidden(schema: &mut Json) {
     }
 }
 
-/// A field that may be left out may be null, as the API server of Kubernetes has it.
+/// A field that may be left out may be null, as the API server of Kubernetes has it; that this is its default goes
+/// without saying.
 fn allow_null(schema: &mut Json) {
     match schema {
         Json::Object(object) => {
+            if object.get("default") == Some(&Json::Null) {
+                object.shift_remove("default");
+            }
             let required = object.get("required").map(strings).unwrap_or_default();
             // What is chosen by its being there is not there as null.
             let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| object.get(*key)?.as_array());

@@ -1,11 +1,71 @@
-//! The process of one library.
+//! The process of one library: what a supervisor starts for it, and talks to over its stdin.
+//!
+//! Its main thread never runs code of the library, so that it can always hear that the supervisor has gone, and end.
 
+mod limits;
+mod service;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::fs::FileType;
+use rustix::process::Signal;
+
+/// Where the connection is moved to, out of the way of what counts its descriptors from zero.
+const OUT_OF_THE_WAY: i32 = 200;
+/// Threads for calls that may block: they build probes, and end them.
+const MOST_BLOCKING: usize = 32;
+
 /// Is the process of a library, until the supervisor that has started it goes away. Not for people: the supervisor is
 /// at its stdin.
+///
+/// It never comes back once it serves: it ends by SIGKILL, from itself if need be, whatever threads of the library do.
 pub fn serve(file: &Path) -> ExitCode {
-    let _ = file;
-    ExitCode::FAILURE
+    match connect().and_then(|socket| run(socket, file)) {
+        Ok(never) => match never {},
+        Err(err) => {
+            let sentence = format!("cannot be the process of {}: {err}\n", file.display());
+            let _ = io::Write::write_all(&mut io::stderr(), sentence.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes the connection away from stdin, where a library might read it, and lets the kernel end us with our parent.
+fn connect() -> io::Result<UnixStream> {
+    let stdin = io::stdin();
+    let found = rustix::fs::fstat(&stdin)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+        return Err(io::Error::other("its stdin is no connection to a supervisor, who is to start this"));
+    }
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), OUT_OF_THE_WAY)?;
+    let nothing = std::fs::File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(&nothing)?;
+    let socket = UnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn run(socket: UnixStream, file: &Path) -> io::Result<std::convert::Infallible> {
+    // For `ps` and `top`, which show this where they do not show the arguments.
+    rustix::thread::set_name(c"vitald-probes")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MOST_BLOCKING)
+        .thread_name("probes")
+        .build()?;
+    limits::set()?;
+    runtime.block_on(service::serve(socket, file))?;
+    end()
+}
+
+/// Ends now: nothing of the library is run any more, and none of its threads is waited for.
+fn end() -> ! {
+    loop {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    }
 }

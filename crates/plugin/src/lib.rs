@@ -4,15 +4,24 @@
 //! **Invariant:** whatever the code of a library does in its own process, whoever asks it gets an answer or a
 //! sentence in time, other libraries do not notice, and nothing grows without a bound.
 
+mod background;
+mod child;
 mod discover;
+mod host_client;
+mod in_process;
+mod kind;
+mod mark;
+mod model;
 mod plugins;
 mod trust;
+mod wire;
 
 pub mod host;
 pub mod library;
 
 pub use discover::Folder;
-pub use plugins::{
+pub use model::{
     About, Changes, HostCommand, InUse, Inspection, Listed, LoadError, Loading, Notice, NoticeKind, Options,
-    Plugins, Probe, Refusal, Refusals, Tell,
+    Probe, Refusal, Refusals, Tell,
 };
+pub use plugins::Plugins;

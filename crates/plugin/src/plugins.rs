@@ -1,264 +1,75 @@
 //! All libraries that are there: found, read, listed, and exchanged for newer ones.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod reload;
+mod survey;
 
-use schemars::Schema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use thiserror::Error;
-use vitald_core::probe::ComponentContext;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use vitald_core::registry::AnyKind;
 
-use crate::discover::{self, Folder};
-
-/// Where libraries are looked for, and how they are run.
-#[derive(Clone)]
-pub struct Options {
-    /// The folders, in order.
-    pub folders: Vec<Folder>,
-    /// Load also what others may have written.
-    pub allow_unsafe: bool,
-    /// What a library's own process is started with.
-    pub host: HostCommand,
-    /// Keys that no library may use, and what has each: `a built-in probe`, `a field of every probe`.
-    pub taken: BTreeMap<String, String>,
-    /// Is told what people should hear of. Called from a thread of its own; it must come back soon.
-    pub tell: Tell,
-}
-
-/// A program that calls [`host::serve`](crate::host::serve) with the file that is appended to these arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostCommand {
-    /// The program: for vitald, `/proc/self/exe`.
-    pub program: PathBuf,
-    /// What `ps` shows as its name.
-    pub name: OsString,
-    /// The arguments before the library's file: for vitald, `__probe-host`.
-    pub args: Vec<OsString>,
-}
-
-/// Takes what people should hear of.
-pub type Tell = Arc<dyn Fn(Notice) + Send + Sync>;
-
-/// What people should hear of a library.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Its file.
-    pub file: PathBuf,
-    /// Its name.
-    pub library: String,
-    /// What this is.
-    pub kind: NoticeKind,
-    /// In one sentence, or a line of output.
-    pub text: String,
-}
-
-/// The kinds of [`Notice`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoticeKind {
-    /// It has printed a line.
-    Output,
-    /// Its process has ended, or was ended.
-    Ended,
-    /// Its probes do not run in this process any more.
-    Moved,
-}
+use crate::background::Background;
+use crate::kind::{PluginKind, Slot};
+use crate::mark::Mark;
+use crate::model::{Changes, InUse, Inspection, Listed, LoadError, Options, Refusal, Refusals};
+use crate::plugins::survey::Survey;
 
 /// The libraries that are there. Their processes end with the last of this, its kinds and their probes.
+///
+/// What takes time here blocks the thread that asks, and needs nothing of a runtime that it may be in.
 pub struct Plugins {
-    listed: Vec<Listed>,
+    options: Options,
+    background: Arc<Background>,
+    state: Mutex<State>,
 }
 
-/// A library that was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Listed {
-    /// Its file.
-    pub file: PathBuf,
-    /// The folder that it was found in.
-    pub folder: PathBuf,
-    /// Whether its probes can be used.
-    pub state: Loading,
-    /// Why not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// What it says of itself, as far as it could be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<About>,
-    /// The keys of its probes.
-    #[serde(default)]
-    pub probes: Vec<String>,
+#[derive(Default)]
+struct State {
+    survey: Survey,
+    /// Every kind that there ever was.
+    slots: BTreeMap<String, Arc<Slot>>,
 }
-
-/// What became of a library that was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Loading {
-    /// Its probes can be used.
-    Loaded,
-    /// It is not used.
-    Refused,
-}
-
-impl fmt::Display for Loading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Loaded => "Loaded",
-            Self::Refused => "Refused",
-        })
-    }
-}
-
-/// What a library says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct About {
-    /// The crate's name.
-    pub name: String,
-    /// The crate's version.
-    pub version: String,
-    /// The version of the border that it speaks: `1.0`.
-    pub abi: String,
-    /// The version of the SDK that it was built with.
-    pub sdk: String,
-    /// The compiler that built it.
-    pub rustc: String,
-    /// Whether a panic in it ends its process, so that it cannot run in this one.
-    pub panic_aborts: bool,
-}
-
-/// A library, looked at closely.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Inspection {
-    /// Its file.
-    pub file: PathBuf,
-    /// What it says of itself.
-    pub about: About,
-    /// Its probes.
-    pub probes: Vec<Probe>,
-    /// What would keep its probes from being used here, if it lay in one of the folders: names that are taken.
-    pub objections: Vec<String>,
-}
-
-/// A probe of a library.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Probe {
-    /// Its key in manifests.
-    pub key: String,
-    /// The JSON Schema of its configuration.
-    pub schema: Schema,
-}
-
-/// Why a library is not used.
-#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[error("{}: {reason}", file.display())]
-pub struct Refusal {
-    /// Its file.
-    pub file: PathBuf,
-    /// Why, in a sentence.
-    pub reason: String,
-}
-
-/// Why no libraries were looked for.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// A folder that must be there cannot be read.
-    #[error("folder {} for custom probes cannot be read: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The system's word for why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The system has no thread for what this does.
-    #[error("custom probes cannot be run: {0}")]
-    System(#[source] std::io::Error),
-}
-
-/// A configuration of a custom probe that is in use.
-#[derive(Debug, Clone)]
-pub struct InUse {
-    /// The probe's key.
-    pub key: String,
-    /// Its configuration.
-    pub config: Value,
-    /// Of which component.
-    pub component: ComponentContext,
-}
-
-/// What a [`Plugins::reload`] has changed: files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Changes {
-    /// Libraries that were not used before.
-    pub added: Vec<PathBuf>,
-    /// Libraries that there is another version of now.
-    pub replaced: Vec<PathBuf>,
-    /// Libraries that are not used any more.
-    pub removed: Vec<PathBuf>,
-    /// Libraries that were found and are not used, and were not before either.
-    pub refused: Vec<Refusal>,
-}
-
-impl Changes {
-    /// Whether the same probes are there as before.
-    pub fn is_nothing(&self) -> bool {
-        self.added.is_empty() && self.replaced.is_empty() && self.removed.is_empty()
-    }
-}
-
-/// Why a [`Plugins::reload`] has changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{}", .0.iter().map(Refusal::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct Refusals(pub Vec<Refusal>);
 
 impl Plugins {
-    /// Finds the libraries and reads what they say of themselves, each in a process of its own. It takes as long as
-    /// they do, ten seconds at most for each.
+    /// Finds the libraries and reads what they say of themselves, each in a process of its own, all at the same time.
+    /// It takes ten seconds at most.
     ///
     /// # Errors
-    /// A folder that must be there cannot be read. A library that cannot be used is none: it is listed with its reason.
+    /// A folder that must be there cannot be read, or the system has no thread for this. A library that cannot be used
+    /// is no error: it is listed with its reason.
     pub fn load(options: Options) -> Result<Self, LoadError> {
-        let mut listed = Vec::new();
-        for folder in &options.folders {
-            let files = discover::libraries(folder)
-                .map_err(|source| LoadError::Folder { path: folder.path.clone(), source })?;
-            listed.extend(files.into_iter().map(|file| Listed {
-                file,
-                folder: folder.path.clone(),
-                state: Loading::Refused,
-                reason: Some("this build of vitald cannot load libraries yet".to_owned()),
-                about: None,
-                probes: Vec::new(),
-            }));
-        }
-        Ok(Self { listed })
+        let background = Arc::new(Background::start().map_err(LoadError::System)?);
+        let survey = survey::survey(&options, &background, &Survey::default())?;
+        let mut state = State::default();
+        state.take(survey, &background);
+        Ok(Self { options, background, state: Mutex::new(state) })
     }
 
     /// The kinds of all libraries that are used, for a registry. No two have the same key, and none has one that is
     /// taken.
     pub fn kinds(&self) -> Vec<Arc<dyn AnyKind>> {
-        Vec::new()
+        let state = self.state();
+        let mut kinds: Vec<Arc<dyn AnyKind>> = Vec::new();
+        for found in state.survey.used() {
+            for (key, schema) in &found.kinds {
+                if let Some(slot) = state.slots.get(key) {
+                    let (slot, file) = (Arc::clone(slot), found.loaded.file.clone());
+                    kinds.push(Arc::new(PluginKind { slot, file, schema: schema.clone() }));
+                }
+            }
+        }
+        kinds
     }
 
     /// All that were found, in order.
     pub fn list(&self) -> Vec<Listed> {
-        self.listed.clone()
+        self.state().survey.list()
     }
 
     /// Those that were found and are not used.
     pub fn refused(&self) -> Vec<Refusal> {
-        let refused = self.listed.iter().filter_map(|listed| {
-            listed.reason.clone().map(|reason| Refusal { file: listed.file.clone(), reason })
-        });
-        refused.collect()
+        self.state().survey.refused()
     }
 
     /// Looks closely at a library, in a folder or not. It takes ten seconds at most.
@@ -266,22 +77,59 @@ impl Plugins {
     /// # Errors
     /// Why it cannot be used.
     pub fn inspect(&self, file: &Path) -> Result<Inspection, Refusal> {
-        Err(Refusal {
-            file: file.to_owned(),
-            reason: "this build of vitald cannot load libraries yet".to_owned(),
-        })
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let survey = self.state().survey.clone();
+        survey::inspect(&self.options, &self.background, &survey, &file)
     }
 
     /// Finds the libraries anew. What is new or has changed is read in fresh processes, and every configuration in use
-    /// is checked against it. Only then are the libraries exchanged, all together: checks that are under way end
-    /// first, later ones of the same probes are made by the new library. [`kinds`](Self::kinds) is another then.
+    /// is checked against it. Only then are the libraries exchanged, all together: checks that are under way end where
+    /// they began, later ones of the same probes are made by the new library. [`kinds`](Self::kinds) is another then.
     ///
     /// It takes its time, such as that of the libraries to answer.
     ///
     /// # Errors
     /// What is wrong with a library that is used; nothing has changed then.
     pub fn reload(&self, in_use: &[InUse]) -> Result<Changes, Refusals> {
-        let _ = in_use;
-        Ok(Changes::default())
+        // Held all the time: two at once would exchange each other's.
+        let mut state = self.state();
+        let (survey, changes) = reload::prepare(&self.options, &self.background, &state.survey, in_use)?;
+        state.take(survey, &self.background);
+        Ok(changes)
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Uses these libraries from now on, and retires the others.
+    fn take(&mut self, survey: Survey, background: &Arc<Background>) {
+        let mut used: BTreeMap<&str, _> = BTreeMap::new();
+        for found in survey.used() {
+            used.extend(found.kinds.keys().map(|key| (key.as_str(), &found.loaded)));
+        }
+        for (key, slot) in &self.slots {
+            if !used.contains_key(key.as_str()) {
+                slot.put(None);
+            }
+        }
+        for (key, library) in used {
+            let slot = self.slots.entry(key.to_owned());
+            let slot = slot.or_insert_with(|| Slot::new(key.to_owned(), Arc::clone(background)));
+            slot.put(Some(Arc::clone(library)));
+        }
+        for before in self.survey.used() {
+            if !survey.used().any(|now| Arc::ptr_eq(&now.loaded, &before.loaded)) {
+                before.loaded.client.retire();
+            }
+        }
+        self.survey = survey;
+    }
+}
+
+/// The file as it is now, if it can be looked at.
+fn mark(file: &Path) -> Result<Mark, String> {
+    Mark::of(file).map_err(|err| format!("it cannot be looked at: {err}"))
 }

@@ -7,12 +7,12 @@ use crate::cli::Selector;
 use crate::commands::names;
 use crate::exit::{Exit, Outcome};
 use crate::places::Places;
-use crate::{builtin, format, manifests, output, reach};
+use crate::{format, manifests, output, plugins, reach};
 
 /// Makes the components what the manifests say, and tells what became of each.
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let paths = places.manifests(&args.filename)?;
-    let components = manifests::load(&paths, &builtin::registry())?;
+    let components = manifests::load(&paths, &plugins::of_manifests(places, &paths)?.registry)?;
     // Never another folder's supervisor, whose components would all be stopped.
     let client = reach::supervisor(places, &paths).await?;
     let plan = client.apply(&components, Some(&places.all_absolute(&paths))).await?;
@@ -65,6 +65,7 @@ fn has_begun(component: &ComponentStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::builtin;
     use crate::table::tests::{crashing, running};
 
     #[test]

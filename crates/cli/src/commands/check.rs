@@ -13,13 +13,15 @@ use vitald_supervisor::clock::{Clock, SystemClock};
 
 use crate::cli::Check;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::{builtin, format, output};
+use crate::places::Places;
+use crate::{format, output, plugins};
 
 /// Runs one probe once, outside any supervisor.
-pub(crate) async fn run(args: &Check) -> Outcome {
-    let registry = builtin::registry();
+pub(crate) async fn run(args: &Check, places: &Places) -> Outcome {
+    let probes = plugins::of_folder(places)?;
+    let registry = &probes.registry;
     let config =
-        vitald_manifest::handler_config(&registry, &args.handler, &args.settings).map_err(Failure::usage)?;
+        vitald_manifest::handler_config(registry, &args.handler, &args.settings).map_err(Failure::usage)?;
     let question = Question::handler(&args.handler, config);
     let gone = |err| Failure::not(format!("the current folder is gone: {err}"));
     let context =
@@ -30,7 +32,7 @@ pub(crate) async fn run(args: &Check) -> Outcome {
         executor: Arc::new(LocalExecutor::here().map_err(gone)?),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let check = check_once(&question, &registry, &context, &cx, &clock);
+    let check = check_once(&question, registry, &context, &cx, &clock);
     // Fields are named as they were given.
     let own = format!("{}.", args.handler);
     let refuse = |said: String| Failure::usage(said.strip_prefix(&own).unwrap_or(&said).to_owned());

@@ -8,7 +8,7 @@ use vitald_core::status::Plan;
 use crate::cli::Selector;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::places::Places;
-use crate::{builtin, manifests, output, reach};
+use crate::{manifests, output, plugins, reach};
 
 /// How many unchanged lines stand around changed ones.
 const CONTEXT: usize = 3;
@@ -16,7 +16,7 @@ const CONTEXT: usize = 3;
 /// Shows what `apply` would do, and does nothing.
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let paths = places.manifests(&args.filename)?;
-    let wanted = manifests::load(&paths, &builtin::registry())?;
+    let wanted = manifests::load(&paths, &plugins::of_manifests(places, &paths)?.registry)?;
     let client = reach::supervisor(places, &paths).await?;
     let plan = client.plan(&wanted).await?;
     if plan.is_empty() {
@@ -89,6 +89,7 @@ fn difference(name: &str, now: &str, wanted: &str, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::builtin;
 
     fn specs(manifests: &str) -> Vec<ComponentSpec> {
         let temp = tempfile::tempdir().unwrap();

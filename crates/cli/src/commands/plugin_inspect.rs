@@ -1,10 +1,127 @@
-//! `vitald plugin inspect`.
+//! `vitald plugin inspect FILE`.
 
-use crate::cli::PluginInspect;
-use crate::exit::{Failure, Outcome};
+use serde::Serialize;
+use vitald_core::status::PluginAbout;
+use vitald_plugin::Inspection;
+
+use crate::cli::{Format, PluginInspect};
+use crate::commands::probe_list::{Kind, fields_table};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::format::plain;
 use crate::places::Places;
+use crate::{output, plugins};
 
-/// Not yet.
-pub(crate) async fn run(_args: &PluginInspect, _places: &Places) -> Outcome {
-    Err(Failure::not("not built yet"))
+/// Shows what a library says of itself, wherever it lies.
+pub(crate) fn run(args: &PluginInspect, places: &Places) -> Outcome {
+    let file = places.absolute(&args.file);
+    let inspection = plugins::find(places, Vec::new(), plugins::say_on_stderr())?
+        .inspect(&file)
+        .map_err(|refusal| Failure::not(refusal.to_string()))?;
+    let library = Library::of(inspection);
+    match args.output {
+        Format::Json => output::json(&library)?,
+        Format::Yaml => output::yaml(&library)?,
+        Format::Table | Format::Wide => output::bytes(library.text(output::colour()).as_bytes())?,
+    }
+    Ok(if library.objections.is_empty() { Exit::Done } else { Exit::Not })
+}
+
+/// A library, looked at closely.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Library {
+    file: String,
+    about: PluginAbout,
+    /// What keeps it from being used here.
+    objections: Vec<String>,
+    probes: Vec<Probe>,
+}
+
+#[derive(Debug, Serialize)]
+struct Probe {
+    key: String,
+    /// The JSON Schema of its configuration.
+    schema: serde_json::Value,
+}
+
+impl Library {
+    fn of(inspection: Inspection) -> Self {
+        let Inspection { file, about, probes, objections } = inspection;
+        let probes =
+            probes.into_iter().map(|probe| Probe { key: probe.key, schema: probe.schema.to_value() });
+        Self {
+            file: file.display().to_string(),
+            about: plugins::about(about),
+            objections: objections.iter().map(|objection| plain(objection)).collect(),
+            probes: probes.collect(),
+        }
+    }
+
+    fn text(&self, colour: bool) -> String {
+        let PluginAbout { name, version, abi, sdk, rustc, panic_aborts } = &self.about;
+        let mut text = String::new();
+        let mut line = |what: &str, value: &str| text += &format!("{what:10}{}\n", plain(value));
+        line("Library", name);
+        line("Version", version);
+        line("File", &self.file);
+        line("ABI", abi);
+        line("SDK", sdk);
+        line("Compiler", rustc);
+        if *panic_aborts {
+            line("Panics", "end its process (panic = \"abort\"), so that it cannot run in the supervisor");
+        }
+        for objection in &self.objections {
+            line("Refused", objection);
+        }
+        let kinds: Vec<Kind> =
+            self.probes.iter().map(|probe| Kind::of(&probe.key, &self.file, &probe.schema)).collect();
+        text + "\n" + &fields_table(&kinds, false, colour) + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_and_what_its_probes_take() {
+        let library = Library {
+            file: "/plugins/libdisk_space.so".into(),
+            about: PluginAbout {
+                name: "disk-space".into(),
+                version: "0.1.0".into(),
+                abi: "1.0".into(),
+                sdk: "0.1.0".into(),
+                rustc: "rustc 1.95.0".into(),
+                panic_aborts: true,
+            },
+            objections: vec!["`pid` is the name of a built-in probe".into()],
+            probes: vec![Probe {
+                key: "diskSpace".into(),
+                schema: serde_json::json!({
+                    "description": "Healthy while a file system has room.\n\nMore.",
+                    "properties": {
+                        "path": { "description": "A file or\nfolder on it." },
+                        "minFree": { "description": "Percent that must be free." },
+                    },
+                    "required": ["path"],
+                }),
+            }],
+        };
+        insta::assert_snapshot!(library.text(false), @r#"
+        Library   disk-space
+        Version   0.1.0
+        File      /plugins/libdisk_space.so
+        ABI       1.0
+        SDK       0.1.0
+        Compiler  rustc 1.95.0
+        Panics    end its process (panic = "abort"), so that it cannot run in the supervisor
+        Refused   `pid` is the name of a built-in probe
+
+        KEY        FIELD    REQUIRED  MEANING
+        diskSpace                     Healthy while a file system has room.
+                   path     yes       A file or folder on it.
+                   minFree  no        Percent that must be free.
+        "#);
+    }
 }

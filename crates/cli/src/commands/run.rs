@@ -1,14 +1,13 @@
 //! `vitald run`.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::interval;
-use vitald_core::registry::Registry;
-use vitald_core::status::{ComponentStatus, Status};
+use vitald_core::lifecycle::EventReason;
+use vitald_core::status::{ComponentStatus, EventType, Status};
 use vitald_supervisor::{
     Refused, ShutdownMode, StateDir, StateDirError, StateLock, SupervisorHandle, Wanted,
 };
@@ -18,7 +17,8 @@ use crate::cli::{LogFormat, Run, SupervisorLogs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::Places;
-use crate::{builtin, detach, manifests, output, reload, survivors, table, wiring};
+use crate::plugin_news::{self, News, PluginNews};
+use crate::{detach, manifests, output, plugins, reload, survivors, table, wiring};
 
 /// How often to see whether all is ready, until it has been once.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,11 +31,12 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     // Before anything is started: a signal in between must not leave components behind.
     let signals = Signals::listen()?;
     let paths = places.manifests(&args.manifests.filename)?;
-    let registry = Arc::new(builtin::registry());
-    let components = manifests::load(&paths, &registry)?;
+    let state_dir = places.of_manifests(&paths);
+    let (tell_of_plugins, plugin_news) = plugin_news::channel();
+    let probes = plugins::of_supervisor(places, &state_dir, tell_of_plugins)?;
+    let components = manifests::load(&paths, &probes.registry)?;
     let number = count(components.len(), "component");
     let names: Vec<_> = components.iter().map(|component| component.name.clone()).collect();
-    let state_dir = places.of_manifests(&paths);
     let lock = lock(&state_dir)?;
     wiring::prepare()?;
 
@@ -43,10 +44,9 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     let live = output::is_terminal() && !args.detached && log_format == LogFormat::Text;
     let look = Look::new(names, output::colour(), args.detached, log_format);
     let wanted = Wanted::Manifests(components);
-    let supervisor =
-        wiring::supervise(state_dir.clone(), lock, wanted, Arc::clone(&registry), logs_max_total)
-            .await
-            .map_err(|refused| refused_copy(&refused, args.detached))?;
+    let supervisor = wiring::supervise(state_dir.clone(), lock, wanted, probes, logs_max_total)
+        .await
+        .map_err(|refused| refused_copy(&refused, args.detached))?;
     supervisor.set_manifests(places.all_absolute(&paths));
     places.remember(&state_dir);
     let kept = args.detached.then(|| state_dir.supervisor_log());
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
             return Err(Failure::not(format!("cannot listen on {}: {err}", socket.display())));
         }
     };
-    tell(&supervisor, signals, &account, &look, live, &registry).await;
+    tell(&supervisor, signals, plugin_news, &account, &look, live).await;
     control.stop().await;
     let last = match supervisor.keeps() {
         true => "the components go on; the next `vitald up` or `vitald run` takes them over",
@@ -107,10 +107,10 @@ fn lock(state_dir: &StateDir) -> Result<StateLock, Failure> {
 async fn tell(
     supervisor: &SupervisorHandle,
     mut signals: Signals,
+    mut plugin_news: PluginNews,
     account: &Account,
     look: &Look,
     live: bool,
-    registry: &Arc<Registry>,
 ) {
     let (recent, mut news) = supervisor.events();
     for event in &recent {
@@ -121,7 +121,7 @@ async fn tell(
     let mut looks = interval(LOOK);
     let mut reloading: Option<Reloading<'_>> = None;
     let mut reload_again = false;
-    let reload = || -> Reloading<'_> { Box::pin(reload::reload(supervisor, Arc::clone(registry))) };
+    let reload = || -> Reloading<'_> { Box::pin(reload::reload(supervisor)) };
     let finished = supervisor.finished();
     tokio::pin!(finished);
     loop {
@@ -132,6 +132,10 @@ async fn tell(
                 Ok(event) => account.say(look.event(&event)),
                 Err(RecvError::Lagged(missed)) => account.say(look.own(&format!("{missed} events are not shown"))),
                 Err(RecvError::Closed) => return finished.await,
+            },
+            news = plugin_news.next() => match news {
+                News::Output { library, line } => account.say(look.output(&library, &line)),
+                News::Trouble(what) => supervisor.tell(EventType::Warning, EventReason::PluginFailed, what),
             },
             signal = signals.next() => match signal {
                 Asked::Stop if asked_to_stop => {

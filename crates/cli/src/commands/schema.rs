@@ -1,10 +1,11 @@
 //! `vitald schema`.
 
 use crate::exit::{Exit, Outcome};
-use crate::{builtin, output};
+use crate::places::Places;
+use crate::{output, plugins};
 
 /// Prints the JSON Schema of manifests.
-pub(crate) fn run() -> Outcome {
-    output::json(&vitald_manifest::schema(&builtin::registry()))?;
+pub(crate) fn run(places: &Places) -> Outcome {
+    output::json(&vitald_manifest::schema(&plugins::of_folder(places)?.registry))?;
     Ok(Exit::Done)
 }

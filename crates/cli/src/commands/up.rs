@@ -12,12 +12,12 @@ use vitald_supervisor::StateDir;
 
 use crate::cli::{SupervisorLogs, Up};
 use crate::commands::apply;
-use crate::detach::{self, Detached};
+use crate::detach::{self, Detached, PluginArgs};
 use crate::exit::{Exit, Failure, NEVER, Outcome};
 use crate::format::count;
 use crate::places::{Places, STDIN};
 use crate::progress::{self, Progress};
-use crate::{builtin, known, manifests, output};
+use crate::{known, manifests, output, plugins};
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
              `vitald run -f -`",
         ));
     }
-    let components = manifests::load(&paths, &builtin::registry())?;
+    let components = manifests::load(&paths, &plugins::of_manifests(places, &paths)?.registry)?;
     let state_dir = places.of_manifests(&paths);
     let mut up = Attempt {
         manifests: places.all_absolute(&paths),
@@ -42,6 +42,7 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
         child: None,
         applied_to: None,
         logs: args.logs.clone(),
+        plugins: PluginArgs::of(places),
         state_dir,
     };
     loop {
@@ -59,6 +60,7 @@ struct Attempt {
     components: Vec<ComponentSpec>,
     state_dir: StateDir,
     logs: SupervisorLogs,
+    plugins: PluginArgs,
     deadline: Instant,
     timeout: f64,
     /// The supervisor that we have started; `None` while there is somebody else's.
@@ -85,7 +87,7 @@ impl Attempt {
             match &mut self.child {
                 // Whoever holds it is just beginning, or ending: we are here for the next then.
                 None if self.state_dir.holder().is_some() => {}
-                None => self.child = Some(detach::start(&self.manifests, &self.state_dir, &self.logs)?),
+                None => self.child = Some(self.start()?),
                 Some(child) => match child.exit_code() {
                     None => {}
                     // Somebody else was faster: theirs is as good as ours.
@@ -135,6 +137,10 @@ impl Attempt {
                 progress::not_ready(&status)
             )));
         }
+    }
+
+    fn start(&self) -> Result<Detached, Failure> {
+        detach::start(&self.manifests, &self.state_dir, &self.logs, &self.plugins)
     }
 
     /// Whether the supervisor that we have started lives, and the one at work is another.

@@ -8,13 +8,13 @@ use crate::cli::Validate;
 use crate::exit::{Exit, Outcome};
 use crate::format::count;
 use crate::places::Places;
-use crate::{builtin, output};
+use crate::{output, plugins};
 
 /// Prints all that is wrong with manifests.
 pub(crate) fn run(args: &Validate, places: &Places) -> Outcome {
     let named = [args.manifests.filename.as_slice(), &args.path].concat();
     let paths = places.manifests(&named)?;
-    let registry = builtin::registry();
+    let registry = plugins::of_manifests(places, &paths)?.registry;
     let options = LoadOptions { registry: &registry, env_path: env::var_os("PATH") };
     let (components, diagnostics) = match vitald_manifest::load(&paths, &options) {
         Ok(manifests) => (Some(manifests.components.len()), Diagnostics(manifests.warnings)),

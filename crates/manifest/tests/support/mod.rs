@@ -59,6 +59,9 @@ impl AnyKind for Custom {
         component: &ComponentContext,
         isolation: Isolation,
     ) -> Result<Box<dyn HealthProbe>, SpecError> {
+        if isolation == Isolation::InProcess && config["path"] == "/aborts" {
+            return Err(SpecError::new("a panic would end the supervisor: the library is built to abort"));
+        }
         self.0.build(config, component, isolation)
     }
 

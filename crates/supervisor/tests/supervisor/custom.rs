@@ -25,7 +25,7 @@ impl ProbeLibraries for Libraries {
     fn list(&self) -> Vec<PluginStatus> {
         let keys = self.keys.lock().unwrap().iter().map(|key| (*key).to_owned()).collect();
         let state = PluginState::Loaded;
-        vec![PluginStatus { file: FILE.into(), state, reason: None, probes: keys, about: None }]
+        vec![PluginStatus { file: FILE.into(), state, message: String::new(), probes: keys, about: None }]
     }
 
     fn reload(&self, in_use: Vec<ProbeInUse>) -> Result<(PluginChanges, Arc<Registry>), String> {

@@ -1,0 +1,374 @@
+//! What is under way with the process of a library: probes that it is to hold, and what it was asked and has not
+//! answered. Knows no clock and no process: both are arguments.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use vitald_core::notify::RunNeeds;
+use vitald_sdk::message::{BuildRequest, CheckRequest, NeedsRequest, ServiceAnswer};
+
+use crate::host_client::{CallFailure, CheckEvent, Reply};
+use crate::library::CallError;
+use crate::wire::{FromHost, ToHost};
+
+/// How long a probe may take to be built, or to say what it needs.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// How long a check may go on after nobody waits for it.
+pub(crate) const LET_GO: Duration = Duration::from_secs(1);
+/// Most that a check may ask for at the same time.
+pub(crate) const MOST_SERVICES: usize = 64;
+/// A timer that fires this much too late says that this machine, not the library, was slow.
+const STARVED: Duration = Duration::from_millis(250);
+/// How often that is forgiven.
+const FORGIVEN: u8 = 3;
+
+/// All that is under way.
+#[derive(Default)]
+pub(super) struct Book {
+    /// Whether there is somebody to say something to.
+    up: bool,
+    probes: HashMap<u64, Probe>,
+    checks: HashMap<u64, Check>,
+    calls: HashMap<u64, Call>,
+    /// What is to be said, in order.
+    pub(super) unsaid: Vec<ToHost>,
+}
+
+/// A probe that the process holds, or is to hold when it is asked next.
+struct Probe {
+    request: Arc<BuildRequest>,
+    state: Built,
+    /// The check that is in the process.
+    now: Option<u64>,
+    /// Those that wait for it to end.
+    next: VecDeque<u64>,
+    /// Whether it is held for somebody, and not for an answer only.
+    wanted: bool,
+    /// Who wants to know whether it can be built.
+    validate: Option<Reply<Result<(), CallFailure>>>,
+}
+
+enum Built {
+    No,
+    Asked(Due),
+    Yes,
+}
+
+struct Check {
+    probe: u64,
+    request: CheckRequest,
+    /// Who waits for it; nobody, once it has been cancelled.
+    events: Option<mpsc::Sender<CheckEvent>>,
+    /// When it must have let go.
+    due: Option<Due>,
+    services: BTreeSet<u64>,
+}
+
+struct Call {
+    request: NeedsRequest,
+    reply: Reply<Result<RunNeeds, CallFailure>>,
+    due: Option<Due>,
+}
+
+/// When something must have come about.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    at: Instant,
+    limit: Duration,
+    forgiven: u8,
+}
+
+impl Due {
+    pub(super) fn within(limit: Duration, now: Instant) -> Self {
+        Self { at: now + limit, limit, forgiven: 0 }
+    }
+
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Whether it is over. Where our own timer fired late, it is given another time, a few times.
+    pub(super) fn is_over(&mut self, now: Instant) -> bool {
+        if now < self.at {
+            return false;
+        }
+        if now - self.at > STARVED && self.forgiven < FORGIVEN {
+            *self = Self { at: now + self.limit, forgiven: self.forgiven + 1, ..*self };
+            return false;
+        }
+        true
+    }
+}
+
+impl Book {
+    /// Whether nothing is under way, and no probe is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.probes.is_empty() && self.checks.is_empty() && self.calls.is_empty()
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.checks.is_empty() && self.calls.is_empty() && self.probes.values().all(|p| p.validate.is_none())
+    }
+
+    /// There is somebody to say things to.
+    pub(super) fn is_up(&mut self, now: Instant) {
+        self.up = true;
+        for (&id, call) in &mut self.calls {
+            call.due = Some(Due::within(CALL_LIMIT, now));
+            self.unsaid.push(ToHost::Needs { id, request: call.request.clone() });
+        }
+        let probes: Vec<u64> = self.probes.keys().copied().collect();
+        for probe in probes {
+            self.advance(probe, now);
+        }
+    }
+
+    /// There is nobody any more: whoever waits is told why.
+    pub(super) fn is_down(&mut self, why: &str) {
+        self.up = false;
+        self.unsaid.clear();
+        for (_, check) in self.checks.drain() {
+            check.tell(CheckEvent::Ended(Err(CallFailure::Host(why.to_owned()))));
+        }
+        for (_, call) in self.calls.drain() {
+            (call.reply)(Err(CallFailure::Host(why.to_owned())));
+        }
+        for probe in self.probes.values_mut() {
+            (probe.state, probe.now) = (Built::No, None);
+            probe.next.clear();
+            if let Some(reply) = probe.validate.take() {
+                reply(Err(CallFailure::Host(why.to_owned())));
+            }
+        }
+        self.probes.retain(|_, probe| probe.wanted);
+    }
+
+    pub(super) fn needs(
+        &mut self,
+        id: u64,
+        request: NeedsRequest,
+        reply: Reply<Result<RunNeeds, CallFailure>>,
+        now: Instant,
+    ) {
+        let mut due = None;
+        if self.up {
+            due = Some(Due::within(CALL_LIMIT, now));
+            self.unsaid.push(ToHost::Needs { id, request: request.clone() });
+        }
+        self.calls.insert(id, Call { request, reply, due });
+    }
+
+    pub(super) fn validate(
+        &mut self,
+        id: u64,
+        request: Arc<BuildRequest>,
+        reply: Reply<Result<(), CallFailure>>,
+        now: Instant,
+    ) {
+        let probe = self.probe(id, request);
+        probe.wanted = false;
+        probe.validate = Some(reply);
+        self.advance(id, now);
+    }
+
+    pub(super) fn check(
+        &mut self,
+        id: u64,
+        probe: (u64, Arc<BuildRequest>),
+        request: CheckRequest,
+        events: mpsc::Sender<CheckEvent>,
+        now: Instant,
+    ) {
+        let (probe, build) = probe;
+        self.probe(probe, build).next.push_back(id);
+        let services = BTreeSet::new();
+        self.checks.insert(id, Check { probe, request, events: Some(events), due: None, services });
+        self.advance(probe, now);
+    }
+
+    fn probe(&mut self, id: u64, request: Arc<BuildRequest>) -> &mut Probe {
+        self.probes.entry(id).or_insert_with(|| Probe {
+            request,
+            state: Built::No,
+            now: None,
+            next: VecDeque::new(),
+            wanted: true,
+            validate: None,
+        })
+    }
+
+    /// Nobody waits for a check any more.
+    pub(super) fn cancel(&mut self, id: u64, now: Instant) {
+        let Some(check) = self.checks.get_mut(&id) else { return };
+        let Some(probe) = self.probes.get_mut(&check.probe) else { return };
+        if probe.now == Some(id) {
+            check.events = None;
+            check.due = Some(Due::within(LET_GO, now));
+            self.unsaid.push(ToHost::Cancel { id });
+        } else {
+            probe.next.retain(|waiting| *waiting != id);
+            self.checks.remove(&id);
+        }
+    }
+
+    pub(super) fn served(&mut self, check: u64, id: u64, answer: ServiceAnswer) {
+        if self.checks.get_mut(&check).is_some_and(|check| check.services.remove(&id)) {
+            self.unsaid.push(ToHost::Served { check, id, answer });
+        }
+    }
+
+    /// Nobody needs a probe any more.
+    pub(super) fn forget(&mut self, id: u64) {
+        if let Some(probe) = self.probes.get_mut(&id) {
+            probe.wanted = false;
+        }
+        self.let_go_of(id);
+    }
+
+    /// Lets go of a probe that nobody needs and that nothing is under way with.
+    fn let_go_of(&mut self, id: u64) {
+        let Some(probe) = self.probes.get(&id) else { return };
+        let busy = probe.wanted || probe.now.is_some() || probe.validate.is_some() || !probe.next.is_empty();
+        if busy || matches!(probe.state, Built::Asked(_)) {
+            return;
+        }
+        if matches!(probe.state, Built::Yes) {
+            self.unsaid.push(ToHost::Drop { instance: id });
+        }
+        self.probes.remove(&id);
+    }
+
+    /// Says what can be said next about a probe.
+    fn advance(&mut self, id: u64, now: Instant) {
+        let Some(probe) = self.probes.get_mut(&id).filter(|_| self.up) else { return };
+        match probe.state {
+            Built::No if probe.validate.is_some() || !probe.next.is_empty() => {
+                probe.state = Built::Asked(Due::within(CALL_LIMIT, now));
+                let request = BuildRequest::clone(&probe.request);
+                self.unsaid.push(ToHost::Build { instance: id, request });
+            }
+            Built::Yes if probe.now.is_none() => {
+                let Some(check) = probe.next.pop_front() else { return self.let_go_of(id) };
+                probe.now = Some(check);
+                if let Some(found) = self.checks.get(&check) {
+                    let request = found.request.clone();
+                    self.unsaid.push(ToHost::Check { id: check, instance: id, request });
+                }
+            }
+            Built::No => self.let_go_of(id),
+            Built::Asked(_) | Built::Yes => {}
+        }
+    }
+
+    /// Takes what was said. What does not fit to what is under way is rubbish.
+    ///
+    /// # Errors
+    /// Why it makes no sense.
+    pub(super) fn heard(&mut self, message: FromHost, now: Instant) -> Result<(), String> {
+        match message {
+            FromHost::Hello(_) | FromHost::Refused { .. } => return Err("it introduced itself twice".into()),
+            FromHost::Needs { id, answer } => {
+                let call = self.calls.remove(&id).ok_or("it answered what it was not asked")?;
+                (call.reply)(answer.map_err(CallFailure::Library));
+            }
+            FromHost::Built { instance, answer } => self.built(instance, answer, now)?,
+            FromHost::Checked { id, answer } => {
+                let check = self.checks.remove(&id).ok_or("it answered what it was not asked")?;
+                let probe = self.probes.get_mut(&check.probe).filter(|probe| probe.now == Some(id));
+                let probe = probe.ok_or("it answered a check that it was not given")?;
+                probe.now = None;
+                let of = check.probe;
+                check.tell(CheckEvent::Ended(answer.map_err(CallFailure::Library)));
+                self.advance(of, now);
+            }
+            FromHost::Serve { check, id, request } => {
+                // A check that was cancelled may have asked before it heard of that: it gets no answer.
+                let check = self.checks.get_mut(&check).ok_or("it asked for a check that is none")?;
+                let fits = check.services.len() < MOST_SERVICES && check.services.insert(id);
+                if !fits || !check.tell(CheckEvent::Serve { id, request }) {
+                    return Err("a check asked for too much at once".into());
+                }
+            }
+            FromHost::Unserve { check, id } => {
+                if let Some(check) = self.checks.get_mut(&check)
+                    && check.services.remove(&id)
+                    && !check.tell(CheckEvent::Unserve { id })
+                {
+                    return Err("a check asked for too much at once".into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn built(&mut self, id: u64, answer: Result<(), CallError>, now: Instant) -> Result<(), String> {
+        let probe = self.probes.get_mut(&id).filter(|probe| matches!(probe.state, Built::Asked(_)));
+        let probe = probe.ok_or("it built what it was not asked for")?;
+        probe.state = if answer.is_ok() { Built::Yes } else { Built::No };
+        if let Some(reply) = probe.validate.take() {
+            reply(answer.clone().map_err(CallFailure::Library));
+        }
+        if let Err(trouble) = answer {
+            for check in std::mem::take(&mut probe.next) {
+                if let Some(check) = self.checks.remove(&check) {
+                    check.tell(CheckEvent::Ended(Err(CallFailure::Library(trouble.clone()))));
+                }
+            }
+        }
+        self.advance(id, now);
+        Ok(())
+    }
+
+    /// When something must have come about, at the earliest.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let builds = self.probes.values().filter_map(|probe| match &probe.state {
+            Built::Asked(due) => Some(due),
+            Built::No | Built::Yes => None,
+        });
+        let checks = self.checks.values().filter_map(|check| check.due.as_ref());
+        let calls = self.calls.values().filter_map(|call| call.due.as_ref());
+        builds.chain(checks).chain(calls).map(Due::at).min()
+    }
+
+    /// What should have come about by now and has not: in words that go on after `was ended: `.
+    pub(super) fn overdue(&mut self, now: Instant) -> Option<String> {
+        for probe in self.probes.values_mut() {
+            if let Built::Asked(due) = &mut probe.state
+                && due.is_over(now)
+            {
+                let limit = CALL_LIMIT.as_secs();
+                return Some(format!("building a {} probe did not end within {limit} s", probe.request.key));
+            }
+        }
+        for check in self.checks.values_mut() {
+            if check.due.as_mut().is_some_and(|due| due.is_over(now)) {
+                let key = self.probes.get(&check.probe).map_or("", |probe| &probe.request.key);
+                let limit = LET_GO.as_secs();
+                return Some(format!(
+                    "a check of {key} did not end within {limit} s after its time was over"
+                ));
+            }
+        }
+        for call in self.calls.values_mut() {
+            if call.due.as_mut().is_some_and(|due| due.is_over(now)) {
+                let (key, limit) = (&call.request.key, CALL_LIMIT.as_secs());
+                return Some(format!("it did not say within {limit} s what {key} needs"));
+            }
+        }
+        None
+    }
+}
+
+impl Check {
+    /// Whether there was room for it; what nobody waits for has room.
+    fn tell(&self, event: CheckEvent) -> bool {
+        match &self.events {
+            Some(events) => !matches!(events.try_send(event), Err(mpsc::error::TrySendError::Full(_))),
+            None => true,
+        }
+    }
+}

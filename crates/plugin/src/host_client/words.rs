@@ -1,0 +1,127 @@
+//! What the process of a library prints: told to people, within reason.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::time::Instant;
+
+use crate::host_client::Place;
+use crate::model::NoticeKind;
+
+/// Most bytes of a line that are kept.
+const LONGEST: usize = 1000;
+/// Bytes that are read at a time.
+const AT_ONCE: usize = 64 * 1024;
+/// How long who prints that much has to wait.
+const REST: Duration = Duration::from_millis(10);
+/// Lines that are told at once.
+const BURST: u32 = 20;
+/// One more line is told in such a time.
+const A_LINE_EVERY: Duration = Duration::from_secs(1);
+/// What was printed longer ago than this does not say why a process ended.
+const STALE: Duration = Duration::from_secs(5);
+
+/// The last line that was printed.
+#[derive(Default)]
+pub(super) struct Words {
+    last: Mutex<Option<(Instant, String)>>,
+}
+
+impl Words {
+    /// What was printed just now, if it says anything.
+    pub(super) fn last(&self) -> Option<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(at, _)| at.elapsed() < STALE).map(|(_, line)| line.clone())
+    }
+
+    fn heard(&self, line: &str) {
+        // What Rust adds to each panic says nothing about this one.
+        if !line.starts_with("note: run with `RUST_BACKTRACE") {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some((Instant::now(), line.to_owned()));
+        }
+    }
+}
+
+/// Reads until the last process that may print has ended.
+pub(super) async fn read(mut output: pipe::Receiver, place: Arc<Place>, words: Arc<Words>) {
+    let mut teller = Teller { left: BURST, since: Instant::now(), untold: 0 };
+    let mut buffer = vec![0; 4096];
+    let mut line = Vec::new();
+    let mut read_lately = 0;
+    loop {
+        let read = output.read(&mut buffer).await.unwrap_or(0);
+        for &byte in &buffer[..read] {
+            if byte == b'\n' {
+                end_of(&mut line, &place, &words, &mut teller);
+            } else if line.len() < LONGEST {
+                line.push(byte);
+            }
+        }
+        if read == 0 {
+            return end_of(&mut line, &place, &words, &mut teller);
+        }
+        read_lately += read;
+        if read_lately >= AT_ONCE {
+            read_lately = 0;
+            tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+fn end_of(line: &mut Vec<u8>, place: &Place, words: &Words, teller: &mut Teller) {
+    let text = String::from_utf8_lossy(line);
+    let text: String = text.trim_end().chars().filter(|c| !c.is_control() || *c == '\t').collect();
+    line.clear();
+    if text.is_empty() {
+        return;
+    }
+    words.heard(&text);
+    if let Some(before) = teller.may_tell(Instant::now()) {
+        if before > 0 {
+            place.tell(NoticeKind::Output, format!("({before} more lines)"));
+        }
+        place.tell(NoticeKind::Output, text);
+    }
+}
+
+/// How many lines may still be told.
+struct Teller {
+    left: u32,
+    since: Instant,
+    untold: u64,
+}
+
+impl Teller {
+    /// How many lines were not told before this one, if this one may be.
+    fn may_tell(&mut self, now: Instant) -> Option<u64> {
+        let earned = (now - self.since).as_secs() / A_LINE_EVERY.as_secs();
+        if earned > 0 {
+            self.left = self.left.saturating_add(earned.try_into().unwrap_or(u32::MAX)).min(BURST);
+            self.since = now;
+        }
+        if self.left == 0 {
+            self.untold += 1;
+            return None;
+        }
+        self.left -= 1;
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_told_a_line_a_second() {
+        let start = Instant::now();
+        let mut teller = Teller { left: BURST, since: start, untold: 0 };
+        let told = (0..1000).filter(|_| teller.may_tell(start).is_some()).count();
+        assert_eq!(told, 20);
+        assert_eq!(teller.may_tell(start + Duration::from_secs(1)), Some(980));
+        assert_eq!(teller.may_tell(start + Duration::from_secs(1)), None);
+    }
+}

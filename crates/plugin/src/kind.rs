@@ -1,0 +1,250 @@
+//! The probes of libraries, as everybody else sees them: kinds like any other.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use schemars::Schema;
+use serde_json::Value;
+use vitald_core::notify::RunNeeds;
+use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult, SpecError};
+use vitald_core::registry::{AnyKind, Isolation, Origin};
+use vitald_sdk::message::{BuildRequest, NeedsRequest};
+
+use crate::background::Background;
+use crate::host_client::{CallFailure, HostClient, HostedProbe};
+use crate::in_process::{InProcess, LocalProbe};
+use crate::library::{CallError, RunServices, request};
+use crate::model::About;
+
+/// Configurations whose needs are remembered, for each kind.
+const MOST_NEEDS: usize = 1024;
+
+/// Most bytes of a message that are kept.
+const LONGEST_MESSAGE: usize = 4096;
+
+/// A library that is in use, in both ways that it may be run.
+pub(crate) struct Loaded {
+    pub(crate) file: PathBuf,
+    pub(crate) about: About,
+    pub(crate) client: HostClient,
+    pub(crate) in_process: Arc<InProcess>,
+}
+
+/// A kind, and the library that has it at present.
+pub(crate) struct Slot {
+    key: String,
+    library: RwLock<Option<Arc<Loaded>>>,
+    needs: Mutex<HashMap<String, RunNeeds>>,
+    /// Ends with the last who might ask.
+    _background: Arc<Background>,
+}
+
+impl Slot {
+    pub(crate) fn new(key: String, background: Arc<Background>) -> Arc<Self> {
+        Arc::new(Self { key, library: RwLock::default(), needs: Mutex::default(), _background: background })
+    }
+
+    /// The library that has it from now on.
+    pub(crate) fn put(&self, library: Option<Arc<Loaded>>) {
+        *self.library.write().unwrap_or_else(PoisonError::into_inner) = library;
+        self.needs().clear();
+    }
+
+    fn library(&self) -> Option<Arc<Loaded>> {
+        self.library.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn needs(&self) -> MutexGuard<'_, HashMap<String, RunNeeds>> {
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A kind of a library.
+pub(crate) struct PluginKind {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) file: PathBuf,
+    pub(crate) schema: Schema,
+}
+
+impl PluginKind {
+    fn library(&self) -> Result<Arc<Loaded>, SpecError> {
+        self.slot.library().ok_or_else(|| SpecError::new(gone(&self.slot.key)))
+    }
+}
+
+/// What is sent to a library: no settings are an empty table, as for those that are linked in.
+fn settings(config: &Value) -> Value {
+    if config.is_null() { serde_json::json!({}) } else { config.clone() }
+}
+
+fn gone(key: &str) -> String {
+    format!("no library has the probe {key} any more")
+}
+
+/// Whether a probe of the library can be built. Blocks for a few seconds at most.
+pub(crate) fn validate(
+    library: &Loaded,
+    key: &str,
+    config: &Value,
+    component: &ComponentContext,
+) -> Result<(), SpecError> {
+    let request =
+        BuildRequest { key: key.to_owned(), config: settings(config), component: component.clone() };
+    library.client.validate(request).map_err(|failure| match failure {
+        CallFailure::Library(CallError::Refused(err)) => err,
+        failure => SpecError::new(sentence(key, &library.about.name, &failure)),
+    })
+}
+
+impl AnyKind for PluginKind {
+    fn key(&self) -> &str {
+        &self.slot.key
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Library(self.file.clone())
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn validate(&self, config: &Value, component: &ComponentContext) -> Result<(), SpecError> {
+        validate(&*self.library()?, &self.slot.key, config, component)?;
+        // Asked for soon, and then by somebody who would rather not wait.
+        self.needs(config);
+        Ok(())
+    }
+
+    fn build(
+        &self,
+        config: &Value,
+        component: &ComponentContext,
+        isolation: Isolation,
+    ) -> Result<Box<dyn HealthProbe>, SpecError> {
+        let library = self.library()?;
+        if isolation == Isolation::InProcess && library.about.panic_aborts {
+            return Err(SpecError::forbidden(format!(
+                "{} is built with `panic = \"abort\"`, so that a panic in it would end the supervisor: it cannot be \
+                 run with `isolation: InProcess`",
+                library.about.name
+            )));
+        }
+        let (key, config, component) = (self.slot.key.clone(), settings(config), component.clone());
+        let request = Arc::new(BuildRequest { key, config, component });
+        Ok(Box::new(PluginProbe { slot: Arc::clone(&self.slot), request, isolation, held: Mutex::default() }))
+    }
+
+    fn needs(&self, config: &Value) -> RunNeeds {
+        let config = settings(config);
+        let known = config.to_string();
+        if let Some(needs) = self.slot.needs().get(&known) {
+            return *needs;
+        }
+        let Some(library) = self.slot.library() else { return RunNeeds::default() };
+        let asked = library.client.needs(NeedsRequest { key: self.slot.key.clone(), config });
+        // A library that cannot tell is not asked again and again: each time may take seconds.
+        let needs = asked.unwrap_or_default();
+        let mut all = self.slot.needs();
+        if all.len() >= MOST_NEEDS {
+            all.clear();
+        }
+        all.insert(known, needs);
+        needs
+    }
+}
+
+/// A probe of a library, which is built where and when it is asked.
+struct PluginProbe {
+    slot: Arc<Slot>,
+    request: Arc<BuildRequest>,
+    isolation: Isolation,
+    held: Mutex<Option<Held>>,
+}
+
+/// Where it was built.
+#[derive(Clone)]
+enum Held {
+    Hosted(Arc<HostedProbe>),
+    Local(Arc<LocalProbe>),
+}
+
+impl PluginProbe {
+    /// The probe in the library that has its kind now: the one that was asked before, if it still fits.
+    fn probe(&self, library: &Loaded) -> Held {
+        let is_local = self.isolation == Isolation::InProcess && !library.in_process.is_out();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*held {
+            Some(Held::Hosted(probe)) if !is_local && probe.is_of(&library.client) => {}
+            Some(Held::Local(probe)) if is_local && probe.is_of(&library.in_process) && !probe.is_stuck() => {
+            }
+            _ => {
+                let request = Arc::clone(&self.request);
+                *held = None;
+                *held = Some(match is_local {
+                    true => Held::Local(Arc::new(library.in_process.probe(request))),
+                    false => Held::Hosted(Arc::new(library.client.probe(request))),
+                });
+            }
+        }
+        held.clone()
+            .unwrap_or_else(|| Held::Hosted(Arc::new(library.client.probe(Arc::clone(&self.request)))))
+    }
+}
+
+#[async_trait]
+impl HealthProbe for PluginProbe {
+    async fn check(&self, cx: &CheckContext) -> ProbeResult {
+        let key = &self.slot.key;
+        loop {
+            let Some(library) = self.slot.library() else { return ProbeResult::unknown(gone(key)) };
+            let services = RunServices { cx: cx.clone() };
+            let answer = match self.probe(&library) {
+                Held::Hosted(probe) => probe.check(request(cx), &services).await,
+                Held::Local(probe) => probe.check(request(cx), Arc::new(services)).await,
+            };
+            match answer {
+                Ok(result) => return result.map_message(clipped),
+                // It went away between two lines of this: there is another one.
+                Err(CallFailure::Retired(_)) if self.has_changed(&library) => {}
+                Err(failure) => return ProbeResult::unknown(sentence(key, &library.about.name, &failure)),
+            }
+        }
+    }
+}
+
+impl PluginProbe {
+    fn has_changed(&self, library: &Arc<Loaded>) -> bool {
+        self.slot.library().is_some_and(|now| !Arc::ptr_eq(&now, library))
+    }
+}
+
+/// Not more than people read: it is kept, and told again and again.
+fn clipped(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        message.push('…');
+    }
+    message
+}
+
+/// Why there is no answer, for people.
+fn sentence(key: &str, library: &str, failure: &CallFailure) -> String {
+    match failure {
+        CallFailure::Library(CallError::Refused(err)) => {
+            format!("the {key} probe of {library} refuses its configuration: {err}")
+        }
+        CallFailure::Library(CallError::Panicked(message)) => {
+            format!("the {key} probe of {library} panicked: {message}")
+        }
+        CallFailure::Library(CallError::Rubbish(what)) => {
+            format!("the answer of the {key} probe of {library} makes no sense: {what}")
+        }
+        CallFailure::Library(CallError::Cancelled) => {
+            format!("the {key} probe of {library} gave its check up without an answer")
+        }
+        CallFailure::Host(why) | CallFailure::Retired(why) => why.clone(),
+    }
+}
