@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use vitald_core::registry::Registry;
 use vitald_core::status::{PluginAbout, PluginChanges, PluginState, PluginStatus};
-use vitald_plugin::{
-    Folder, HostCommand, InUse, Listed, LoadError, Loading, Options, Plugins, Refusal, Tell,
-};
+use vitald_plugin::{Folder, HostCommand, InUse, Listed, Loading, Options, Plugins, Refusal, Tell};
 use vitald_supervisor::{ProbeInUse, ProbeLibraries, StateDir};
 
 use crate::exit::Failure;
@@ -89,10 +87,8 @@ pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<
         args: vec![HOST.into()],
     };
     let allow_unsafe = places.plugins.allow_unsafe_plugins;
-    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell }).map_err(|err| match err {
-        LoadError::Folder { .. } => Failure::usage(err.to_string()),
-        LoadError::System(_) => Failure::not(err.to_string()),
-    })
+    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell })
+        .map_err(|err| Failure::usage(err.to_string()))
 }
 
 /// Where libraries are looked for: as named on the command line, then in the environment, then in state dirs.
@@ -156,7 +152,9 @@ impl ProbeLibraries for Libraries {
             .map(|ProbeInUse { key, config, component }| InUse { key, config, component })
             .collect();
         let changes = self.0.reload(&in_use).map_err(|refusals| {
-            let refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();
+            let mut refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();
+            // A component may use a probe twice.
+            refusals.dedup();
             plain(&refusals.join("; "))
         })?;
         let files = |files: Vec<PathBuf>| files.iter().map(|file| file.display().to_string()).collect();
