@@ -18,7 +18,7 @@ fn documents(path: &str) -> Vec<Value> {
 /// The same; `None` if it is no YAML, or has no counterpart in JSON.
 fn read(path: &Path) -> Option<Vec<Value>> {
     let text = String::from_utf8(std::fs::read(path).unwrap()).ok()?;
-    let documents = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document));
+    let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
     let documents: Vec<Value> = documents.collect::<Result<_, _>>().ok()?;
     Some(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
