@@ -7,8 +7,16 @@
 
 mod certificate;
 mod compilers;
+mod everything;
 mod host_health;
+mod hosts;
+mod in_process;
 mod made;
+mod misbehaving;
 mod postgres;
 mod postgres_server;
+mod refusing;
+mod reloading;
+mod showing;
+mod ward;
 mod words;

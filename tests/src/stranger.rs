@@ -9,56 +9,83 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{Output, Place};
 
-/// A project's folder; one package of it and its compiler, where that is another one.
-type Wanted = (String, Option<(String, PathBuf)>);
+/// How a project is built, apart from its folder.
+#[derive(Debug, Clone, Copy, Default)]
+struct How<'a> {
+    /// One package of it, if not all.
+    package: Option<&'a str>,
+    /// Its compiler, if that is another one.
+    rustc: Option<&'a Path>,
+    /// Its profile, if it is not the one for debugging.
+    profile: Option<&'a str>,
+}
 
-/// A Cargo project of its own, which has been built in debug mode.
+/// A project's folder, the package, its compiler and its profile.
+type Wanted = (String, Option<String>, Option<PathBuf>, Option<String>);
+
+/// A Cargo project of its own, which has been built.
 #[derive(Debug, Clone)]
 pub struct Stranger {
-    target: PathBuf,
+    /// Where it was put.
+    made: PathBuf,
 }
 
 impl Stranger {
-    /// Builds the project in a folder of this repository, such as `examples/custom-probes`: all its packages, with
-    /// its own lock file where it has one, and once however many tests want it.
+    /// Builds the project in a folder of this repository, such as `examples/custom-probes`: all its packages and
+    /// their examples in debug mode, with its own lock file where it has one, and once however many tests want it.
     ///
     /// All such projects share a target folder: `VITALD_STRANGER_TARGET`, else `target/stranger`.
     pub fn build(folder: &str) -> Self {
-        Self::built(folder, None)
+        Self::built(folder, How::default())
     }
 
-    /// The same of one package by another compiler, in a target folder of its own.
+    /// The same in a profile of the project's own.
+    pub fn build_as(folder: &str, profile: &str) -> Self {
+        Self::built(folder, How { profile: Some(profile), ..How::default() })
+    }
+
+    /// One package of it by another compiler, in a target folder of its own.
     pub fn build_with(folder: &str, package: &str, rustc: &Path) -> Self {
-        Self::built(folder, Some((package, rustc)))
+        Self::built(folder, How { package: Some(package), rustc: Some(rustc), ..How::default() })
     }
 
-    fn built(folder: &str, other: Option<(&str, &Path)>) -> Self {
+    fn built(folder: &str, how: How<'_>) -> Self {
         static BUILT: Mutex<BTreeMap<Wanted, Result<Stranger, String>>> = Mutex::new(BTreeMap::new());
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let owned = other.map(|(package, rustc)| (package.to_owned(), rustc.to_owned()));
-        let outcome = built
-            .entry((folder.to_owned(), owned))
-            .or_insert_with(|| Self::try_build(&repository().join(folder), other));
+        let (package, profile) = (how.package.map(str::to_owned), how.profile.map(str::to_owned));
+        let key = (folder.to_owned(), package, how.rustc.map(Path::to_owned), profile);
+        let outcome = built.entry(key).or_insert_with(|| Self::try_how(&repository().join(folder), how));
         outcome.clone().unwrap_or_else(|words| panic!("{folder} cannot be built:\n{words}"))
     }
 
-    /// Builds a project anywhere, or one package of it by another compiler.
+    /// Builds a project anywhere. What cargo said, where it cannot be built.
     ///
     /// # Errors
-    /// It does not build: what cargo said.
-    pub fn try_build(project: &Path, other: Option<(&str, &Path)>) -> Result<Self, String> {
-        let target = other.map_or_else(target, |_| target().join("other-compiler"));
-        let mut command = cargo(project, other.map(|(_, rustc)| rustc));
-        match other {
-            None => command.args(["build", "--workspace"]),
-            Some((package, _)) => command.args(["build", "--package", package]),
+    /// It does not build.
+    pub fn try_build(project: &Path, rustc: Option<&Path>) -> Result<Self, String> {
+        Self::try_how(project, How { rustc, ..How::default() })
+    }
+
+    fn try_how(project: &Path, how: How<'_>) -> Result<Self, String> {
+        let target = match how.rustc {
+            None => target(),
+            Some(_) => target().join("other-compiler"),
         };
-        command.arg("--target-dir").arg(&target);
+        let mut command = cargo(project, how.rustc);
+        command.args(["build", "--lib", "--bins", "--examples", "--target-dir"]).arg(&target);
+        match how.package {
+            None => command.arg("--workspace"),
+            Some(package) => command.args(["--package", package]),
+        };
+        if let Some(profile) = how.profile {
+            command.args(["--profile", profile]);
+        }
         if project.join("Cargo.lock").exists() {
             command.arg("--locked");
         }
         let output = Output::of(&mut command);
-        if output.code == 0 { Ok(Self { target }) } else { Err(output.all()) }
+        let made = target.join(how.profile.unwrap_or("debug"));
+        if output.code == 0 { Ok(Self { made }) } else { Err(output.all()) }
     }
 
     /// Runs a project's own tests.
@@ -66,7 +93,7 @@ impl Stranger {
         Output::of(cargo(project, None).arg("test").arg("--target-dir").arg(target()))
     }
 
-    /// The library of a package, by the package's name.
+    /// The library of a package or an example, by its name.
     pub fn library(&self, package: &str) -> PathBuf {
         self.made(&format!("lib{}.so", package.replace('-', "_")))
     }
@@ -77,9 +104,9 @@ impl Stranger {
     }
 
     fn made(&self, file: &str) -> PathBuf {
-        let path = self.target.join("debug").join(file);
-        assert!(path.exists(), "{} was not made", path.display());
-        path
+        let places = [self.made.join(file), self.made.join("examples").join(file)];
+        let found = places.iter().find(|path| path.exists());
+        found.unwrap_or_else(|| panic!("{} was not made", places[0].display())).clone()
     }
 }
 

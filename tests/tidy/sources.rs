@@ -37,9 +37,11 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
 
 impl Source {
     /// The lines of the product, numbered from 1, without comments: up to the tests at a file's end, and
-    /// nothing of a file or folder that is all tests.
+    /// nothing of a file or folder that is all tests or examples.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let all_tests = self.path.ends_with("tests.rs") || self.path.contains("/tests/");
+        let folders = ["/tests/", "/examples/"];
+        let all_tests =
+            self.path.ends_with("tests.rs") || folders.iter().any(|folder| self.path.contains(folder));
         let end = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
         let text = if all_tests { "" } else { &self.text[..end] };
         text.lines().map(without_comment).zip(1..).map(|(line, number)| (number, line))

@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: what an idle supervisor costs, how long a new one takes to take over, and what it costs to
-//! have a log kept.
+//! `cargo xtask bench`: what an idle supervisor costs, how long a new one takes to take over, what it costs to have a
+//! log kept, and what a check costs in each place that a probe can be in.
 
 mod logs;
+mod plugins;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,6 +18,7 @@ use clap::ValueEnum;
 use crate::workspace::Workspace;
 
 pub(crate) use logs::logs;
+pub(crate) use plugins::plugins;
 
 /// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +27,8 @@ pub(crate) enum Part {
     Idle,
     /// A component that writes 1 GiB as fast as it can, alone and with its log kept
     Logs,
+    /// A check by a built-in probe, by a custom one in the supervisor and in a process of its own, and by a command
+    Plugins,
 }
 
 /// Memory (PSS) and CPU of a supervisor with `components` times `sleep`, each with a TCP probe every 10 s,

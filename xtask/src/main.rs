@@ -67,6 +67,9 @@ enum Task {
         /// How many times 1 GiB is written each way
         #[arg(long, default_value_t = 5)]
         turns: usize,
+        /// How many checks are made in each way
+        #[arg(long, default_value_t = 5000)]
+        checks: usize,
     },
 }
 
@@ -89,13 +92,16 @@ fn execute(task: Task) -> Result<bool> {
         Task::Test { parts, args } => test::test(&workspace, &parts, &args),
         Task::Schema => schema::write(&workspace).map(|()| true),
         Task::Simulate(wanted) => simulate::simulate(&workspace, &wanted),
-        Task::Bench { parts, components, seconds, turns } => {
+        Task::Bench { parts, components, seconds, turns, checks } => {
             let wanted = |part| parts.is_empty() || parts.contains(&part);
             if wanted(bench::Part::Idle) {
                 bench::idle(&workspace, components, seconds)?;
             }
             if wanted(bench::Part::Logs) {
                 bench::logs(&workspace, turns)?;
+            }
+            if wanted(bench::Part::Plugins) {
+                bench::plugins(&workspace, checks)?;
             }
             Ok(true)
         }
