@@ -29,6 +29,10 @@ pub struct RunServices {
     pub cx: CheckContext,
 }
 
+/// How much of its caller's time a check is told of. The rest is for the way back: whoever waits as long as he was
+/// told, and then says what he waited for, is still heard.
+const SHARE: f64 = 0.9;
+
 /// What a library is told of a check with this context.
 pub fn request(cx: &CheckContext) -> CheckRequest {
     let facts = cx.run.as_ref().map(|run| RunFacts {
@@ -36,7 +40,7 @@ pub fn request(cx: &CheckContext) -> CheckRequest {
         log_offset: run.log_offset(),
         container: run.container(),
     });
-    CheckRequest { timeout: cx.timeout, run: facts }
+    CheckRequest { timeout: cx.timeout.mul_f64(SHARE), run: facts }
 }
 
 #[async_trait]
