@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::host_client::book::{Book, Due};
 use crate::host_client::connection::{Connection, Heard};
 use crate::host_client::{Ask, CallFailure, CheckEvent, Place, Reply};
+use crate::kind::clipped;
 use crate::library::CallError;
 use crate::model::NoticeKind;
 use crate::wire::{FromHost, Hello, ToHost};
@@ -168,6 +169,7 @@ impl Actor {
         if let Some(host) = self.host.take() {
             host.connection.close().await;
         }
+        let reason = clipped(reason);
         self.again = Some((Instant::now() + FIRST_DELAY, reason.clone()));
         self.down(&reason);
     }
@@ -195,7 +197,10 @@ impl Actor {
     /// The process has ended, or is ended.
     async fn lost(&mut self, how: &str) {
         let Some(host) = self.host.take() else { return };
-        let words = host.connection.end().await.map(|words| format!(": {words}")).unwrap_or_default();
+        let words = host.connection.end().await;
+        // Who is ended by another signal has said nothing about that.
+        let had_a_say = how.ends_with("SIGABRT") || how.starts_with("exited");
+        let words = words.filter(|_| had_a_say).map(|words| format!(": {words}")).unwrap_or_default();
         let why = format!("{} {how}{words}", self.place.host());
         let now = Instant::now();
         let well = self.last_end.is_none_or(|last| now - last >= delay(self.ends) + WELL_AFTER);
