@@ -11,6 +11,7 @@ mod everything;
 mod host_health;
 mod hosts;
 mod in_process;
+mod made;
 mod misbehaving;
 mod postgres;
 mod postgres_server;

@@ -88,6 +88,11 @@ impl Stranger {
         if output.code == 0 { Ok(Self { made }) } else { Err(output.all()) }
     }
 
+    /// Runs a project's own tests.
+    pub fn test(project: &Path) -> Output {
+        Output::of(cargo(project, None).arg("test").arg("--target-dir").arg(target()))
+    }
+
     /// The library of a package or an example, by its name.
     pub fn library(&self, package: &str) -> PathBuf {
         self.made(&format!("lib{}.so", package.replace('-', "_")))

@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Diff(Selector),
     /// Check manifests, and start nothing
     Validate(Validate),
+    /// Show what a field of the manifest means, such as spec.livenessProbe.grpc
+    Explain(Explain),
     /// Print the JSON Schema of manifests, for editors
     Schema,
     /// Run one probe once: exit status 0 healthy, 1 not, 4 unknown
@@ -261,6 +263,28 @@ pub(crate) struct Validate {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The field; the whole document if none is named
+    pub(crate) path: Option<String>,
+    /// Names and types of everything below it
+    #[arg(long)]
+    pub(crate) recursive: bool,
+    /// How to show it; json is its part of `vitald schema`
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, conflicts_with = "recursive")]
+    pub(crate) output: ExplainFormat,
+}
+
+/// How a field is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: JSON Schema
+    Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The kind of probe, such as httpGet; `vitald probe list` shows all
     pub(crate) handler: String,
@@ -307,6 +331,8 @@ pub(crate) enum Plugin {
     List(PluginList),
     /// Show what a library says of itself, and what its probes take
     Inspect(PluginInspect),
+    /// Make a crate with a probe that works and passes its tests, to be made yours
+    New(PluginNew),
     /// Have the supervisor look for libraries again: checks under way end first, and nothing is restarted
     #[command(
         after_help = "Nothing changes if a library does not take what a component of the supervisor asks of it."
@@ -333,6 +359,21 @@ pub(crate) struct PluginInspect {
     /// How to show it
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginNew {
+    /// The crate, and the folder that is made for it: words with - between them, such as disk-space
+    pub(crate) name: String,
+    /// What manifests call the probe [default: the same in camelCase, such as diskSpace]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) probe: Option<String>,
+    /// Use the SDK in a checkout of vitald's sources [default: a copy of it in the new folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sdk: Option<PathBuf>,
+    /// Where to make the folder
+    #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub(crate) dir: PathBuf,
 }
 
 /// How something listed is shown.

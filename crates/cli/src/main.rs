@@ -16,6 +16,7 @@ mod log_keeper;
 mod log_watch;
 mod manifests;
 mod nearest;
+mod new_probe;
 mod output;
 mod places;
 mod plugin_news;

@@ -14,7 +14,11 @@ use serde::{Deserialize, Deserializer};
 /// assert_eq!(Quantity("512MB".into()).bytes().unwrap_err().to_string(), "must be a quantity, such as 512Mi");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(inline, extend("type" = ["string", "number"]))]
+#[schemars(
+    inline,
+    description = "A number, or a number and a unit: `512Mi`, `1.5Gi`, `500m`.",
+    extend("type" = ["string", "number"])
+)]
 pub struct Quantity(#[schemars(with = "serde_json::Value")] pub String);
 
 impl Quantity {

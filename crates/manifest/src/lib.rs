@@ -4,7 +4,7 @@
 //! (`read`), checked against the schema that comes from the declarations of fields and probes
 //! (`check`), read into types with what is wrong left out (`typed`, `types`), turned into the
 //! model (`model`), and at last seen together with all the others (`together`). The way back, for people who
-//! compare, is `render`.
+//! compare, is `render`. What each field means is told by `explain`.
 //!
 //! **Invariant:** one mistake, one diagnostic: what follows from a mistake is not told.
 //! **Invariant:** no input makes it panic, run out of stack or take long; limits stand in `read` and `files`.
@@ -31,6 +31,7 @@ mod warnings;
 
 mod arguments;
 mod diagnostic;
+mod explain;
 mod mistake;
 mod nearest;
 mod render;
@@ -44,6 +45,7 @@ use vitald_core::spec::ComponentSpec;
 
 pub use arguments::handler_config;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use explain::{Explanation, NoSuchField, explain};
 pub use limits::bytes;
 pub use render::render;
 pub use schema::{reserved, schema};

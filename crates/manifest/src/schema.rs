@@ -11,6 +11,12 @@ use crate::types::{Metadata, Spec, Timing};
 pub(crate) const API_VERSION: &str = "vitald/v1";
 pub(crate) const KIND: &str = "Component";
 
+/// What JSON Schema this is.
+pub(crate) const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Before a handler's key in the names of definitions.
+pub(crate) const HANDLER: &str = "handler.";
+
 /// How handlers are combined.
 pub(crate) const COMBINATORS: [&str; 3] = ["allOf", "anyOf", "atLeast"];
 
@@ -33,7 +39,7 @@ pub fn schema(registry: &Registry) -> Json {
     let definitions = schema.get_mut("$defs").and_then(Json::as_object_mut);
     for (name, definition) in definitions.into_iter().flatten() {
         // `pid:` is `pid: {}`.
-        if name.starts_with("handler.") && required(definition).is_empty() {
+        if name.starts_with(HANDLER) && required(definition).is_empty() {
             nullable(definition);
         }
     }
@@ -63,7 +69,7 @@ pub(crate) fn document(registry: &Registry) -> Json {
         json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/Check" } }),
     );
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DRAFT,
         "title": "vitald manifest",
         "description": "A component: a process or a container that vitald starts, probes and restarts, or something that others start.",
         "type": "object",
@@ -71,7 +77,7 @@ pub(crate) fn document(registry: &Registry) -> Json {
         "additionalProperties": false,
         "properties": {
             "apiVersion": { "description": "Version of the manifest's format.", "enum": [API_VERSION] },
-            "kind": { "description": "What the document describes.", "enum": [KIND] },
+            "kind": { "description": "What the document describes: a component.", "enum": [KIND] },
             "metadata": of::<Metadata>(),
             "spec": spec,
         },
@@ -107,7 +113,7 @@ pub(crate) fn handler(registry: &Registry, key: &str) -> Json {
 }
 
 fn definition(key: &str) -> String {
-    format!("handler.{key}")
+    format!("{HANDLER}{key}")
 }
 
 /// The schema of one of our types, without references.
@@ -153,17 +159,19 @@ fn check(registry: &Registry) -> Json {
         *field = forbidden("timing and thresholds belong to the whole probe, not to a part of it");
     }
     let mut check = one_of(registry, timing);
-    check["description"] = json!("One handler, or several combined.");
+    check["description"] = json!(
+        "One handler, or several combined. A part has no timing and no thresholds of its own: those are the probe's."
+    );
     check
 }
 
 /// `properties` and exactly one handler or combinator.
 fn one_of(registry: &Registry, mut properties: Json) -> Json {
     let checks = |description: &str| json!({ "$ref": "#/$defs/Checks", "description": description });
-    properties["allOf"] = checks("Every one must succeed; one failure decides.");
-    properties["anyOf"] = checks("One success decides.");
+    properties["allOf"] = checks("Handlers that must all succeed; one Failure decides.");
+    properties["anyOf"] = checks("Handlers of which one must succeed; one Success decides.");
     properties["atLeast"] = json!({
-        "description": "At least `count` of `of` must succeed.",
+        "description": "Handlers of which some must succeed: at least `count` of `of`.",
         "type": "object",
         "required": ["count", "of"],
         "additionalProperties": false,
@@ -173,7 +181,7 @@ fn one_of(registry: &Registry, mut properties: Json) -> Json {
                 "type": "integer",
                 "minimum": 1,
             },
-            "of": checks("Of which."),
+            "of": checks("The handlers, each of which counts once."),
         },
     });
     properties[ISOLATION] = json!({

@@ -21,9 +21,10 @@ pub(crate) struct Metadata {
     /// `-`, beginning and ending with a letter or digit.
     #[schemars(required, length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub(crate) name: Option<At<String>>,
-    /// Labels, for people and tools.
+    /// Labels, for people and tools: names and values such as `tier: backend`. vitald shows them, and takes no notice of
+    /// them itself.
     pub(crate) labels: Option<BTreeMap<String, String>>,
-    /// Annotations, for people and tools.
+    /// Annotations, for people and tools: longer notes than labels. vitald takes no notice of them.
     pub(crate) annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -51,16 +52,18 @@ pub(crate) struct Spec {
     /// inside the container, absolute; the image's own by default.
     #[schemars(length(min = 1))]
     pub(crate) working_dir: Option<At<String>>,
-    /// Environment variables, in this order: later values may use `$(NAME)` of earlier ones.
+    /// Environment variables, in this order: later values may use `$(NAME)` of earlier ones. Beside them, a process gets
+    /// PATH, HOME and the like from the supervisor.
     #[serde(default)]
     pub(crate) env: Vec<Env>,
     /// Files of `NAME=value` lines; later ones win over earlier ones, `env` over all.
     #[serde(default)]
     pub(crate) env_from: Vec<EnvFile>,
-    /// Whether the supervisor's whole environment is passed on, instead of PATH, HOME and the like.
+    /// Whether the supervisor's whole environment is passed on, instead of PATH, HOME and the like. These are PATH,
+    /// HOME, USER, LOGNAME, SHELL, LANG, LC_*, TZ, TMPDIR, XDG_* and SSL_CERT_*.
     #[schemars(extend("default" = false))]
     pub(crate) inherit_env: Option<bool>,
-    /// Ports that the component listens on.
+    /// Ports that the component listens on. Probes may use their names; those of a container may be published.
     #[serde(default)]
     pub(crate) ports: Vec<Port>,
     /// Whether a container has the machine's own network. Else its ports with a `hostPort` are published.
@@ -74,30 +77,33 @@ pub(crate) struct Spec {
     pub(crate) volumes: Vec<Volume>,
     /// Which user it runs as, and what it may do.
     pub(crate) security_context: Option<SecurityContext>,
-    /// How much it may use.
+    /// How much it may use: memory, processor time, open files.
     pub(crate) resources: Option<Resources>,
-    /// Components that must be there before this one is started.
+    /// Components that must be there before this one is started. Restarts wait for them, too; what runs is left alone
+    /// when they go down. Stops go the other way round.
     #[serde(default)]
     pub(crate) depends_on: Vec<Dependency>,
     /// Which ends are followed by a restart: `Always`, `OnFailure` (any but exit status 0) or `Never`.
     #[schemars(with = "Option<PolicyName>", extend("default" = "Always"))]
     pub(crate) restart_policy: Option<RestartPolicy>,
-    /// How restarts are delayed and limited.
+    /// How restarts are delayed and limited. Restarts on request are neither.
     pub(crate) restart: Option<Restart>,
-    /// Seconds from the first signal of a stop to SIGKILL.
+    /// Seconds from the first signal of a stop to SIGKILL. The `preStop` hook takes its time out of them.
     #[schemars(range(min = 0.0, max = 1e9), extend("default" = 10))]
     pub(crate) termination_grace_period_seconds: Option<f64>,
     /// Commands that run when the component starts and stops.
     pub(crate) lifecycle: Option<Lifecycle>,
     /// How what it writes to stdout and stderr is kept.
     pub(crate) logs: Option<Logs>,
-    /// Whether the component has started; the other probes wait for it.
+    /// Whether the component has started; the other probes wait for it. After `failureThreshold` failures in a row
+    /// before its first success, the component is restarted.
     #[schemars(with = "Option<Timing>")]
     pub(crate) startup_probe: Option<Unread>,
-    /// Whether the component must be restarted.
+    /// Whether the component must be restarted. It is, after `failureThreshold` failures in a row.
     #[schemars(with = "Option<Timing>")]
     pub(crate) liveness_probe: Option<Unread>,
-    /// Whether the component can do its work right now.
+    /// Whether the component can do its work right now. If not, it is shown as not ready, what depends on it waits, and
+    /// it goes on running.
     #[schemars(with = "Option<Timing>")]
     pub(crate) readiness_probe: Option<Unread>,
 }
@@ -111,7 +117,7 @@ pub(crate) struct Env {
     pub(crate) name: At<String>,
     /// Its value, a string: numbers and booleans need quotes. Empty by default.
     pub(crate) value: Option<At<String>>,
-    /// Where its value comes from.
+    /// Where its value comes from, instead of `value`.
     pub(crate) value_from: Option<At<EnvSource>>,
 }
 
@@ -130,7 +136,7 @@ pub(crate) struct FileKey {
     /// Path of the file, relative to the manifest's own folder.
     #[schemars(length(min = 1))]
     pub(crate) path: At<String>,
-    /// Name in the file.
+    /// Name in the file, before the `=`.
     #[schemars(length(min = 1))]
     pub(crate) key: String,
     /// Whether the variable is left out when the file or the key is missing, instead of failing the start.
@@ -154,13 +160,14 @@ pub(crate) struct Port {
     /// Name that probes may use instead of the number: at most 15 of `a` to `z`, `0` to `9` and `-`, with a letter.
     #[schemars(length(min = 1, max = 15), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub(crate) name: Option<At<String>>,
-    /// Number of the port, 1 to 65535.
+    /// Number of the port, 1 to 65535. For a container, the one inside.
     #[schemars(range(min = 1, max = 65535))]
     pub(crate) container_port: At<u16>,
     /// Port of this machine that a container's port is published on, 1 to 65535. Not published by default.
     #[schemars(range(min = 1, max = 65535))]
     pub(crate) host_port: Option<At<u16>>,
-    /// Address of this machine that `hostPort` is published on, such as `0.0.0.0` for all.
+    /// Address of this machine that `hostPort` is published on, such as `0.0.0.0` for all. Only this machine itself by
+    /// default.
     #[serde(rename = "hostIP")]
     #[schemars(length(min = 1), extend("default" = "127.0.0.1"))]
     pub(crate) host_ip: Option<At<String>>,
@@ -238,7 +245,7 @@ pub(crate) struct SecurityContext {
     pub(crate) run_as_user: Option<At<Account>>,
     /// Group, by name or number. The user's own by default.
     pub(crate) run_as_group: Option<At<Account>>,
-    /// Whether set-user-ID programs give no privileges.
+    /// Whether set-user-ID programs give no privileges, as with `no_new_privs` of prctl(2).
     #[schemars(extend("default" = false))]
     pub(crate) no_new_privileges: Option<bool>,
 }
@@ -274,7 +281,7 @@ impl<'de> Deserialize<'de> for Account {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Resources {
-    /// Upper limits.
+    /// Upper limits, which the kernel keeps to.
     pub(crate) limits: Option<Limits>,
     /// What Kubernetes chooses a node by. There is one machine here: passed over, with a warning.
     #[schemars(with = "Option<BTreeMap<String, Quantity>>")]
@@ -313,7 +320,8 @@ pub(crate) struct Dependency {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Restart {
-    /// Most automatic restarts in any window; where one more would be due, the component has failed.
+    /// Most automatic restarts in any window; where one more would be due, the component has failed. It stays so until
+    /// `vitald restart`, `reset` or `start`. With 0, the first end is the last.
     #[schemars(range(min = 0), extend("default" = 10))]
     pub(crate) max_restarts: Option<u32>,
     /// Seconds that the window for `maxRestarts` is long, more than 0.
@@ -374,7 +382,7 @@ pub(crate) struct Lifecycle {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Hook {
-    /// Runs a command where the component runs, with its user and environment.
+    /// Runs a command where the component runs, with its user and environment; for a container, inside it.
     pub(crate) exec: HookCommand,
 }
 
@@ -391,19 +399,19 @@ pub(crate) struct HookCommand {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Timing {
-    /// Seconds from the start of the run to the first check.
+    /// Seconds from the start of the run to the first check. Liveness and readiness also wait for the startup probe.
     #[schemars(range(min = 0.0, max = 1e9))]
     pub(crate) initial_delay_seconds: Option<f64>,
     /// Seconds from one check to the next, at least 0.01.
     #[schemars(range(min = 0.01, max = 1e9), extend("exclusiveMinimum" = 0))]
     pub(crate) period_seconds: Option<At<f64>>,
-    /// Seconds that one check may take, more than 0.
+    /// Seconds that one check may take, more than 0. One that takes longer has failed; one of a custom probe is unknown.
     #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
     pub(crate) timeout_seconds: Option<At<f64>>,
     /// Successes in a row that make a success, at least 1.
     #[schemars(range(min = 1))]
     pub(crate) success_threshold: Option<u32>,
-    /// Failures in a row that make a failure, at least 1.
+    /// Failures in a row that make a failure, at least 1. Answers of Unknown do not count.
     #[schemars(range(min = 1))]
     pub(crate) failure_threshold: Option<At<u32>>,
     /// Seconds from the first signal to SIGKILL when this probe takes the component down, instead of the component's own.

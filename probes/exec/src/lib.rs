@@ -13,6 +13,8 @@ use vitald_core::restarter::{ExecRequest, Exit};
 use vitald_core::wording::excerpt;
 
 /// Healthy when a command exits with status 0.
+///
+/// It runs where the component runs, with its user and environment; for a container, inside it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExecSpec {

@@ -33,6 +33,8 @@ use vitald_core::wording::{
 };
 
 /// Healthy when `grpc.health.v1.Health/Check` answers SERVING.
+///
+/// A server without that service answers "unimplemented", which is a failure unless `onUnimplemented` says otherwise.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GrpcSpec {

@@ -26,6 +26,8 @@ use vitald_core::probe::{
 use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, is_ours, resolve_failure, unanswered};
 
 /// Healthy when a GET request is answered with a status from 200 to 399.
+///
+/// Up to ten redirects are followed on the host that was asked; one to another host is a success with a warning.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpGetSpec {

@@ -36,6 +36,8 @@ use crate::silence::{RunStart, Silence, awake};
 use crate::source::{Source, Took};
 
 /// Healthy while a log grows and shows no forbidden line.
+///
+/// Only lines of this run count, over rotations, too. At least one of the fields says what is looked for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogGrowthSpec {

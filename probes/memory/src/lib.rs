@@ -22,6 +22,9 @@ use vitald_core::wording::system_error;
 const LEAST: u64 = 1 << 20;
 
 /// Healthy while all processes of the component together use no more memory than `max`.
+///
+/// As a liveness probe it has a component that leaks restarted in good order; at a limit in `resources` the kernel
+/// kills it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemorySpec {

@@ -12,6 +12,8 @@ use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind,
 use vitald_core::spec::ComponentKind;
 
 /// Healthy when the component has said `READY=1` on its `NOTIFY_SOCKET` (sd_notify), and `WATCHDOG=1` lately.
+///
+/// As a startup probe it waits for READY=1, as a liveness probe it minds the watchdog. For native processes only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NotifySpec {
@@ -19,7 +21,7 @@ pub struct NotifySpec {
     /// shortest of all its probes in `WATCHDOG_USEC`, and does well to speak up twice as often. Without it,
     /// `READY=1` is enough.
     #[serde(default)]
-    #[schemars(range(max = 1e9))]
+    #[schemars(range(max = 1e9), extend("exclusiveMinimum" = 0))]
     pub watchdog_seconds: Option<f64>,
 }
 

@@ -25,6 +25,9 @@ use vitald_core::restarter::ProcessIdentity;
 use vitald_core::wording::{excerpt, system_error};
 
 /// Healthy while the component's main process is alive, no zombie, and the one that was started.
+///
+/// The end of a process is seen at once without any probe. This one is a part of others, such as `allOf`, or for
+/// what others start.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PidSpec {

@@ -16,6 +16,8 @@ use vitald_core::probe::{
 use vitald_core::wording::{LOCALHOST, connect_failure, is_ours, resolve_failure, unanswered};
 
 /// Healthy when a TCP connection to `host:port` opens.
+///
+/// A process that hangs goes on accepting them: good as a startup probe, too little as a liveness probe.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TcpSocketSpec {

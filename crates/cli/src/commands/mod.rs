@@ -7,11 +7,13 @@ mod diff;
 mod doctor;
 mod down;
 mod events;
+mod explain;
 mod logs;
 mod ls;
 mod names;
 mod plugin_inspect;
 mod plugin_list;
+mod plugin_new;
 mod plugin_reload;
 mod probe_list;
 mod probe_run;
@@ -43,6 +45,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Apply(args) => apply::run(&args, places).await,
         Command::Diff(args) => diff::run(&args, places).await,
         Command::Validate(args) => validate::run(&args, places),
+        Command::Explain(args) => explain::run(&args, places),
         Command::Schema => schema::run(places),
         Command::Check(args) => check::run(&args, places).await,
         Command::Doctor(args) => doctor::run(&args, places).await,
@@ -50,6 +53,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
         Command::Plugin(Plugin::List(args)) => plugin_list::run(&args, places).await,
         Command::Plugin(Plugin::Inspect(args)) => plugin_inspect::run(&args, places),
+        Command::Plugin(Plugin::New(args)) => plugin_new::run(&args),
         Command::Plugin(Plugin::Reload(args)) => plugin_reload::run(&args, places).await,
     }
 }

@@ -1,0 +1,30 @@
+//! `vitald explain`.
+
+use crate::cli::{Explain, ExplainFormat};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::places::Places;
+use crate::{output, plugins};
+
+/// Where nobody can tell how wide the reader's window is.
+const ORDINARY_WIDTH: usize = 80;
+/// Longer lines are hard to read, however wide the window.
+const WIDEST: usize = 100;
+
+/// Shows what a field of the manifest means.
+pub(crate) fn run(args: &Explain, places: &Places) -> Outcome {
+    let path = args.path.as_deref().unwrap_or_default();
+    let registry = plugins::of_folder(places)?.registry;
+    let explanation = vitald_manifest::explain(&registry, path)
+        .map_err(|no_such_field| Failure::usage(no_such_field.to_string()))?;
+    match args.output {
+        ExplainFormat::Json => output::json(explanation.schema())?,
+        ExplainFormat::Text if args.recursive => output::bytes(explanation.tree(width()).as_bytes())?,
+        ExplainFormat::Text => output::bytes(explanation.text(width()).as_bytes())?,
+    }
+    Ok(Exit::Done)
+}
+
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).unwrap_or(ORDINARY_WIDTH).min(WIDEST)
+}
