@@ -6,12 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use tokio::sync::watch;
 
 use crate::model::HostCommand;
+use crate::offspring;
 
 /// What a supervisor's own service manager has told it, and nobody else is meant to answer.
 const NOT_FOR_HOSTS: [&str; 6] =
@@ -19,6 +21,27 @@ const NOT_FOR_HOSTS: [&str; 6] =
 
 /// Enough for a thread that waits.
 const STACK: usize = 128 * 1024;
+
+/// How many children there are that have not ended with all that they have started.
+#[derive(Default)]
+pub(crate) struct Living {
+    number: Mutex<usize>,
+    fewer: Condvar,
+}
+
+impl Living {
+    /// Waits until there are none, or for so long.
+    pub(crate) fn wait(&self, limit: Duration) {
+        let number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.fewer.wait_timeout_while(number, limit, |number| *number > 0));
+    }
+
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
+        let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        *number = change(*number);
+        self.fewer.notify_all();
+    }
+}
 
 /// A process with a library, in a process group of its own. Dropping this ends the group.
 pub(crate) struct Child {
@@ -58,7 +81,7 @@ impl Group {
 ///
 /// # Errors
 /// The program could not be started.
-pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
+pub(crate) fn spawn(command: &HostCommand, file: &Path, living: &Arc<Living>) -> io::Result<Spawned> {
     let (ours, theirs) = UnixStream::pair()?;
     let (output, printed) = io::pipe()?;
     let mut host = Command::new(&command.program);
@@ -72,12 +95,16 @@ pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
     for name in NOT_FOR_HOSTS {
         host.env_remove(name);
     }
+    let mark = offspring::new_mark();
+    host.env(offspring::MARK, &mark);
     let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let (tell_end, ended) = watch::channel(None);
-    std::thread::Builder::new()
-        .name("probe-host".to_owned())
-        .stack_size(STACK)
-        .spawn(move || live(host, &begun, &tell_end))?;
+    let living = Arc::clone(living);
+    std::thread::Builder::new().name("probe-host".to_owned()).stack_size(STACK).spawn(move || {
+        living.change(|number| number + 1);
+        live(host, &mark, &begun, &tell_end);
+        living.change(|number| number - 1);
+    })?;
     let leader = begins.recv().map_err(|_gone| io::Error::other("its thread ended"))??;
     let group = leader;
     Ok(Spawned { child: Child { group, ended }, socket: ours, output })
@@ -86,6 +113,7 @@ pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
 /// The life of a child, on a thread of its own.
 fn live(
     mut host: Command,
+    mark: &str,
     begun: &std::sync::mpsc::SyncSender<io::Result<Arc<Group>>>,
     tell_end: &watch::Sender<Option<String>>,
 ) {
@@ -110,13 +138,15 @@ fn live(
         *reaped = true;
         child.wait()
     };
-    tell_end.send_replace(Some(status.map_or_else(|err| format!("ended: {err}"), |status| how(status))));
-    // What of the group has fallen to us, a subreaper.
-    loop {
-        match rustix::process::waitpgid(leader, WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return,
-        }
+    tell_end.send_replace(Some(status.map_or_else(|err| format!("ended: {err}"), how)));
+    // What of the group has fallen to us, a subreaper; then what had left the group.
+    while matches!(
+        rustix::process::waitpgid(leader, WaitOptions::empty()),
+        Ok(_) | Err(rustix::io::Errno::INTR)
+    ) {}
+    for left in offspring::end(mark) {
+        // Not all are our children, and those of other sessions are reaped elsewhere.
+        while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(Some(left), WaitOptions::empty()) {}
     }
 }
 

@@ -1,9 +1,11 @@
 //! The process of one library: what a supervisor starts for it, and talks to over its stdin.
 //!
-//! Its main thread never runs code of the library, so that it can always hear that the supervisor has gone, and end.
+//! Its main thread builds no probes and runs no checks: it can always be told to give one up.
 
+mod end;
 mod limits;
 mod service;
+mod signals;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,7 +14,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::fs::FileType;
-use rustix::process::Signal;
 
 /// Where the connection is moved to, out of the way of what counts its descriptors from zero.
 const OUT_OF_THE_WAY: i32 = 200;
@@ -22,7 +23,7 @@ const MOST_BLOCKING: usize = 32;
 /// Is the process of a library, until the supervisor that has started it goes away. Not for people: the supervisor is
 /// at its stdin.
 ///
-/// It never comes back once it serves: it ends by SIGKILL, from itself if need be, whatever threads of the library do.
+/// It never comes back once it serves: it ends itself by SIGKILL, whatever threads of the library do.
 pub fn serve(file: &Path) -> ExitCode {
     match connect().and_then(|socket| run(socket, file)) {
         Ok(never) => match never {},
@@ -34,14 +35,17 @@ pub fn serve(file: &Path) -> ExitCode {
     }
 }
 
-/// Takes the connection away from stdin, where a library might read it, and lets the kernel end us with our parent.
+/// Takes the connection away from stdin, where a library might read it.
 fn connect() -> io::Result<UnixStream> {
     let stdin = io::stdin();
     let found = rustix::fs::fstat(&stdin)?;
     if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
         return Err(io::Error::other("its stdin is no connection to a supervisor, who is to start this"));
     }
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // All of the group ends with this: it must be nobody else's.
+    if rustix::process::getpgrp() != rustix::process::getpid() {
+        rustix::process::setpgid(None, None)?;
+    }
     let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), OUT_OF_THE_WAY)?;
     let nothing = std::fs::File::open("/dev/null")?;
     nix::unistd::dup2_stdin(&nothing)?;
@@ -59,13 +63,9 @@ fn run(socket: UnixStream, file: &Path) -> io::Result<std::convert::Infallible> 
         .thread_name("probes")
         .build()?;
     limits::set()?;
-    runtime.block_on(service::serve(socket, file))?;
-    end()
-}
-
-/// Ends now: nothing of the library is run any more, and none of its threads is waited for.
-fn end() -> ! {
-    loop {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
-    }
+    signals::restore()?;
+    end::watch(&socket)?;
+    // An error says that nobody is there who could be told.
+    let _ = runtime.block_on(service::serve(socket, file));
+    end::now()
 }

@@ -25,6 +25,7 @@ use vitald_core::notify::RunNeeds;
 use vitald_core::probe::ProbeResult;
 use vitald_sdk::message::{BuildRequest, CheckRequest, NeedsRequest, ServiceAnswer, ServiceRequest};
 
+use crate::child::Living;
 use crate::library::{CallError, Services};
 use crate::mark::Mark;
 use crate::model::{HostCommand, Notice, NoticeKind, Tell};
@@ -40,6 +41,8 @@ pub(crate) struct Place {
     pub(crate) mark: Mark,
     /// What its process is started with.
     pub(crate) command: HostCommand,
+    /// Those that are there.
+    pub(crate) children: Arc<Living>,
     /// Is told what people should hear of.
     pub(crate) tell: Tell,
     /// What it has said of itself.

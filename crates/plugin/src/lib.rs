@@ -12,6 +12,7 @@ mod in_process;
 mod kind;
 mod mark;
 mod model;
+mod offspring;
 mod plugins;
 mod trust;
 mod wire;

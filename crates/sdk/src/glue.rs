@@ -177,3 +177,6 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, SpecError> {
 fn no_runtime(err: &std::io::Error) -> String {
     format!("the library cannot begin its threads: {err}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,7 +195,10 @@ impl Actor {
     /// The process has ended, or is ended.
     async fn lost(&mut self, how: &str) {
         let Some(host) = self.host.take() else { return };
-        let words = host.connection.end().await.map(|words| format!(": {words}")).unwrap_or_default();
+        let words = host.connection.end().await;
+        // Who is ended by another signal has said nothing about that.
+        let had_a_say = how.ends_with("SIGABRT") || how.starts_with("exited");
+        let words = words.filter(|_| had_a_say).map(|words| format!(": {words}")).unwrap_or_default();
         let why = format!("{} {how}{words}", self.place.host());
         let now = Instant::now();
         let well = self.last_end.is_none_or(|last| now - last >= delay(self.ends) + WELL_AFTER);

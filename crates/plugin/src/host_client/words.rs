@@ -21,7 +21,10 @@ const BURST: u32 = 20;
 /// One more line is told in such a time.
 const A_LINE_EVERY: Duration = Duration::from_secs(1);
 /// What was printed longer ago than this does not say why a process ended.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(2);
+
+/// What Rust adds to what it has said in the line before.
+const NOTHING_NEW: [&str; 2] = ["note: run with `RUST_BACKTRACE", "fatal runtime error: stack overflow"];
 
 /// The last line that was printed.
 #[derive(Default)]
@@ -37,8 +40,8 @@ impl Words {
     }
 
     fn heard(&self, line: &str) {
-        // What Rust adds to each panic says nothing about this one.
-        if !line.starts_with("note: run with `RUST_BACKTRACE") {
+        let says_nothing = NOTHING_NEW.iter().any(|beginning| line.starts_with(beginning));
+        if !says_nothing {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             *last = Some((Instant::now(), line.to_owned()));
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use schemars::Schema;
+use serde_json::Value;
 
 use crate::background::Background;
 use crate::discover::{self, Folder};
@@ -135,13 +136,11 @@ fn look<'a>(
 ) -> Look<'a> {
     let begin = || {
         let mark = mark(&file)?;
-        if !options.allow_unsafe {
-            trust::check(&file).map_err(|err| err.to_string())?;
-        }
+        trusted(options, &file)?;
         if let Some(used) = before.library(&file).filter(|used| used.mark == mark) {
             return Ok(Stage::Used(used.clone()));
         }
-        let (client, in_process) = open(options, background, &file, &mark);
+        let (client, in_process) = open(options, background, &file, &mark)?;
         client.begin();
         Ok(Stage::Asked(mark, client, in_process))
     };
@@ -149,21 +148,31 @@ fn look<'a>(
     Look { file, folder, stage }
 }
 
+fn trusted(options: &Options, file: &Path) -> Result<(), String> {
+    match options.allow_unsafe {
+        true => trust::is_file(file),
+        false => trust::check(file),
+    }
+    .map_err(|err| err.to_string())
+}
+
 fn open(
     options: &Options,
     background: &Background,
     file: &Path,
     mark: &Mark,
-) -> (HostClient, Arc<InProcess>) {
+) -> Result<(HostClient, Arc<InProcess>), String> {
+    let handle = background.handle().map_err(|err| format!("custom probes cannot be run: {err}"))?;
     let place = Arc::new(Place {
         file: file.to_owned(),
         mark: mark.clone(),
         command: options.host.clone(),
+        children: Arc::clone(&background.children),
         tell: Arc::clone(&options.tell),
         hello: OnceLock::new(),
     });
-    let in_process = InProcess::new(Arc::clone(&place), background.handle().clone());
-    (HostClient::new(place, background.handle()), in_process)
+    let in_process = InProcess::new(Arc::clone(&place), handle.clone());
+    Ok((HostClient::new(place, &handle), in_process))
 }
 
 impl Look<'_> {
@@ -210,13 +219,36 @@ fn kinds(hello: &Hello) -> Result<BTreeMap<String, Schema>, String> {
                 key.escape_debug()
             ));
         }
-        let schema = Schema::try_from(kind.schema.clone())
-            .map_err(|err| format!("the schema of {name}'s probe `{key}` is none: {err}"))?;
+        let schema =
+            schema(&kind.schema).map_err(|what| format!("the schema of {name}'s probe `{key}` {what}"))?;
         if kinds.insert(key.clone(), schema).is_some() {
             return Err(format!("{name} has two probes that are named `{key}`"));
         }
     }
     Ok(kinds)
+}
+
+/// What a configuration must look like: a table of fields, all said in one place.
+fn schema(schema: &Value) -> Result<Schema, &'static str> {
+    let is_table =
+        schema.as_object().is_some_and(|schema| schema.get("type").is_some_and(|is| is == "object"));
+    if !is_table {
+        return Err("is not that of an object with fields: its `Spec` must be a struct with named ones");
+    }
+    if refers(schema) {
+        return Err("refers to itself (`$ref`): its `Spec` must not be recursive");
+    }
+    Schema::try_from(schema.clone()).map_err(|_| "is none")
+}
+
+fn refers(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            fields.iter().any(|(key, value)| (key == "$ref" && value.is_string()) || refers(value))
+        }
+        Value::Array(items) => items.iter().any(refers),
+        _ => false,
+    }
 }
 
 fn is_key(key: &str) -> bool {
@@ -254,10 +286,8 @@ pub(super) fn inspect(
 ) -> Result<Inspection, Refusal> {
     let look = || {
         let mark = mark(file)?;
-        if !options.allow_unsafe {
-            trust::check(file).map_err(|err| err.to_string())?;
-        }
-        let hello = open(options, background, file, &mark).0.hello()?;
+        trusted(options, file)?;
+        let hello = open(options, background, file, &mark)?.0.hello()?;
         let objections = objections(options, others, Some(&hello), file);
         let probes = kinds(&hello)?.into_iter().map(|(key, schema)| Probe { key, schema }).collect();
         Ok(Inspection { file: file.to_owned(), about: hello.about, probes, objections })
@@ -267,7 +297,21 @@ pub(super) fn inspect(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_schema_is_one_of_fields_and_stands_alone() {
+        let check = |value| schema(&value).map(drop);
+        assert!(check(json!({ "type": "object", "properties": {} })).is_ok());
+        // A field may be called as it likes.
+        assert!(check(json!({ "type": "object", "properties": { "$ref": { "type": "string" } } })).is_ok());
+        assert!(check(json!({ "type": "string" })).unwrap_err().contains("fields"));
+        assert!(check(json!(true)).unwrap_err().contains("fields"));
+        let recursive = json!({ "type": "object", "properties": { "next": { "$ref": "#" } } });
+        assert!(check(recursive).unwrap_err().contains("recursive"));
+    }
 
     #[test]
     fn keys_read_like_those_that_are_built_in() {

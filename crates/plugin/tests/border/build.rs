@@ -44,3 +44,14 @@ pub(crate) fn probes() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| rust("border-probes", "1.2.3", include_str!("probes.rs")))
 }
+
+/// Builds `border.c`, as bad as `bad` says.
+pub(crate) fn c(bad: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = folder("c").join(format!("libeven-{bad}.so"));
+    let mut compiler = Command::new("cc");
+    compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]);
+    compiler.arg(format!("-DBAD={bad}")).arg("-I").arg(here.join("../sdk/include"));
+    run(compiler.arg(here.join("tests/border/border.c")).arg("-o").arg(&file));
+    file
+}

@@ -1,0 +1,12 @@
+//! Libraries in processes of their own, and in this one: what they do wrong, and what others notice of it.
+
+#[path = "../border/build.rs"]
+#[allow(dead_code)] // Some of it is for the tests beside these only.
+mod build;
+mod deaths;
+mod folders;
+mod hosts;
+mod in_process;
+mod reload;
+mod rubbish;
+mod world;
