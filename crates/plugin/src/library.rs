@@ -10,6 +10,7 @@ mod instance;
 mod read;
 mod services;
 mod slots;
+mod whole;
 
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};

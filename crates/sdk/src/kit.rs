@@ -52,6 +52,8 @@ use vitald_core::registry::{Isolation, Registry, schema_of};
 use vitald_core::restarter::{Executor, RunView};
 use vitald_core::spec::ComponentKind;
 
+use crate::message::own_time;
+
 pub use self::commands::Commands;
 pub use self::run::Run;
 
@@ -144,7 +146,7 @@ impl Kit {
         self
     }
 
-    /// How long a check may take.
+    /// How long a check may take: as in a manifest, so that it is given nine tenths of it to bound what it waits for.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.cx.timeout = timeout;
         self
@@ -181,7 +183,8 @@ impl Kit {
     pub async fn check<K: ProbeKind>(&self, config: Value) -> Result<ProbeResult, SpecError> {
         let probe = self.build::<K>(&config)?;
         let limit = self.cx.timeout;
-        Ok(match tokio::time::timeout(limit, probe.check(&self.cx)).await {
+        let cx = CheckContext { timeout: own_time(limit), ..self.cx.clone() };
+        Ok(match tokio::time::timeout(limit, probe.check(&cx)).await {
             Ok(result) => result,
             Err(_elapsed) => ProbeResult::unknown(format!(
                 "the {} probe did not come back within {} s",

@@ -63,8 +63,8 @@
 //!
 //! **What a probe may count on.** `build` and `check` run within a tokio runtime of the library's own, with two threads
 //! for all its checks, so that whatever needs tokio works. A check may be dropped at any await. What it waits for, it
-//! bounds by [`CheckContext::timeout`](probe::CheckContext::timeout) and answers for itself: one that does not come
-//! back in time is unknown, never a failure. [`CheckContext::executor`](probe::CheckContext::executor) runs commands
+//! bounds by [`CheckContext::timeout`](probe::CheckContext::timeout), nine tenths of what the manifest says, and answers
+//! for itself: one that does not come back in time is unknown, never a failure. [`CheckContext::executor`](probe::CheckContext::executor) runs commands
 //! where the component runs, and [`CheckContext::run`](probe::CheckContext::run) tells about the run, as for a built-in
 //! probe. A panic is told as unknown.
 //!

@@ -45,11 +45,17 @@ pub struct BuildRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckRequest {
-    /// How long it may take.
+    /// How long it may take; see [`own_time`].
     pub timeout: Duration,
     /// The run that is checked; none outside a supervisor.
     #[serde(default)]
     pub run: Option<RunFacts>,
+}
+
+/// How much of its caller's time a check may take itself: nine tenths, so that one that bounds what it waits for by it
+/// gives its own answer, and not its caller.
+pub fn own_time(timeout: Duration) -> Duration {
+    timeout.mul_f64(0.9)
 }
 
 /// What is known of a run when a check begins.

@@ -85,7 +85,7 @@ unsafe extern "C" fn answered(data: *mut c_void, outcome: u32, answer: Bytes) {
     // SAFETY: given away to this call.
     let answer = unsafe { answer.take() };
     // Who asked may not wait any more.
-    let _ = caught(|| sender.send(read(outcome, answer)));
+    let _ = caught(|| drop(sender.send(read(outcome, answer))));
 }
 
 fn read(outcome: u32, answer: Option<Vec<u8>>) -> Result<ServiceAnswer, String> {

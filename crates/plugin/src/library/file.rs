@@ -1,8 +1,9 @@
 //! Loading a file as it is at this moment, whatever becomes of it.
 #![allow(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 
@@ -11,12 +12,15 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use vitald_sdk::abi;
 
-use super::LoadError;
+use super::{LoadError, whole};
 
 /// Loads a library for good, and gives its symbol.
 pub(super) fn load(file: &Path) -> Result<*const abi::Export, LoadError> {
     let not_read = |err: io::Error| LoadError::Read { file: file.to_owned(), reason: err.to_string() };
-    let memory = copy(file).map_err(not_read)?;
+    let bytes = read(file).map_err(not_read)?;
+    whole::check(&bytes).map_err(|reason| LoadError::Load { file: file.to_owned(), reason })?;
+    let memory = keep(&bytes, file.file_name().unwrap_or_default()).map_err(not_read)?;
+    drop(bytes);
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
     // SAFETY: what a library does when it is loaded is its own affair: who loads it trusts it with that.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
@@ -31,13 +35,18 @@ pub(super) fn load(file: &Path) -> Result<*const abi::Export, LoadError> {
     symbol.map_err(|_| LoadError::NotOurs { file: file.to_owned() })
 }
 
-/// The file's bytes, where nobody can change them any more.
-fn copy(file: &Path) -> io::Result<OwnedFd> {
-    let mut from = File::open(file)?;
-    if !from.metadata()?.is_file() {
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(file)?;
+    if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    let name = file.file_name().unwrap_or_default();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Puts bytes where nobody can change them any more.
+fn keep(bytes: &[u8], name: &OsStr) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let memory = match memfd_create(name, flags | MemfdFlags::EXEC) {
         // Before Linux 6.3, all of them could be executed.
@@ -45,7 +54,7 @@ fn copy(file: &Path) -> io::Result<OwnedFd> {
         made => made,
     };
     let mut memory = File::from(memory?);
-    io::copy(&mut from, &mut memory)?;
+    memory.write_all(bytes)?;
     fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok(memory.into())
 }

@@ -47,7 +47,10 @@ pub(super) unsafe fn export(file: &Path, export: *const Export) -> Result<(Info,
         return Err(LoadError::Version { file: file.to_owned(), what, theirs });
     }
     let bytes = (end as usize).wrapping_sub(first as usize);
-    if bytes % size != 0 || size % align_of::<abi::Info>() != 0 || bytes / size > MOST_CRATES {
+    if !bytes.is_multiple_of(size)
+        || !size.is_multiple_of(align_of::<abi::Info>())
+        || bytes / size > MOST_CRATES
+    {
         return Err(rubbish("where it begins and ends do not fit together"));
     }
 

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use vitald_core::probe::CheckContext;
 use vitald_sdk::abi::{self, Done, Outcome, Slice};
 use vitald_sdk::answer::{Owed, Work};
-use vitald_sdk::message::{CheckRequest, RunFacts, ServiceAnswer, ServiceRequest};
+use vitald_sdk::message::{CheckRequest, RunFacts, ServiceAnswer, ServiceRequest, own_time};
 use vitald_sdk::panics::caught;
 
 use super::slots::Slots;
@@ -29,14 +29,14 @@ pub struct RunServices {
     pub cx: CheckContext,
 }
 
-/// What a library is told of a check with this context.
+/// What a library is told of a check with this context, whose whole time is not the check's own.
 pub fn request(cx: &CheckContext) -> CheckRequest {
     let facts = cx.run.as_ref().map(|run| RunFacts {
         process: run.process(),
         log_offset: run.log_offset(),
         container: run.container(),
     });
-    CheckRequest { timeout: cx.timeout, run: facts }
+    CheckRequest { timeout: own_time(cx.timeout), run: facts }
 }
 
 #[async_trait]

@@ -64,12 +64,13 @@ fn what_is_no_library_of_probes_is_refused() {
     assert_eq!(refusal(folder.path()), "cannot be read: it is no regular file");
 
     // What the loader says names our copy, which nobody knows.
-    let text = refusal(&file("text.so", b"no library at all, but long enough for the loader to look at it closer"));
+    let text =
+        refusal(&file("text.so", b"no library at all, but long enough for the loader to look at it closer"));
     assert_eq!(text, "cannot be loaded: invalid ELF header");
     assert_eq!(refusal(&file("empty.so", b"")), "cannot be loaded: file too short");
     let whole = fs::read(build::probes()).unwrap();
     let half = refusal(&file("half.so", &whole[..whole.len() / 2]));
-    assert!(half.starts_with("cannot be loaded: ") && !half.contains("/proc/"), "{half}");
+    assert!(half.starts_with("cannot be loaded: it is cut off: "), "{half}");
 
     // A library, and none of ours.
     let none = "is no library of probes: it has no `vitald_plugin`";
@@ -107,7 +108,10 @@ fn answers_that_make_no_sense_are_told_as_such() {
         other => panic!("{bad}: {other:?}"),
     };
     let said = rubbish("ANSWERS_RUBBISH");
-    assert!(said.starts_with("expected value at line 1 column 1, in `") && said.contains("rubbish"), "{said}");
+    assert!(
+        said.starts_with("expected value at line 1 column 1, in `") && said.contains("rubbish"),
+        "{said}"
+    );
     assert_eq!(rubbish("ANSWERS_HUGE"), "it cannot have as many bytes as it says");
     assert_eq!(rubbish("NULL_BYTES"), "it cannot have as many bytes as it says");
     assert_eq!(rubbish("ODD_OUTCOME"), "there is no outcome 77");

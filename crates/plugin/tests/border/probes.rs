@@ -5,7 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use vitald_sdk::async_trait;
-use vitald_sdk::probe::{CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError};
+use vitald_sdk::probe::{
+    CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
+};
 use vitald_sdk::restarter::ExecRequest;
 
 /// Does as it is told.
