@@ -156,7 +156,9 @@ impl ProbeLibraries for Libraries {
             .map(|ProbeInUse { key, config, component }| InUse { key, config, component })
             .collect();
         let changes = self.0.reload(&in_use).map_err(|refusals| {
-            let refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();
+            let mut refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();
+            // A component may use a probe twice.
+            refusals.dedup();
             plain(&refusals.join("; "))
         })?;
         let files = |files: Vec<PathBuf>| files.iter().map(|file| file.display().to_string()).collect();

@@ -154,6 +154,19 @@ spec:
             let answer = client.apply(&refused, None).await;
             assert!(matches!(answer, Err(Error::Refused { status: 400, .. })), "{answer:?}");
         }
+        let mut unknown = renamed("a");
+        let check = vitald_core::check::Check::handler("diskSpace", serde_json::json!({}));
+        unknown.liveness_probe = Some(vitald_core::spec::ProbeSpec::new(ProbeRole::Liveness, check));
+        let unknown = [unknown];
+        for refused in [client.apply(&unknown, None).await, client.plan(&unknown).await] {
+            let Err(Error::Refused { status: 400, message }) = refused else { panic!("{refused:?}") };
+            assert!(
+                message.starts_with("component `a`: livenessProbe: this supervisor knows no probe"),
+                "{message}"
+            );
+        }
+        assert_eq!(client.plugins().await.unwrap(), []);
+        assert!(client.reload_plugins().await.unwrap().is_empty());
         assert_eq!(client.apply(&[], None).await.unwrap().removed, ["sleeper"]);
 
         client.shutdown(vitald_client::ShutdownMode::Graceful).await.unwrap();

@@ -209,7 +209,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn plugins(&self) -> Result<Vec<PluginStatus>, Error> {
-        self.transport.ask(Method::GET, "/v1/plugins", None::<&()>, QUESTION).await
+        self.transport.ask(Method::GET, "/v1/plugins", None::<&()>, CHECK).await
     }
 
     /// Has the supervisor look for libraries of custom probes again. Checks that are under way end first; no

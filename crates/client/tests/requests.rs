@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use vitald_client::{Client, Error, ShutdownMode};
 use vitald_core::spec::ProbeRole;
-use vitald_core::status::{ProbeState, State};
+use vitald_core::status::{PluginState, ProbeState, State};
 
 /// Serves `routes` in a state dir of its own.
 async fn supervisor(routes: Router) -> (tempfile::TempDir, Client) {
@@ -181,4 +181,24 @@ async fn a_path_may_be_long() {
     std::fs::rename(&socket, long.join("vitald.sock")).unwrap();
     Client::connect(Path::new(&long)).await.unwrap();
     drop(listener);
+}
+
+#[tokio::test]
+async fn libraries_of_custom_probes_are_listed_and_looked_for_again() {
+    let list = json!([
+        {"file": "/p/a.so", "state": "Loaded", "message": "", "probes": ["diskSpace"], "about":
+            {"name": "disk-space", "version": "0.1.0", "abi": "1.0", "sdk": "0.1.0", "rustc": "rustc 1.95.0",
+             "panicAborts": false}},
+        {"file": "/p/b.so", "state": "Refused", "message": "others may write to it", "probes": [], "about": null},
+    ]);
+    let refusal = json!({"error": "/p/a.so: path: must be absolute; nothing was changed"});
+    let routes = Router::new()
+        .route("/v1/plugins", get(async move || Json(list)))
+        .route("/v1/plugins/reload", post(async move || (StatusCode::CONFLICT, Json(refusal))));
+    let (_dir, client) = supervisor(routes).await;
+    let plugins = client.plugins().await.unwrap();
+    assert_eq!((plugins[0].state, plugins[1].state), (PluginState::Loaded, PluginState::Refused));
+    assert_eq!(plugins[0].about.as_ref().map(|about| about.name.as_str()), Some("disk-space"));
+    let Err(Error::Refused { status: 409, message }) = client.reload_plugins().await else { panic!() };
+    assert!(message.ends_with("nothing was changed"), "{message}");
 }

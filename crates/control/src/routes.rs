@@ -169,7 +169,7 @@ async fn apply(
 }
 
 async fn plugins(State(api): State<Api>) -> Json<Vec<PluginStatus>> {
-    Json(api.supervisor.plugins())
+    Json(api.supervisor.plugins().await)
 }
 
 async fn reload_plugins(State(api): State<Api>) -> Result<Json<PluginChanges>, Refusal> {

@@ -319,9 +319,13 @@ impl SupervisorHandle {
         checked.await.unwrap_or(Err(CommandError::ShuttingDown))
     }
 
-    /// The libraries of custom probes that it has found, those that are refused included.
-    pub fn plugins(&self) -> Vec<PluginStatus> {
-        self.shared.nursery.probes.libraries()
+    /// The libraries of custom probes that it has found, those that are refused included. While they are looked for
+    /// again it takes as long as that.
+    pub async fn plugins(&self) -> Vec<PluginStatus> {
+        let shared = Arc::clone(&self.shared);
+        let listed = tokio::task::spawn_blocking(move || shared.nursery.probes.libraries());
+        // Fails only when the runtime ends.
+        listed.await.unwrap_or_default()
     }
 
     /// Looks for libraries of custom probes again. Checks that are under way end first, no component is touched, and

@@ -31,11 +31,13 @@ pub(crate) async fn run(args: &Check, places: &Places) -> Outcome {
         run: None,
         executor: Arc::new(LocalExecutor::here().map_err(gone)?),
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let check = check_once(&question, registry, &context, &cx, &clock);
     // Fields are named as they were given.
     let own = format!("{}.", args.handler);
     let refuse = |said: String| Failure::usage(said.strip_prefix(&own).unwrap_or(&said).to_owned());
+    // What a library does not take is a mistake, and no answer of its probe.
+    question.validate(registry, &context).map_err(|err| refuse(err.to_string()))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let check = check_once(&question, registry, &context, &cx, &clock);
     let (result, latency) = tokio::select! {
         answer = check => answer.map_err(|err| refuse(err.to_string()))?,
         // Dropping the check ends what it has started, such as a command.

@@ -127,7 +127,7 @@ async fn a_probe_whose_library_comes_later_is_asked_without_a_restart() {
         events(&supervisor, "PluginsReloaded"),
         ["libraries of custom probes: /plugins/libcustom.so replaced"]
     );
-    assert_eq!(supervisor.plugins()[0].probes, ["diskSpace"]);
+    assert_eq!(supervisor.plugins().await[0].probes, ["diskSpace"]);
     assert_eq!(supervisor.registry().keys().collect::<Vec<_>>(), ["diskSpace"]);
 }
 
@@ -191,6 +191,6 @@ async fn specs_with_probes_that_cannot_be_made_here_are_refused_with_what_to_do(
 async fn a_supervisor_without_libraries_has_none_and_finds_none() {
     let world = World::new();
     let supervisor = world.start(vec![component("web")]).await;
-    assert_eq!(supervisor.plugins(), []);
+    assert_eq!(supervisor.plugins().await, []);
     assert!(supervisor.reload_plugins().await.unwrap().is_empty());
 }
