@@ -63,8 +63,8 @@ fn a_segfault_is_told_by_its_signal() {
 }
 
 #[test]
-fn a_stack_overflow_is_told_with_its_last_words() {
-    Ward::open("StackOverflow").falls_ill_and_recovers(&["SIGABRT", "overflowed its stack"], Host::Another);
+fn a_stack_overflow_is_told_by_its_signal() {
+    Ward::open("StackOverflow").falls_ill_and_recovers(&["SIGSEGV"], Host::Another);
 }
 
 #[test]
@@ -213,7 +213,8 @@ fn a_flood_of_words_fills_nobodys_log() {
     ward.infect();
     ward.wait_beats(30);
     ward.cure();
-    ward.wait_well(Host::Same);
+    // Its words are not taken as fast as it has them, so that its check may come too late.
+    ward.wait_well(Host::Either);
     ward.assert_nobody_noticed();
     let log = fs::metadata(ward.state_dir().join("vitald.log")).map_or(0, |meta| meta.len());
     assert!(log < 1 << 20, "vitald's own log has {log} bytes");
@@ -304,6 +305,15 @@ fn a_library_that_answers_nothing_at_all_is_not_believed() {
 #[test]
 fn a_library_that_never_says_that_it_is_done_is_ended() {
     lies("Never", &["did not come back"]);
+}
+
+#[test]
+fn a_library_that_answers_twice_is_heard_once() {
+    let ward = Ward::with("lie: {how: Twice, while: sick}", "liar", "Process");
+    ward.infect();
+    ward.wait_beats(20);
+    ward.wait_well(Host::Same);
+    ward.assert_nobody_noticed();
 }
 
 #[track_caller]

@@ -108,7 +108,7 @@ fn a_library_that_crashes_when_it_is_asked_what_it_has_is_refused() {
 
 #[test]
 fn a_library_that_says_rubbish_of_itself_is_refused() {
-    library_is_refused("describe_rubbish", &["libdescribe_rubbish.so"]);
+    library_is_refused("describe_rubbish", &["describe_rubbish", "makes no sense"]);
 }
 
 #[test]

@@ -69,7 +69,10 @@ pub(crate) fn count(number: usize, what: &str) -> String {
 
 /// Text of somebody else's on one line, without what would steer the terminal.
 pub(crate) fn plain(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    // Those that turn the direction of writing are no control characters, and do as much harm.
+    let turns =
+        |c: char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.trim_end().chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
 }
 
 /// A command as it would be typed.
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(plain("a\x1b[2Jb\nc\n"), "a [2Jb c");
+        assert_eq!(plain("a\x1b[2Jb\nc\u{202e}d\n"), "a [2Jb c d");
     }
 
     #[test]
