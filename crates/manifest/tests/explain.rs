@@ -83,6 +83,8 @@ fn each_part_is_a_schema_of_its_own() {
     );
     assert!(!validator.is_valid(&serde_json::json!([{ "grpc": {} }])));
     assert_eq!(explain(&registry, "").unwrap().schema(), &vitald_manifest::schema(&registry));
+    let isolation = explain(&registry, "spec.livenessProbe.isolation").unwrap();
+    assert_eq!(isolation.schema()["enum"], serde_json::json!(["Process", "InProcess"]));
 }
 
 /// Healthy while there is room.

@@ -117,9 +117,7 @@ fn check_key(key: &str) -> Result<(), String> {
     if registry.get(key).is_some() {
         return refuse("vitald has a probe of that name; choose another with `--probe KEY`");
     }
-    // What may stand beside a handler, of any probe.
-    let schema = vitald_manifest::schema(&registry);
-    if !schema["properties"]["spec"]["properties"]["livenessProbe"]["properties"][key].is_null() {
+    if vitald_manifest::reserved().iter().any(|name| name == key) {
         return refuse("every probe has a field of that name; choose another with `--probe KEY`");
     }
     Ok(())
