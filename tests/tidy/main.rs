@@ -141,6 +141,8 @@ fn unsafe_stays_where_it_is_reviewed() {
             found.extend(source.mentions_anywhere(&["unsafe ", "unsafe{", "unsafe_code"]));
         }
     }
+    // The end of a name such as `allow_unsafe` is none.
+    found.retain(|line| line.replace("_unsafe", "_").contains("unsafe"));
     assert!(found.is_empty(), "unsafe belongs into {UNSAFE:?}:\n{}", found.join("\n"));
 }
 

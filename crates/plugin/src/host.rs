@@ -21,7 +21,7 @@ const OUT_OF_THE_WAY: i32 = 200;
 const MOST_BLOCKING: usize = 32;
 
 /// Is the process of a library, until the supervisor that has started it goes away. Not for people: the supervisor is
-/// at its stdin.
+/// at its stdin. Not to be called within a runtime: it has one of its own.
 ///
 /// It never comes back once it serves: it ends itself by SIGKILL, whatever threads of the library do.
 pub fn serve(file: &Path) -> ExitCode {

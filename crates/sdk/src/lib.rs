@@ -64,13 +64,13 @@
 //! **What a probe may count on.** `build` and `check` run within a tokio runtime of the library's own, with two threads
 //! for all its checks, so that whatever needs tokio works. A check may be dropped at any await. What it waits for, it
 //! bounds by [`CheckContext::timeout`](probe::CheckContext::timeout), nine tenths of what the manifest says, and answers
-//! for itself: one that does not come back in time is unknown, never a failure. [`CheckContext::executor`](probe::CheckContext::executor) runs commands
-//! where the component runs, and [`CheckContext::run`](probe::CheckContext::run) tells about the run, as for a built-in
-//! probe. A panic is told as unknown.
+//! for itself: one that does not come back in time is unknown, never a failure.
+//! [`CheckContext::executor`](probe::CheckContext::executor) runs commands where the component runs, and
+//! [`CheckContext::run`](probe::CheckContext::run) tells about the run, as for a built-in probe. A panic is told as
+//! unknown.
 //!
 //! **What it had better not do:** block a thread for long (`tokio::task::spawn_blocking` is for that), change the
 //! environment or the working directory, or leave threads behind that hold on to a lot.
-//!
 
 pub mod abi;
 #[doc(hidden)]

@@ -62,7 +62,8 @@ impl Names {
     /// What its types are called, before `Spec` and `Probe`: `DiskSpace`.
     pub(crate) fn types(&self) -> String {
         let (first, rest) = self.key.split_at(1);
-        match format!("{}{rest}", first.to_uppercase()).as_str() {
+        let name = format!("{}{rest}", first.to_uppercase());
+        match name.as_str() {
             // `HealthProbe` is the trait.
             "Health" => "HealthCheck".to_owned(),
             name => name

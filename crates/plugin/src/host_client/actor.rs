@@ -92,7 +92,9 @@ impl Actor {
         let now = Instant::now();
         let wants_host =
             matches!(ask, Ask::Hello { .. } | Ask::Needs { .. } | Ask::Validate { .. } | Ask::Check { .. });
-        if wants_host && let Err(why) = self.ensure_host(now) {
+        // Who asks about a configuration is a person, who would take a delay for an answer.
+        let can_wait = matches!(ask, Ask::Check { .. });
+        if wants_host && let Err(why) = self.ensure_host(can_wait, now) {
             return refuse(ask, why);
         }
         match ask {
@@ -115,11 +117,11 @@ impl Actor {
     }
 
     /// A process, from now on.
-    fn ensure_host(&mut self, now: Instant) -> Result<(), String> {
+    fn ensure_host(&mut self, can_wait: bool, now: Instant) -> Result<(), String> {
         if self.host.is_some() {
             return Ok(());
         }
-        if let Some((again, how)) = self.again.as_ref().filter(|(again, _)| now < *again) {
+        if let Some((again, how)) = self.again.as_ref().filter(|(again, _)| can_wait && now < *again) {
             let left = (*again - now).as_secs_f64().ceil();
             return Err(format!("{how}; it is started again in {left} s"));
         }

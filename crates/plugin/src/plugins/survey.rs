@@ -152,11 +152,9 @@ fn look<'a>(
 }
 
 fn trusted(options: &Options, file: &Path) -> Result<(), String> {
-    match options.allow_unsafe {
-        true => trust::is_file(file),
-        false => trust::check(file),
-    }
-    .map_err(|err| err.to_string())
+    let Options { allow_unsafe: whoever_wrote_it, .. } = options;
+    let checked = if *whoever_wrote_it { trust::is_file(file) } else { trust::check(file) };
+    checked.map_err(|err| err.to_string())
 }
 
 fn open(

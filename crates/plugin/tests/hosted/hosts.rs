@@ -1,7 +1,7 @@
 //! What the process of a library is given, and what it is not.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -101,7 +101,8 @@ async fn be_the_victim(one: &Path, two: &Path) {
     let daemon = ask(&*world.probe(json!("leaveDaemon"))).await.message().to_owned();
     let (_, _, second) = counted(&*stopped.probe(json!("count"))).await;
     kill(second, nix::sys::signal::Signal::SIGSTOP);
-    println!("\nits own: {process} {child} {daemon} {second}");
+    let mut out = std::io::stdout();
+    writeln!(out, "\nits own: {process} {child} {daemon} {second}").unwrap();
     // What nobody kills ends all the same.
     tokio::time::sleep(PATIENCE).await;
 }
