@@ -59,8 +59,15 @@ const UNSAFE: &[&str] = &[
 const LIST_OF_BUILTINS: &str = "crates/cli/src/builtin.rs";
 
 /// What people read first.
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/logs.md", "docs/stigmer.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/logs.md",
+    "docs/stigmer.md",
+    "docs/custom-probes.md",
+    "examples/custom-probes/README.md",
+];
 
 /// What core may depend on: data, and the vocabulary of futures. No runtime, no system calls.
 const CORE_MAY_USE: &[&str] =
@@ -218,7 +225,7 @@ fn refuse(under: &str, words: &[&str], reason: &str) {
 }
 
 fn everything() -> Vec<Source> {
-    ["crates", "probes", "xtask", "tests"].into_iter().flat_map(sources).collect()
+    ["crates", "probes", "xtask", "tests", "examples"].into_iter().flat_map(sources).collect()
 }
 
 #[derive(Deserialize)]
