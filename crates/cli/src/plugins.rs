@@ -91,7 +91,6 @@ pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<
     let allow_unsafe = places.plugins.allow_unsafe_plugins;
     Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell }).map_err(|err| match err {
         LoadError::Folder { .. } => Failure::usage(err.to_string()),
-        LoadError::System(_) => Failure::not(err.to_string()),
     })
 }
 
