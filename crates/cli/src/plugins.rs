@@ -157,9 +157,7 @@ impl ProbeLibraries for Libraries {
             })
             .collect();
         let changes = self.0.reload(&in_use).map_err(|refusals| {
-            let mut refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();
-            // A component may use a probe twice.
-            refusals.dedup();
+            let refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();
             plain(&refusals.join("; "))
         })?;
         let files = |files: Vec<PathBuf>| files.iter().map(|file| file.display().to_string()).collect();

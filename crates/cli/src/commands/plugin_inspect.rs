@@ -16,7 +16,7 @@ pub(crate) fn run(args: &PluginInspect, places: &Places) -> Outcome {
     let file = places.absolute(&args.file);
     let inspection = plugins::find(places, Vec::new(), plugins::say_on_stderr())?
         .inspect(&file)
-        .map_err(|refusal| Failure::not(refusal.to_string()))?;
+        .map_err(|refusal| Failure::not(plain(&refusal.to_string())))?;
     let library = Library::of(inspection);
     match args.output {
         Format::Json => output::json(&library)?,

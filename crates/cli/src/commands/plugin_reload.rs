@@ -10,6 +10,11 @@ use crate::{output, reach};
 
 /// Has the supervisor look for libraries again, and tells what has become of each.
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
+    if !places.plugins.plugin_dir.is_empty() {
+        output::note(
+            "warning: --plugin-dir changes nothing here: the supervisor looks into the folders that it was started with",
+        );
+    }
     let changes = reach::supervisor_to_change(places, &args.filename).await?.reload_plugins().await?;
     for refused in &changes.refused {
         output::note(&format!("warning: not used: {}", plain(refused)));

@@ -56,6 +56,10 @@ fn still_good(used: &InUse, before: &Survey, now: &Survey) -> Result<(), Refusal
     let Some(old) = before.with_key(&used.key) else { return Ok(()) };
     let Some(new) = now.with_key(&used.key) else {
         let file = old.loaded.file.clone();
+        if now.refused().iter().any(|refusal| refusal.file == file) {
+            // That says it all.
+            return Ok(());
+        }
         let reason =
             format!("{} uses its probe `{}`, which no library has any more", component(used), used.key);
         return Err(Refusal { file, reason });
