@@ -64,6 +64,18 @@ fn of_a_killed_supervisor_no_host_is_left_and_the_next_one_asks_again() {
 }
 
 #[test]
+fn of_a_killed_supervisor_a_stopped_host_is_not_left_either() {
+    let mut ward = Ward::open("Panic");
+    let first = ward.first_host();
+    first.signal(Signal::SIGSTOP);
+    ward.s.kill9();
+    first.wait_gone(seconds(10));
+    ward.up().expect(0);
+    ward.cli(&["down"]).expect(0);
+    ward.assert_nothing_left();
+}
+
+#[test]
 fn of_a_killed_supervisor_no_child_of_a_check_is_left_for_long() {
     for how in ["Fork", "ForkDaemon"] {
         let mut ward = Ward::open(how);
@@ -152,6 +164,19 @@ fn commands_that_only_look_leave_no_host() {
     }
     s.cli(&["check", "steady", "trace=beats"]).expect(0);
     s.assert_nothing_left();
+}
+
+#[test]
+fn a_command_tells_what_a_sick_probe_did_and_leaves_no_host() {
+    let s = Supervisor::prepare("metadata: {name: sleeper}\nspec: {command: [vitald-fixture, sleep]}");
+    s.install(&libraries().library("misbehaving"));
+    s.write("sick", "");
+    for (how, words) in [("Segfault", "SIGSEGV"), ("Spin", "did not come back"), ("Panic", "asked to panic")] {
+        let how = format!("how={how}");
+        let told = s.cli(&["check", "misbehave", &how, "while=sick", "--timeout", "1"]).expect(4);
+        assert!(told.stdout.contains("Unknown") && told.stdout.contains(words), "{told:?}");
+        s.assert_nothing_left();
+    }
 }
 
 /// `steady` under other names: as many libraries as one likes.
