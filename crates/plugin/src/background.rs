@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::child;
+
 /// Threads for libraries in this process that may block them.
 const MOST_BLOCKING: usize = 64;
-/// How long the processes of libraries are waited for at the end.
+/// How long the processes of libraries are waited for at the end, and then what these have started.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// A runtime on a thread of its own. It ends with this, and all that runs on it is dropped.
@@ -54,6 +56,7 @@ impl Drop for Background {
         if let Some(thread) = self.thread.take().filter(|_| std::thread::current().id() != self.id) {
             // It has panicked: there is nothing left to end.
             let _ = thread.join();
+            child::wait_for_ends(LAST_WAIT);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The process of a library, as its parent sees it: started, waited for, and ended with all that it has started.
 
+use std::convert::Infallible;
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use tokio::sync::watch;
@@ -25,6 +27,26 @@ const STACK: usize = 128 * 1024;
 pub(crate) struct Child {
     group: Arc<Group>,
     ended: watch::Receiver<Option<String>>,
+    /// Disconnected when nothing is left of it.
+    life: Option<Life>,
+}
+
+type Life = mpsc::Receiver<Infallible>;
+
+/// Those that nobody holds any more, and that may not have ended altogether.
+static ENDING: Mutex<Vec<Life>> = Mutex::new(Vec::new());
+
+/// Waits until of all that were dropped nothing is left, for so long at most: who ends this program next leaves
+/// nothing behind.
+pub(crate) fn wait_for_ends(limit: Duration) {
+    let until = Instant::now() + limit;
+    for life in std::mem::take(&mut *ending()) {
+        let _ = life.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+}
+
+fn ending() -> MutexGuard<'static, Vec<Life>> {
+    ENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A child, and both connections to it.
@@ -75,22 +97,25 @@ pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
     }
     let mark = offspring::new_mark();
     host.env(offspring::MARK, &mark);
-    let (begun, begins) = std::sync::mpsc::sync_channel(1);
+    let (begun, begins) = mpsc::sync_channel(1);
+    let (lives, life) = mpsc::sync_channel(0);
     let (tell_end, ended) = watch::channel(None);
     std::thread::Builder::new()
         .name("probe-host".to_owned())
         .stack_size(STACK)
-        .spawn(move || live(host, &mark, &begun, &tell_end))?;
-    let leader = begins.recv().map_err(|_gone| io::Error::other("its thread ended"))??;
-    let group = leader;
-    Ok(Spawned { child: Child { group, ended }, socket: ours, output })
+        .spawn(move || {
+            let _lives = lives;
+            live(host, &mark, &begun, &tell_end);
+        })?;
+    let group = begins.recv().map_err(|_gone| io::Error::other("its thread ended"))??;
+    Ok(Spawned { child: Child { group, ended, life: Some(life) }, socket: ours, output })
 }
 
 /// The life of a child, on a thread of its own.
 fn live(
     mut host: Command,
     mark: &str,
-    begun: &std::sync::mpsc::SyncSender<io::Result<Arc<Group>>>,
+    begun: &mpsc::SyncSender<io::Result<Arc<Group>>>,
     tell_end: &watch::Sender<Option<String>>,
 ) {
     let mut child = match host.spawn() {
@@ -116,14 +141,18 @@ fn live(
     };
     tell_end.send_replace(Some(status.map_or_else(|err| format!("ended: {err}"), |status| how(status))));
     // What of the group has fallen to us, a subreaper; then what had left the group.
+    reap_group(leader, WaitOptions::empty());
+    offspring::reap(offspring::end(mark));
+    // And what falls to us only now, since its parent had left. Nobody else waits for it: it is in our session. Does
+    // not wait itself, should the number be another group's by now.
+    reap_group(leader, WaitOptions::NOHANG);
+}
+
+fn reap_group(leader: Pid, options: WaitOptions) {
     while matches!(
-        rustix::process::waitpgid(leader, WaitOptions::empty()),
-        Ok(_) | Err(rustix::io::Errno::INTR)
+        rustix::process::waitpgid(leader, options),
+        Ok(Some(_)) | Err(rustix::io::Errno::INTR)
     ) {}
-    for left in offspring::end(mark) {
-        // Not all are our children, and those of other sessions are reaped elsewhere.
-        while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(Some(left), WaitOptions::empty()) {}
-    }
 }
 
 /// `was ended by SIGSEGV`, `exited with status 1`.
@@ -161,5 +190,8 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
+        let mut ending = ending();
+        ending.retain(|life| life.try_recv() == Err(mpsc::TryRecvError::Empty));
+        ending.extend(self.life.take());
     }
 }

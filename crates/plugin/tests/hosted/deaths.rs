@@ -1,5 +1,6 @@
 //! Processes that end, by themselves or by hand: the answer is unknown and says why, and there is another one.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -153,14 +154,58 @@ async fn one_that_ends_again_and_again_is_started_ever_later() {
     assert_eq!(ask(&*good).await, ProbeResult::Success);
 }
 
+/// A probe that leaves a process behind, and that process.
+async fn left_by(world: &World, command: &str) -> i32 {
+    let command: Vec<_> = command.split(' ').collect();
+    let probe = world.probe(json!({ "leaveBehind": command }));
+    ask(&*probe).await.message().parse().unwrap()
+}
+
 #[tokio::test]
 async fn what_it_has_started_ends_with_it() {
     let dir = folder(&["libodd.so"]);
     let world = World::of(dir.path());
-    let left: i32 = ask(&*world.probe(json!("leaveBehind"))).await.message().parse().unwrap();
+    let left = left_by(&world, "sleep 1000").await;
     assert!(is_alive(left));
     ask(&*world.probe(json!("abort"))).await;
     wait_for("what it left behind has ended", || !is_alive(left)).await;
+}
+
+#[tokio::test]
+async fn nothing_that_it_has_started_outlives_who_has_started_it() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let left = left_by(&world, "setsid sleep 1000").await;
+    assert!(is_alive(left));
+    drop(world);
+    // Whoever comes back from this may end the whole program next.
+    assert!(!is_alive(left));
+}
+
+#[tokio::test]
+async fn what_it_has_started_is_reaped_whoever_its_parent_was() {
+    vitald_process::become_subreaper().unwrap();
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let file = dir.path().join("pid");
+    // One in the group of the library's process, whose parent leaves that group.
+    let script = format!("sleep 1000 & echo $! > {}; exec setsid sleep 1000", file.display());
+    let probe = world.probe(json!({ "leaveBehind": ["sh", "-c", script] }));
+    let parent: i32 = ask(&*probe).await.message().parse().unwrap();
+    let mut child = None;
+    wait_for("the child's pid is told", || {
+        child = fs::read_to_string(&file).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
+        child.is_some()
+    })
+    .await;
+    let child = child.unwrap();
+    let session = |pid: i32| nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid)));
+    wait_for("the parent has left", || session(parent) != session(child)).await;
+    drop((probe, world));
+    for pid in [parent, child] {
+        let is_there = || fs::exists(format!("/proc/{pid}")).unwrap();
+        wait_for(&format!("{pid} of {parent} and {child} is reaped"), || !is_there()).await;
+    }
 }
 
 #[tokio::test]

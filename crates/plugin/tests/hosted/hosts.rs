@@ -132,6 +132,20 @@ async fn a_check_may_run_commands_where_its_component_runs() {
 }
 
 #[tokio::test]
+async fn what_a_check_leaves_running_may_ask_for_nothing_any_more_and_harms_nobody() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let good = world.probe(json!("count"));
+    let (_, _, process) = counted(&*good).await;
+    assert_eq!(ask(&*world.probe(json!({ "runLater": ["echo", "done"] }))).await, ProbeResult::Success);
+    wait_for("it has tried", || !world.told(NoticeKind::Output).is_empty()).await;
+    let refused = "later: asking the supervisor to run a command: its check has ended";
+    assert_eq!(world.told(NoticeKind::Output), [refused]);
+    assert_eq!(counted(&*good).await.2, process);
+    assert!(world.told(NoticeKind::Ended).is_empty());
+}
+
+#[tokio::test]
 async fn many_at_once_do_not_wait_for_each_other() {
     let dir = folder(&["libodd.so"]);
     let world = World::of(dir.path());

@@ -71,8 +71,10 @@ pub enum Does {
     Read(PathBuf),
     Descriptors,
     /// Leaves a process behind, and says its pid.
-    LeaveBehind,
+    LeaveBehind(Vec<String>),
     Run(Vec<String>),
+    /// Runs a command after it has answered.
+    RunLater(Vec<String>),
     Sleep(u64),
 }
 
@@ -155,19 +157,28 @@ impl HealthProbe for OddProbe {
             Does::Environment(name) => format!("{:?}", std::env::var_os(name)),
             Does::Read(file) => fs::read_to_string(file).unwrap(),
             Does::Descriptors => descriptors(),
-            Does::LeaveBehind => {
-                let child = Command::new("sleep").arg("1000").spawn().unwrap();
+            Does::LeaveBehind(command) => {
+                let child = Command::new(&command[0]).args(&command[1..]).spawn().unwrap();
                 child.id().to_string()
             }
-            Does::Run(command) => {
-                let request = ExecRequest { command: command.clone(), ..ExecRequest::default() };
-                match cx.executor.exec(request).await {
-                    Ok(output) => output.output,
-                    Err(err) => err.to_string(),
-                }
+            Does::Run(command) => run(cx.clone(), command.clone()).await,
+            Does::RunLater(command) => {
+                let (cx, command) = (cx.clone(), command.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    println!("later: {}", run(cx, command).await);
+                });
+                return ProbeResult::Success;
             }
             _ => return ProbeResult::Success,
         })
+    }
+}
+
+async fn run(cx: CheckContext, command: Vec<String>) -> String {
+    match cx.executor.exec(ExecRequest { command, ..ExecRequest::default() }).await {
+        Ok(output) => output.output,
+        Err(err) => err.to_string(),
     }
 }
 
