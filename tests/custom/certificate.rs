@@ -10,8 +10,8 @@ fn pem(days: f64) -> String {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["example.org".to_owned()]).unwrap();
     params.distinguished_name.push(rcgen::DnType::CommonName, "example.org");
-    let end = SystemTime::now() + Duration::from_secs_f64(days * 86_400.0);
-    params.not_after = date_time_ymd(1970, 1, 1) + end.duration_since(UNIX_EPOCH).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs_f64(now + days * 86_400.0);
     let certificate = params.self_signed(&key).unwrap();
     format!("{}{}", key.serialize_pem(), certificate.pem())
 }
@@ -23,7 +23,6 @@ fn a_certificate_that_is_about_to_expire_is_told_in_time() {
         metadata: {name: proxy}
         spec:
           command: [vitald-fixture, sleep]
-          workingDir: ..
           readinessProbe:
             certificate: {file: tls.pem, minDays: 14}
             periodSeconds: 0.2
@@ -31,7 +30,7 @@ fn a_certificate_that_is_about_to_expire_is_told_in_time() {
         ",
     );
     s.install(&Stranger::build("examples/custom-probes").library("certificate-expiry"));
-    s.write("tls.pem", &pem(14.5));
+    s.write("manifests/tls.pem", &pem(14.5));
     s.start();
     s.wait_ready("proxy");
     let said = |what: &'static str| {
@@ -40,15 +39,15 @@ fn a_certificate_that_is_about_to_expire_is_told_in_time() {
             !c.ready && what.split('…').all(|part| said.contains(part))
         });
     };
-    s.write("tls.pem", &pem(13.95));
+    s.write("manifests/tls.pem", &pem(13.95));
     said("the certificate of CN=example.org in …/tls.pem expires on …, in 13.9 days: fewer than 14");
-    s.write("tls.pem", &pem(-1.0));
+    s.write("manifests/tls.pem", &pem(-1.0));
     said("the certificate of CN=example.org in …/tls.pem has expired on …");
-    s.write("tls.pem", "no certificate\n");
+    s.write("manifests/tls.pem", "no certificate\n");
     said("/tls.pem has no certificate");
     // The one that expires first counts.
-    s.write("tls.pem", &format!("{}{}", pem(400.0), pem(2.0)));
+    s.write("manifests/tls.pem", &format!("{}{}", pem(400.0), pem(2.0)));
     said("in 1.9 days: fewer than 14");
-    s.write("tls.pem", &format!("{}{}", pem(400.0), pem(20.0)));
+    s.write("manifests/tls.pem", &format!("{}{}", pem(400.0), pem(20.0)));
     s.wait_ready("proxy");
 }

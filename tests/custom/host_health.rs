@@ -54,7 +54,6 @@ fn a_backup_that_is_late_is_told() {
         metadata: {name: backups}
         spec:
           command: [vitald-fixture, sleep]
-          workingDir: ..
           readinessProbe:
             fileAge: {path: backups, maxAgeSeconds: 3600, minSize: 4}
             periodSeconds: 0.2
@@ -63,22 +62,22 @@ fn a_backup_that_is_late_is_told() {
     );
     s.start();
     let said = |what: &str| {
-        let what = what.replace("BACKUPS", &s.path("backups").display().to_string());
+        let what = what.replace("BACKUPS", &s.path("manifests/backups").display().to_string());
         s.wait_for("backups", &what, seconds(10), |c| !c.ready && c.probe("readiness").message == what);
     };
     said("BACKUPS is not there");
-    fs::create_dir(s.path("backups")).unwrap();
+    fs::create_dir(s.path("manifests/backups")).unwrap();
     said("there is no file in BACKUPS");
     let age = |file: &str, seconds: u64| {
-        let file = fs::File::options().write(true).open(s.path("backups").join(file)).unwrap();
+        let file = fs::File::options().write(true).open(s.path("manifests/backups").join(file)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
     };
-    s.write("backups/monday", "all of it");
+    s.write("manifests/backups/monday", "all of it");
     s.wait_ready("backups");
     age("monday", 4 * 3600);
     said("BACKUPS/monday was written 4 h 0 min ago, more than 60 min");
-    s.write("backups/tuesday", "all");
+    s.write("manifests/backups/tuesday", "all");
     said("BACKUPS/tuesday has 3 bytes, fewer than 4");
-    s.write("backups/tuesday", "all of it");
+    s.write("manifests/backups/tuesday", "all of it");
     s.wait_ready("backups");
 }

@@ -13,6 +13,7 @@ mod hosts;
 mod in_process;
 mod made;
 mod misbehaving;
+mod page;
 mod postgres;
 mod postgres_server;
 mod refusing;

@@ -307,6 +307,15 @@ fn a_library_that_never_says_that_it_is_done_is_ended() {
     lies("Never", &["did not come back"]);
 }
 
+#[test]
+fn a_library_that_answers_twice_is_heard_once() {
+    let ward = Ward::with("lie: {how: Twice, while: sick}", "liar", "Process");
+    ward.infect();
+    ward.wait_beats(20);
+    ward.wait_well(Host::Same);
+    ward.assert_nobody_noticed();
+}
+
 #[track_caller]
 fn lies(how: &str, words: &[&str]) {
     let ward = Ward::with(&format!("lie: {{how: {how}, while: sick}}"), "liar", "Process");

@@ -8,7 +8,7 @@ use crate::postgres_server::{PASSWORD, Server, user};
 fn prepare(server: &Server, manifests: &str) -> Supervisor {
     let s = Supervisor::prepare(&manifests.replace("PORT", &server.port.to_string()));
     s.install(&Stranger::build("examples/custom-probes").library("postgres-query"));
-    s.write("password", &format!("{PASSWORD}\n"));
+    s.write("manifests/password", &format!("{PASSWORD}\n"));
     s
 }
 
@@ -16,7 +16,6 @@ const READINESS: &str = "
     metadata: {name: app}
     spec:
       command: [vitald-fixture, sleep]
-      workingDir: ..
       readinessProbe:
         postgres: {port: PORT, passwordFile: password, query: 'SELECT count(*) FROM jobs', max: 3}
         periodSeconds: 0.2
@@ -91,7 +90,7 @@ fn a_frozen_server_under_vitald_is_restarted() {
               command: [{words}]
               {who}
               ports: [{{name: sql, containerPort: PORT}}]
-              startupProbe: {{postgres: &sql {{port: sql, passwordFile: ../password}}, periodSeconds: 0.2}}
+              startupProbe: {{postgres: &sql {{port: sql, passwordFile: password}}, periodSeconds: 0.2}}
               livenessProbe: {{postgres: *sql, periodSeconds: 0.5, timeoutSeconds: 1, failureThreshold: 2}}
               restart: {{backoff: {{initialSeconds: 0.2}}}}
               terminationGracePeriodSeconds: 1
@@ -119,6 +118,7 @@ fn a_frozen_server_under_vitald_is_restarted() {
 #[test]
 fn questions_that_cannot_be_asked_are_unknown_and_hide_the_password() {
     let server = Server::new();
+    server.psql("CREATE SEQUENCE numbers").unwrap();
     let s = prepare(&server, "metadata: {name: none}\nspec: {command: [sleep, '1']}");
     s.write("wrong", "hunter2-is-not-it\n");
     let check = |settings: &[&str]| {
@@ -129,7 +129,7 @@ fn questions_that_cannot_be_asked_are_unknown_and_hide_the_password() {
         }
         (output.code, output.stdout)
     };
-    let password = "passwordFile=password";
+    let password = "passwordFile=manifests/password";
     for (settings, code, said) in [
         (vec![password], 0, "Success"),
         (vec![password, "query=SELECT false"], 1, "the query gives false"),
@@ -138,14 +138,14 @@ fn questions_that_cannot_be_asked_are_unknown_and_hide_the_password() {
         (vec![password, "query=SELECT 1/0"], 1, "division by zero"),
         (vec![password, "query=SELECT pg_sleep(60)", "--timeout", "1"], 1, "no answer"),
         (vec!["passwordFile=wrong"], 4, "password authentication failed for user \"postgres\""),
-        (vec![], 4, "password"),
+        (vec![], 4, "password missing"),
         (vec!["passwordFile=nowhere"], 4, "nowhere cannot be read: no such file or directory"),
         (vec![password, "user=nobody-here"], 4, "password authentication failed"),
         (vec![password, "database=nowhere"], 4, "database \"nowhere\" does not exist"),
         (vec![password, "query=SELEC true"], 4, "syntax error at or near \"SELEC\""),
         (vec![password, "query=SELECT true; DROP TABLE a"], 4, "multiple commands"),
         (vec![password, "query=CREATE TABLE a (id int)"], 4, "gives no value"),
-        (vec![password, "query=SELECT lo_create(0)"], 4, "read-only transaction"),
+        (vec![password, "query=SELECT nextval('numbers')"], 4, "read-only transaction"),
         (vec![password, "query=SELECT 'much'", "max=3"], 4, "`min` and `max` are for numbers"),
     ] {
         let (found, stdout) = check(&settings);

@@ -34,12 +34,12 @@ fn the_manifests_of_the_examples_are_right() {
     assert_has(&output, &["diskSpace", "fileAge", "postgres", "certificate"]);
 }
 
-/// A probe, where the mistake is in its second line, and what is said of it.
+/// A probe, what of it is underlined, and what is said.
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
-        "diskSpace: {path: /, minFre: 10%}",
-        "minFre",
-        "spec.readinessProbe.diskSpace.minFre: unknown field: did you mean `minFree`",
+        "fileAge: {path: x, maxAgeSeconds: 9, minSiz: 1}",
+        "minSiz",
+        "spec.readinessProbe.fileAge.minSiz: unknown field",
     ),
     (
         "diskSpace: {path: /, minFree: 101%}",
@@ -71,29 +71,30 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+const BEGINNING: &str = "apiVersion: vitald/v1
+kind: Component
+metadata: {name: bad}
+spec:
+  command: [sleep, '1']
+  ports: [{name: sql, containerPort: 5432}]
+  readinessProbe:
+";
+
 #[test]
 fn mistakes_in_their_configuration_have_file_line_and_caret() {
-    let manifest = |(probe, ..): &(&str, &str, &str), number: usize| {
-        format!(
-            "apiVersion: vitald/v1\nkind: Component\nmetadata: {{name: bad-{number}}}\nspec:\n  command: [sleep, \
-             '1']\n  ports: [{{name: sql, containerPort: 5432}}]\n  readinessProbe:\n    {probe}\n"
-        )
-    };
     let s = prepare(NOTHING);
-    for (number, mistake) in MISTAKES.iter().enumerate() {
-        let (probe, at, said) = mistake;
-        s.write("bad.yaml", &manifest(mistake, number));
+    for (probe, at, said) in MISTAKES {
+        s.write("bad.yaml", &format!("{BEGINNING}    {probe}\n"));
         let output = s.cli(&["validate", "-f", "bad.yaml"]).expect(2);
         let column = "    ".len() + probe.find(at).unwrap() + 1;
         assert_has(&output, &[said, &format!("bad.yaml:8:{column}"), "1 error, 0 warnings"]);
-        // Under the line as it stands is what it is about.
-        let lines: Vec<&str> = output.stderr.lines().collect();
-        let line = lines.iter().position(|line| line.ends_with(probe)).expect("the line itself");
-        let begin = lines[line].find(probe).unwrap() + probe.find(at).unwrap();
-        let under = lines[line + 1];
-        let caret =
-            under.char_indices().find(|(_, c)| "^┬─".contains(*c)).map(|(at, _)| under[..at].chars().count());
-        assert_eq!(caret, Some(lines[line][..begin].chars().count()), "{}", output.stderr);
+        // Under the line as it stands, what it is about.
+        let lines: Vec<Vec<char>> = output.stderr.lines().map(|line| line.chars().collect()).collect();
+        let line: Vec<char> = format!("    {probe}").chars().collect();
+        let shown = lines.iter().position(|shown| shown.ends_with(&line)).expect("the line itself");
+        let begin = lines[shown].len() - line.len() + column - 1;
+        let underlined = lines[shown + 1].iter().position(|c| *c == '━');
+        assert_eq!(underlined, Some(begin), "{}", output.stderr);
     }
 }
 

@@ -10,6 +10,7 @@ mod commands;
 mod demo;
 mod dependencies;
 mod edits;
+mod explain;
 mod external;
 mod external_commands;
 mod files;

@@ -49,6 +49,7 @@ const UNSAFE: &[&str] = &[
     "crates/sdk/src/services.rs",
     "crates/plugin/src/library.rs",
     "crates/plugin/src/library/",
+    "crates/plugin/src/host/signals.rs",
     // What libraries that harm others are made of.
     "tests/plugins/misbehaving/src/deeds.rs",
     "tests/plugins/odd/",
@@ -58,8 +59,15 @@ const UNSAFE: &[&str] = &[
 const LIST_OF_BUILTINS: &str = "crates/cli/src/builtin.rs";
 
 /// What people read first.
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/logs.md", "docs/stigmer.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/logs.md",
+    "docs/stigmer.md",
+    "docs/custom-probes.md",
+    "examples/custom-probes/README.md",
+];
 
 /// What core may depend on: data, and the vocabulary of futures. No runtime, no system calls.
 const CORE_MAY_USE: &[&str] =
@@ -140,6 +148,8 @@ fn unsafe_stays_where_it_is_reviewed() {
             found.extend(source.mentions_anywhere(&["unsafe ", "unsafe{", "unsafe_code"]));
         }
     }
+    // The end of a name such as `allow_unsafe` is none.
+    found.retain(|line| line.replace("_unsafe", "_").contains("unsafe"));
     assert!(found.is_empty(), "unsafe belongs into {UNSAFE:?}:\n{}", found.join("\n"));
 }
 
@@ -215,7 +225,7 @@ fn refuse(under: &str, words: &[&str], reason: &str) {
 }
 
 fn everything() -> Vec<Source> {
-    ["crates", "probes", "xtask", "tests"].into_iter().flat_map(sources).collect()
+    ["crates", "probes", "xtask", "tests", "examples"].into_iter().flat_map(sources).collect()
 }
 
 #[derive(Deserialize)]

@@ -26,7 +26,10 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            collect(&path, found);
+            // What somebody has built there.
+            if !path.ends_with("target") {
+                collect(&path, found);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
             let path = path.strip_prefix(root()).unwrap().display().to_string();

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask simulate`.
+//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask simulate`, `cargo xtask schema`.
 
 // What a task says is for the person at the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod docker;
 mod run;
+mod schema;
 mod simulate;
 mod standin;
 mod strangers;
@@ -49,6 +50,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Write `manifests/schema.json`, after a change of fields or probes
+    Schema,
     /// Virtual days of components, probes, people and disasters, and the rules that none may break
     Simulate(simulate::Wanted),
     /// What a supervisor costs: all that is measured, or the parts named
@@ -87,6 +90,7 @@ fn execute(task: Task) -> Result<bool> {
     match task {
         Task::Run { args } => run::run(&workspace, &args).map(|never| match never {}),
         Task::Test { parts, args } => test::test(&workspace, &parts, &args),
+        Task::Schema => schema::write(&workspace).map(|()| true),
         Task::Simulate(wanted) => simulate::simulate(&workspace, &wanted),
         Task::Bench { parts, components, seconds, turns, checks } => {
             let wanted = |part| parts.is_empty() || parts.contains(&part);

@@ -31,8 +31,15 @@ pub(crate) fn registry() -> Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+
+    use serde::Deserialize;
+    use serde_json::Value;
     use vitald_manifest::{LoadOptions, render};
+
+    fn manifests() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests")
+    }
 
     #[test]
     fn the_manifests_of_the_repository_are_written_again_as_they_are() {
@@ -45,9 +52,8 @@ mod tests {
         };
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("again.yaml");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
         let mut seen = 0;
-        for folder in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        for folder in folders() {
             let written: Vec<_> = load(&folder).iter().map(render).collect();
             let text: String = written.iter().map(|document| format!("---\n{document}\n")).collect();
             std::fs::write(&file, text).unwrap();
@@ -55,5 +61,45 @@ mod tests {
             seen += written.len();
         }
         assert!(seen > 20, "only {seen} components");
+    }
+
+    /// Those that manifests are in.
+    fn folders() -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(manifests()).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect()
+    }
+
+    #[test]
+    fn the_schema_of_the_repository_is_that_of_the_code() {
+        let text = std::fs::read_to_string(manifests().join("schema.json")).unwrap_or_default();
+        let own = serde_json::to_string_pretty(&vitald_manifest::schema(&registry())).unwrap();
+        assert!(
+            text == format!("{own}\n"),
+            "manifests/schema.json is out of date: `cargo xtask schema` writes it"
+        );
+    }
+
+    #[test]
+    fn the_manifests_of_the_repository_name_their_schema_and_fit_it() {
+        let text = std::fs::read_to_string(manifests().join("schema.json")).unwrap();
+        let validator = jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap();
+        let mut seen = 0;
+        let files = folders().into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        for path in files.map(|entry| entry.unwrap().path()) {
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let first = text.lines().next().unwrap_or_default();
+            assert_eq!(first, "# yaml-language-server: $schema=../schema.json", "{}", path.display());
+            for document in serde_yaml::Deserializer::from_str(&text) {
+                let document = Value::deserialize(document).unwrap();
+                let mistakes: Vec<String> =
+                    validator.iter_errors(&document).map(|err| err.to_string()).collect();
+                assert!(mistakes.is_empty(), "{}: {mistakes:?}", path.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "only {seen} documents");
     }
 }

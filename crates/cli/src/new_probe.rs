@@ -48,6 +48,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_sdk_comes_along_without_our_tests_and_what_they_need() {
+        let names = Names::of("lease", None).unwrap();
+        let files = sources::files(&names, &Sdk::Along).unwrap();
+        let text = |wanted: &str| {
+            let file = files.iter().find(|(path, _)| path == wanted);
+            String::from_utf8_lossy(&file.unwrap_or_else(|| panic!("no {wanted}")).1).into_owned()
+        };
+        assert!(text("vitald/crates/sdk/src/kit.rs").contains("test kit"));
+        assert!(!text("vitald/crates/core/src/lifecycle/backoff.rs").is_empty());
+        assert!(!files.iter().any(|(path, _)| path.contains("/tests")), "tests came along");
+        let workspace = text("vitald/Cargo.toml");
+        assert!(workspace.contains("\nschemars = ") && !workspace.contains("insta"), "{workspace}");
+        assert!(text("vitald/LICENSE-MIT").contains("Permission"));
+        for (path, bytes) in files.iter().filter(|(path, _)| !path.starts_with("vitald/")) {
+            let text = String::from_utf8_lossy(bytes).to_lowercase();
+            assert!(!text.contains("heartbeatfile") && !text.contains("heartbeat_file"), "{path}:\n{text}");
+        }
+    }
+
+    #[test]
     fn a_folder_that_is_there_stays_as_it_is() {
         let temp = tempfile::tempdir().unwrap();
         let names = Names::of("lease", None).unwrap();

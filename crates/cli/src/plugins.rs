@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use vitald_core::registry::Registry;
 use vitald_core::status::{PluginAbout, PluginChanges, PluginState, PluginStatus};
-use vitald_plugin::{
-    Folder, HostCommand, InUse, Listed, LoadError, Loading, Options, Plugins, Refusal, Tell,
-};
+use vitald_plugin::{Folder, HostCommand, InUse, Listed, Loading, Options, Plugins, Refusal, Tell};
 use vitald_supervisor::{ProbeInUse, ProbeLibraries, StateDir};
 
 use crate::exit::Failure;
@@ -89,10 +86,8 @@ pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<
         args: vec![HOST.into()],
     };
     let allow_unsafe = places.plugins.allow_unsafe_plugins;
-    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell }).map_err(|err| match err {
-        LoadError::Folder { .. } => Failure::usage(err.to_string()),
-        LoadError::System(_) => Failure::not(err.to_string()),
-    })
+    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell })
+        .map_err(|err| Failure::usage(err.to_string()))
 }
 
 /// Where libraries are looked for: as named on the command line, then in the environment, then in state dirs.
@@ -113,7 +108,7 @@ pub(crate) fn folders(places: &Places, state_dirs: &[StateDir]) -> Vec<Folder> {
 
 /// The folders of `VITALD_PLUGIN_PATH`, absolute.
 pub(crate) fn in_environment(places: &Places) -> Vec<PathBuf> {
-    let listed = env::var_os(PATH).unwrap_or_else(OsString::new);
+    let listed = env::var_os(PATH).unwrap_or_default();
     Folder::list(&listed).iter().map(|folder| places.absolute(&folder.path)).collect()
 }
 

@@ -56,8 +56,10 @@ pub fn explain(registry: &Registry, path: &str) -> Result<Explanation, NoSuchFie
     let (part, required) = find(&document, &steps)?;
     let published = schema::schema(registry);
     let schema = match find(&published, &steps) {
-        Ok((part, _)) if !steps.is_empty() => self_contained(part),
-        _ => published.clone(),
+        Ok(_) if steps.is_empty() => published.clone(),
+        Ok((published, _)) => self_contained(published),
+        // Editors are offered no field that means nothing without custom probes.
+        Err(_) => self_contained(part),
     };
     let name = steps.last().copied().unwrap_or(schema::KIND);
     // The key of a handler, by whatever way one came to it.

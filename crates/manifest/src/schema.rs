@@ -227,10 +227,14 @@ fn drop_forbidden(schema: &mut Json) {
     }
 }
 
-/// A field that may be left out may be null, as the API server of Kubernetes has it.
+/// A field that may be left out may be null, as the API server of Kubernetes has it; that this is its default goes
+/// without saying.
 fn allow_null(schema: &mut Json) {
     match schema {
         Json::Object(object) => {
+            if object.get("default") == Some(&Json::Null) {
+                object.shift_remove("default");
+            }
             let required = object.get("required").map(strings).unwrap_or_default();
             // What is chosen by its being there is not there as null.
             let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| object.get(*key)?.as_array());

@@ -56,7 +56,7 @@ fn one_page_has_many_paths() {
 #[test]
 fn a_path_that_leads_nowhere_says_where_it_was_to_lead() {
     assert_snapshot!(refused("spec.livenesProbe").split_once(" There").unwrap().0, @"spec has no field `livenesProbe`; did you mean `livenessProbe`?");
-    assert_snapshot!(refused("spec.livenessProbe.gprc"), @"spec.livenessProbe has no field `gprc`; did you mean `grpc`? There are: initialDelaySeconds, periodSeconds, timeoutSeconds, successThreshold, failureThreshold, terminationGracePeriodSeconds, allOf, anyOf, atLeast, exec, grpc, httpGet, pid, tcpSocket");
+    assert_snapshot!(refused("spec.livenessProbe.gprc"), @"spec.livenessProbe has no field `gprc`; did you mean `grpc`? There are: initialDelaySeconds, periodSeconds, timeoutSeconds, successThreshold, failureThreshold, terminationGracePeriodSeconds, allOf, anyOf, atLeast, isolation, exec, grpc, httpGet, pid, tcpSocket");
     assert_snapshot!(refused("maxRestarts"), @"a manifest has no field `maxRestarts`; did you mean `spec.restart.maxRestarts`? There are: apiVersion, kind, metadata, spec");
     assert_snapshot!(refused("grpc"), @"a manifest has no field `grpc`; did you mean `spec.startupProbe.grpc`, `spec.livenessProbe.grpc` or `spec.readinessProbe.grpc`? There are: apiVersion, kind, metadata, spec");
     assert_snapshot!(refused("metadata.kafka"), @"metadata has no field `kafka`; there are: name, labels, annotations");
@@ -83,6 +83,8 @@ fn each_part_is_a_schema_of_its_own() {
     );
     assert!(!validator.is_valid(&serde_json::json!([{ "grpc": {} }])));
     assert_eq!(explain(&registry, "").unwrap().schema(), &vitald_manifest::schema(&registry));
+    let isolation = explain(&registry, "spec.livenessProbe.isolation").unwrap();
+    assert_eq!(isolation.schema()["enum"], serde_json::json!(["Process", "InProcess"]));
 }
 
 /// Healthy while there is room.

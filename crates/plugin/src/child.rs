@@ -1,14 +1,13 @@
 //! The process of a library, as its parent sees it: started, waited for, and ended with all that it has started.
 
-use std::convert::Infallible;
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use tokio::sync::watch;
@@ -23,30 +22,31 @@ const NOT_FOR_HOSTS: [&str; 6] =
 /// Enough for a thread that waits.
 const STACK: usize = 128 * 1024;
 
+/// How many children there are that have not ended with all that they have started.
+#[derive(Default)]
+pub(crate) struct Living {
+    number: Mutex<usize>,
+    fewer: Condvar,
+}
+
+impl Living {
+    /// Waits until there are none, or for so long.
+    pub(crate) fn wait(&self, limit: Duration) {
+        let number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.fewer.wait_timeout_while(number, limit, |number| *number > 0));
+    }
+
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
+        let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        *number = change(*number);
+        self.fewer.notify_all();
+    }
+}
+
 /// A process with a library, in a process group of its own. Dropping this ends the group.
 pub(crate) struct Child {
     group: Arc<Group>,
     ended: watch::Receiver<Option<String>>,
-    /// Disconnected when nothing is left of it.
-    life: Option<Life>,
-}
-
-type Life = mpsc::Receiver<Infallible>;
-
-/// Those that nobody holds any more, and that may not have ended altogether.
-static ENDING: Mutex<Vec<Life>> = Mutex::new(Vec::new());
-
-/// Waits until of all that were dropped nothing is left, for so long at most: who ends this program next leaves
-/// nothing behind.
-pub(crate) fn wait_for_ends(limit: Duration) {
-    let until = Instant::now() + limit;
-    for life in std::mem::take(&mut *ending()) {
-        let _ = life.recv_timeout(until.saturating_duration_since(Instant::now()));
-    }
-}
-
-fn ending() -> MutexGuard<'static, Vec<Life>> {
-    ENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A child, and both connections to it.
@@ -81,7 +81,7 @@ impl Group {
 ///
 /// # Errors
 /// The program could not be started.
-pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
+pub(crate) fn spawn(command: &HostCommand, file: &Path, living: &Arc<Living>) -> io::Result<Spawned> {
     let (ours, theirs) = UnixStream::pair()?;
     let (output, printed) = io::pipe()?;
     let mut host = Command::new(&command.program);
@@ -97,25 +97,24 @@ pub(crate) fn spawn(command: &HostCommand, file: &Path) -> io::Result<Spawned> {
     }
     let mark = offspring::new_mark();
     host.env(offspring::MARK, &mark);
-    let (begun, begins) = mpsc::sync_channel(1);
-    let (lives, life) = mpsc::sync_channel(0);
+    let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let (tell_end, ended) = watch::channel(None);
-    std::thread::Builder::new()
-        .name("probe-host".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            let _lives = lives;
-            live(host, &mark, &begun, &tell_end);
-        })?;
-    let group = begins.recv().map_err(|_gone| io::Error::other("its thread ended"))??;
-    Ok(Spawned { child: Child { group, ended, life: Some(life) }, socket: ours, output })
+    let living = Arc::clone(living);
+    std::thread::Builder::new().name("probe-host".to_owned()).stack_size(STACK).spawn(move || {
+        living.change(|number| number + 1);
+        live(host, &mark, &begun, &tell_end);
+        living.change(|number| number - 1);
+    })?;
+    let leader = begins.recv().map_err(|_gone| io::Error::other("its thread ended"))??;
+    let group = leader;
+    Ok(Spawned { child: Child { group, ended }, socket: ours, output })
 }
 
 /// The life of a child, on a thread of its own.
 fn live(
     mut host: Command,
     mark: &str,
-    begun: &mpsc::SyncSender<io::Result<Arc<Group>>>,
+    begun: &std::sync::mpsc::SyncSender<io::Result<Arc<Group>>>,
     tell_end: &watch::Sender<Option<String>>,
 ) {
     let mut child = match host.spawn() {
@@ -139,7 +138,7 @@ fn live(
         *reaped = true;
         child.wait()
     };
-    tell_end.send_replace(Some(status.map_or_else(|err| format!("ended: {err}"), |status| how(status))));
+    tell_end.send_replace(Some(status.map_or_else(|err| format!("ended: {err}"), how)));
     // What of the group has fallen to us, a subreaper; then what had left the group.
     reap_group(leader, WaitOptions::empty());
     offspring::reap(offspring::end(mark));
@@ -149,10 +148,7 @@ fn live(
 }
 
 fn reap_group(leader: Pid, options: WaitOptions) {
-    while matches!(
-        rustix::process::waitpgid(leader, options),
-        Ok(Some(_)) | Err(rustix::io::Errno::INTR)
-    ) {}
+    while matches!(rustix::process::waitpgid(leader, options), Ok(Some(_)) | Err(rustix::io::Errno::INTR)) {}
 }
 
 /// `was ended by SIGSEGV`, `exited with status 1`.
@@ -190,8 +186,5 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
-        let mut ending = ending();
-        ending.retain(|life| life.try_recv() == Err(mpsc::TryRecvError::Empty));
-        ending.extend(self.life.take());
     }
 }

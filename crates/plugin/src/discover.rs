@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::trust;
+
 /// A folder to look for libraries in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
@@ -27,6 +29,17 @@ impl Folder {
     /// The folders of a list such as `VITALD_PLUGIN_PATH`: divided by `:`, those that are not there passed over.
     pub fn list(paths: &OsStr) -> Vec<Self> {
         std::env::split_paths(paths).filter(|path| !path.as_os_str().is_empty()).map(Self::optional).collect()
+    }
+}
+
+impl Folder {
+    /// Why nothing in it is trusted, if that is so: others may write to it, or to what is above it. One that is not
+    /// there is trusted.
+    pub fn distrust(&self) -> Option<String> {
+        match self.path.try_exists() {
+            Ok(false) => None,
+            Ok(true) | Err(_) => trust::check_folder(&self.path).err().map(|err| err.to_string()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod end;
 mod limits;
 mod service;
+mod signals;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +21,7 @@ const OUT_OF_THE_WAY: i32 = 200;
 const MOST_BLOCKING: usize = 32;
 
 /// Is the process of a library, until the supervisor that has started it goes away. Not for people: the supervisor is
-/// at its stdin.
+/// at its stdin. Not to be called within a runtime: it has one of its own.
 ///
 /// It never comes back once it serves: it ends itself by SIGKILL, whatever threads of the library do.
 pub fn serve(file: &Path) -> ExitCode {
@@ -62,6 +63,7 @@ fn run(socket: UnixStream, file: &Path) -> io::Result<std::convert::Infallible> 
         .thread_name("probes")
         .build()?;
     limits::set()?;
+    signals::restore()?;
     end::watch(&socket)?;
     // An error says that nobody is there who could be told.
     let _ = runtime.block_on(service::serve(socket, file));

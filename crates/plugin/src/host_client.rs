@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, abortable};
@@ -25,11 +25,14 @@ use vitald_core::notify::RunNeeds;
 use vitald_core::probe::ProbeResult;
 use vitald_sdk::message::{BuildRequest, CheckRequest, NeedsRequest, ServiceAnswer, ServiceRequest};
 
+use crate::child::Living;
 use crate::library::{CallError, Services};
 use crate::mark::Mark;
 use crate::model::{HostCommand, Notice, NoticeKind, Tell};
 use crate::wire::Hello;
 
+/// What ends a process this soon has crashed it; what hangs takes longer.
+const SOON: Duration = Duration::from_secs(1);
 /// More than any limit of the task, so that its sentences are heard.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -40,6 +43,8 @@ pub(crate) struct Place {
     pub(crate) mark: Mark,
     /// What its process is started with.
     pub(crate) command: HostCommand,
+    /// Those that are there.
+    pub(crate) children: Arc<Living>,
     /// Is told what people should hear of.
     pub(crate) tell: Tell,
     /// What it has said of itself.
@@ -174,7 +179,17 @@ impl HostClient {
 
     /// Whether a probe can be built. Blocks for a few seconds at most.
     pub(crate) fn validate(&self, request: BuildRequest) -> Result<(), CallFailure> {
-        let (id, request) = (self.id(), Arc::new(request));
+        let request = Arc::new(request);
+        let since = Instant::now();
+        match self.validate_once(&request) {
+            // The process may have ended for another's fault; one that this ends, it ends again.
+            Err(CallFailure::Host(_)) if since.elapsed() < SOON => self.validate_once(&request),
+            answer => answer,
+        }
+    }
+
+    fn validate_once(&self, request: &Arc<BuildRequest>) -> Result<(), CallFailure> {
+        let (id, request) = (self.id(), Arc::clone(request));
         self.wait(|reply| Ask::Validate { id, request, reply }).unwrap_or_else(|| Err(self.retired()))
     }
 

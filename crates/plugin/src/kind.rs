@@ -49,14 +49,33 @@ impl Slot {
     /// The library that has it from now on.
     pub(crate) fn put(&self, library: Option<Arc<Loaded>>) {
         *self.library.write().unwrap_or_else(PoisonError::into_inner) = library;
-        self.needs().clear();
+        self.known_needs().clear();
     }
 
     fn library(&self) -> Option<Arc<Loaded>> {
         self.library.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn needs(&self) -> MutexGuard<'_, HashMap<String, RunNeeds>> {
+    /// What a run must be given for a probe with this configuration. Blocks for a few seconds at most, the first time.
+    pub(crate) fn needs(&self, config: &Value) -> RunNeeds {
+        let config = settings(config);
+        let written = config.to_string();
+        if let Some(needs) = self.known_needs().get(&written) {
+            return *needs;
+        }
+        let Some(library) = self.library() else { return RunNeeds::default() };
+        let asked = library.client.needs(NeedsRequest { key: self.key.clone(), config });
+        // A library that cannot tell is not asked again and again: each time may take seconds.
+        let needs = asked.unwrap_or_default();
+        let mut known = self.known_needs();
+        if known.len() >= MOST_NEEDS {
+            known.clear();
+        }
+        known.insert(written, needs);
+        needs
+    }
+
+    fn known_needs(&self) -> MutexGuard<'_, HashMap<String, RunNeeds>> {
         self.needs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,8 +112,8 @@ pub(crate) fn validate(
     let request =
         BuildRequest { key: key.to_owned(), config: settings(config), component: component.clone() };
     library.client.validate(request).map_err(|failure| match failure {
-        CallFailure::Library(CallError::Refused(err)) => err,
-        failure => SpecError::new(sentence(key, &library.about.name, &failure)),
+        CallFailure::Library(CallError::Refused(err)) => SpecError { message: clipped(err.message), ..err },
+        failure => SpecError::new(clipped(sentence(key, &library.about.name, &failure))),
     })
 }
 
@@ -138,21 +157,7 @@ impl AnyKind for PluginKind {
     }
 
     fn needs(&self, config: &Value) -> RunNeeds {
-        let config = settings(config);
-        let known = config.to_string();
-        if let Some(needs) = self.slot.needs().get(&known) {
-            return *needs;
-        }
-        let Some(library) = self.slot.library() else { return RunNeeds::default() };
-        let asked = library.client.needs(NeedsRequest { key: self.slot.key.clone(), config });
-        // A library that cannot tell is not asked again and again: each time may take seconds.
-        let needs = asked.unwrap_or_default();
-        let mut all = self.slot.needs();
-        if all.len() >= MOST_NEEDS {
-            all.clear();
-        }
-        all.insert(known, needs);
-        needs
+        self.slot.needs(config)
     }
 }
 
@@ -209,7 +214,9 @@ impl HealthProbe for PluginProbe {
                 Ok(result) => return result.map_message(clipped),
                 // It went away between two lines of this: there is another one.
                 Err(CallFailure::Retired(_)) if self.has_changed(&library) => {}
-                Err(failure) => return ProbeResult::unknown(sentence(key, &library.about.name, &failure)),
+                Err(failure) => {
+                    return ProbeResult::unknown(clipped(sentence(key, &library.about.name, &failure)));
+                }
             }
         }
     }
@@ -222,7 +229,7 @@ impl PluginProbe {
 }
 
 /// Not more than people read: it is kept, and told again and again.
-fn clipped(mut message: String) -> String {
+pub(crate) fn clipped(mut message: String) -> String {
     if message.len() > LONGEST_MESSAGE {
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         message.push('…');

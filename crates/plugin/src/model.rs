@@ -185,9 +185,6 @@ pub enum LoadError {
         #[source]
         source: std::io::Error,
     },
-    /// The system has no thread for what this does.
-    #[error("custom probes cannot be run: {0}")]
-    System(#[source] std::io::Error),
 }
 
 /// A configuration of a custom probe that is in use.

@@ -22,6 +22,8 @@ pub struct Plugins {
     options: Options,
     background: Arc<Background>,
     state: Mutex<State>,
+    /// Held for as long as one takes: two at once would exchange each other's.
+    reloading: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -36,14 +38,14 @@ impl Plugins {
     /// It takes ten seconds at most.
     ///
     /// # Errors
-    /// A folder that must be there cannot be read, or the system has no thread for this. A library that cannot be used
-    /// is no error: it is listed with its reason.
+    /// A folder that must be there cannot be read. A library that cannot be used is no error: it is listed with its
+    /// reason.
     pub fn load(options: Options) -> Result<Self, LoadError> {
-        let background = Arc::new(Background::start().map_err(LoadError::System)?);
+        let background = Arc::new(Background::default());
         let survey = survey::survey(&options, &background, &Survey::default())?;
         let mut state = State::default();
         state.take(survey, &background);
-        Ok(Self { options, background, state: Mutex::new(state) })
+        Ok(Self { options, background, state: Mutex::new(state), reloading: Mutex::default() })
     }
 
     /// The kinds of all libraries that are used, for a registry. No two have the same key, and none has one that is
@@ -91,10 +93,15 @@ impl Plugins {
     /// # Errors
     /// What is wrong with a library that is used; nothing has changed then.
     pub fn reload(&self, in_use: &[InUse]) -> Result<Changes, Refusals> {
-        // Held all the time: two at once would exchange each other's.
-        let mut state = self.state();
-        let (survey, changes) = reload::prepare(&self.options, &self.background, &state.survey, in_use)?;
-        state.take(survey, &self.background);
+        let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.state().survey.clone();
+        let (survey, changes) = reload::prepare(&self.options, &self.background, &before, in_use)?;
+        self.state().take(survey, &self.background);
+        // Asked for soon, and then by somebody who would rather not wait.
+        for used in in_use {
+            let slot = self.state().slots.get(&used.key).cloned();
+            slot.map(|slot| slot.needs(&used.config));
+        }
         Ok(changes)
     }
 

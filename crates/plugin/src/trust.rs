@@ -49,6 +49,15 @@ pub(crate) fn check(file: &Path) -> Result<(), Distrust> {
     walk(&look(file, |path| std::path::absolute(path))?, 0, us)
 }
 
+/// Whether nobody but root and us can put files into the folder.
+///
+/// # Errors
+/// What is at fault, and how.
+pub(crate) fn check_folder(folder: &Path) -> Result<(), Distrust> {
+    let us = rustix::process::geteuid().as_raw();
+    walk(&look(folder, |path| std::path::absolute(path))?, 1, us)
+}
+
 /// Whether it is a file at all: nobody waits for what comes out of a pipe.
 ///
 /// # Errors
@@ -128,6 +137,7 @@ mod tests {
     fn our_own_below_a_sticky_folder_is_fine() {
         let (_dir, file) = library();
         check(&file).unwrap();
+        check_folder(file.parent().unwrap()).unwrap();
     }
 
     #[test]
@@ -146,6 +156,7 @@ mod tests {
         // Who may write to the folder itself may leave files there, sticky or not.
         set_mode(folder, 0o1777);
         refused(&file, folder, "1777");
+        assert!(check_folder(folder).is_err());
         set_mode(folder, 0o755);
         set_mode(dir.path(), 0o775);
         refused(&file, dir.path(), "0775");

@@ -13,7 +13,7 @@ use vitald_process::Capability;
 use crate::cli::{Format, Listing};
 use crate::exit::{Exit, Outcome};
 use crate::places::Places;
-use crate::{output, scope};
+use crate::{output, plugins, scope};
 
 /// Shows what this machine offers, and what is degraded where it does not.
 pub(crate) async fn run(args: &Listing, places: &Places) -> Outcome {
@@ -21,6 +21,7 @@ pub(crate) async fn run(args: &Listing, places: &Places) -> Outcome {
     findings.push(state(&places.state()));
     findings.push(privacy(&places.state()));
     findings.push(rotation(&places.state()));
+    findings.extend(plugin_folders(places));
     findings.push(Finding::from(vitald_container::capability().await));
     findings.push(systemd());
     findings.extend(lingering());
@@ -139,6 +140,21 @@ fn privacy(folder: &Path) -> Finding {
     Finding::new("private state", tried, "what others put there may be taken for a state dir of ours")
 }
 
+/// Whether libraries of custom probes are trusted, of each folder that there is.
+fn plugin_folders(places: &Places) -> Vec<Finding> {
+    let folders = plugins::folders(places, &places.own(&[]));
+    let there = folders.iter().filter(|folder| folder.path.exists());
+    there
+        .map(|folder| {
+            let tried = match folder.distrust() {
+                Some(why) => Err(why),
+                None => Ok(format!("{}: only root and we write there", folder.path.display())),
+            };
+            Finding::new("custom probes", tried, "libraries in that folder are refused")
+        })
+        .collect()
+}
+
 /// The network file system that a folder is on: statfs(2).
 fn network(folder: &Path) -> Option<&'static str> {
     const NETWORK: [(u32, &str); 5] = [
@@ -237,6 +253,22 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         assert!(rotation(&temp.path().join("not/made/yet")).available);
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_of_libraries_that_others_write_to_is_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let places = Places::find(Some(temp.path().join("state").into()), Default::default()).unwrap();
+        assert!(plugin_folders(&places).is_empty(), "there is none");
+        let folder = temp.path().join("state/plugins");
+        std::fs::create_dir_all(&folder).unwrap();
+        for part in [folder.parent().unwrap(), &folder] {
+            std::fs::set_permissions(part, std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        assert!(plugin_folders(&places)[0].available, "{}", plugin_folders(&places)[0].found);
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let told = &plugin_folders(&places)[0];
+        assert!(!told.available && told.found.contains("chmod go-w"), "{}", told.found);
     }
 
     #[test]

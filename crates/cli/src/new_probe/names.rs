@@ -62,17 +62,18 @@ impl Names {
     /// What its types are called, before `Spec` and `Probe`: `DiskSpace`.
     pub(crate) fn types(&self) -> String {
         let (first, rest) = self.key.split_at(1);
-        match format!("{}{rest}", first.to_uppercase()).as_str() {
-            // `HealthProbe` is the trait.
-            "Health" => "HealthCheck".to_owned(),
-            name => name
-                .strip_suffix("Probe")
-                .filter(|name| !name.is_empty() && *name != "Health")
-                .unwrap_or(name)
-                .to_owned(),
+        let whole = format!("{}{rest}", first.to_uppercase());
+        // `HealthProbe` is the trait.
+        if whole == TRAIT {
+            return format!("{TRAIT}Check");
         }
+        let short = whole.strip_suffix("Probe").filter(|short| !short.is_empty() && *short != TRAIT);
+        short.unwrap_or(&whole).to_owned()
     }
 }
+
+/// What a probe's type must not be called, before `Probe`.
+const TRAIT: &str = "Health";
 
 fn check_package(name: &str) -> Result<(), String> {
     let refuse = |why: String| Err(format!("`{name}` cannot be the name of a crate: {why}"));
@@ -117,9 +118,7 @@ fn check_key(key: &str) -> Result<(), String> {
     if registry.get(key).is_some() {
         return refuse("vitald has a probe of that name; choose another with `--probe KEY`");
     }
-    // What may stand beside a handler, of any probe.
-    let schema = vitald_manifest::schema(&registry);
-    if !schema["properties"]["spec"]["properties"]["livenessProbe"]["properties"][key].is_null() {
+    if vitald_manifest::reserved().iter().any(|name| name == key) {
         return refuse("every probe has a field of that name; choose another with `--probe KEY`");
     }
     Ok(())

@@ -10,12 +10,13 @@ use toml_edit::{Array, DocumentMut, Item, Table};
 
 use crate::new_probe::{ALONG, Names, Sdk};
 
-/// What the SDK's package is made of.
+/// What the SDK's package is made of, without its tests.
 #[derive(RustEmbed)]
 #[folder = "../sdk"]
 #[include = "Cargo.toml"]
 #[include = "build.rs"]
 #[include = "src/*"]
+#[exclude = "*/tests*"]
 struct SdkSources;
 
 /// What core is made of, without its tests.
@@ -23,7 +24,7 @@ struct SdkSources;
 #[folder = "../core"]
 #[include = "Cargo.toml"]
 #[include = "src/*"]
-#[exclude = "src/lifecycle/tests*"]
+#[exclude = "*/tests*"]
 struct CoreSources;
 
 const ROOT: &str = include_str!("../../../../Cargo.toml");

@@ -105,8 +105,8 @@ impl Host {
                 }
             }
             ToHost::Drop { instance } => {
-                let probe = self.held().probes.remove(&instance);
-                drop(tokio::task::spawn_blocking(move || drop(probe)));
+                // It ends on a thread of its own.
+                self.held().probes.remove(&instance);
             }
             ToHost::Served { check, id, answer } => {
                 if let Some(asked) = self.held().services.remove(&(check, id)) {
@@ -165,8 +165,6 @@ impl Host {
                 }
             };
             self.checked(id, answer);
-            // The last to hold the probe may end it, which is code of the library.
-            drop(tokio::task::spawn_blocking(move || drop((checking, probe))));
         });
     }
 }

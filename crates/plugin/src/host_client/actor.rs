@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::host_client::book::{Book, Due};
 use crate::host_client::connection::{Connection, Heard};
 use crate::host_client::{Ask, CallFailure, CheckEvent, Place, Reply};
+use crate::kind::clipped;
 use crate::library::CallError;
 use crate::model::NoticeKind;
 use crate::wire::{FromHost, Hello, ToHost};
@@ -91,7 +92,9 @@ impl Actor {
         let now = Instant::now();
         let wants_host =
             matches!(ask, Ask::Hello { .. } | Ask::Needs { .. } | Ask::Validate { .. } | Ask::Check { .. });
-        if wants_host && let Err(why) = self.ensure_host(now) {
+        // Who asks about a configuration is a person, who would take a delay for an answer.
+        let can_wait = matches!(ask, Ask::Check { .. });
+        if wants_host && let Err(why) = self.ensure_host(can_wait, now) {
             return refuse(ask, why);
         }
         match ask {
@@ -114,11 +117,11 @@ impl Actor {
     }
 
     /// A process, from now on.
-    fn ensure_host(&mut self, now: Instant) -> Result<(), String> {
+    fn ensure_host(&mut self, can_wait: bool, now: Instant) -> Result<(), String> {
         if self.host.is_some() {
             return Ok(());
         }
-        if let Some((again, how)) = self.again.as_ref().filter(|(again, _)| now < *again) {
+        if let Some((again, how)) = self.again.as_ref().filter(|(again, _)| can_wait && now < *again) {
             let left = (*again - now).as_secs_f64().ceil();
             return Err(format!("{how}; it is started again in {left} s"));
         }
@@ -168,6 +171,7 @@ impl Actor {
         if let Some(host) = self.host.take() {
             host.connection.close().await;
         }
+        let reason = clipped(reason);
         self.again = Some((Instant::now() + FIRST_DELAY, reason.clone()));
         self.down(&reason);
     }
@@ -195,7 +199,10 @@ impl Actor {
     /// The process has ended, or is ended.
     async fn lost(&mut self, how: &str) {
         let Some(host) = self.host.take() else { return };
-        let words = host.connection.end().await.map(|words| format!(": {words}")).unwrap_or_default();
+        let words = host.connection.end().await;
+        // Who is ended by another signal has said nothing about that.
+        let had_a_say = how.ends_with("SIGABRT") || how.starts_with("exited");
+        let words = words.filter(|_| had_a_say).map(|words| format!(": {words}")).unwrap_or_default();
         let why = format!("{} {how}{words}", self.place.host());
         let now = Instant::now();
         let well = self.last_end.is_none_or(|last| now - last >= delay(self.ends) + WELL_AFTER);

@@ -341,7 +341,7 @@ impl Book {
                 && due.is_over(now)
             {
                 let limit = CALL_LIMIT.as_secs();
-                return Some(format!("building a {} probe did not end within {limit} s", probe.request.key));
+                return Some(format!("building a probe {} did not end within {limit} s", probe.request.key));
             }
         }
         for check in self.checks.values_mut() {
@@ -370,5 +370,28 @@ impl Check {
             Some(events) => !matches!(events.try_send(event), Err(mpsc::error::TrySendError::Full(_))),
             None => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_late_because_this_machine_was_is_forgiven_a_few_times() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut due = Due::within(LET_GO, start);
+        assert!(!due.is_over(after(999)));
+        assert!(due.is_over(after(1001)));
+
+        // It was looked at much later than it should have been, again and again.
+        let mut due = Due::within(LET_GO, start);
+        assert!(!due.is_over(after(60_000)));
+        assert!(!due.is_over(after(60_900)));
+        assert!(due.is_over(after(61_001)));
+        let mut due = Due::within(LET_GO, start);
+        let forgiven = (1..=10).take_while(|minutes| !due.is_over(after(minutes * 60_000))).count();
+        assert_eq!(forgiven, 3);
     }
 }

@@ -19,7 +19,7 @@ use crate::host_client::words::{self, Words};
 use crate::wire::{self, FromHost, ToHost, TooLong};
 
 /// Most bytes that wait for a process to read them.
-const MOST_UNREAD: usize = 8 * 1024 * 1024;
+const MOST_UNREAD: usize = 4 * 1024 * 1024;
 /// How long a process may live without its connection, or its connection without the process: what it has started may
 /// hold that, too.
 const AFTER_EOF: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ impl Connection {
     /// # Errors
     /// The system refuses.
     pub(super) fn open(place: &Arc<Place>) -> io::Result<Self> {
-        let spawned = child::spawn(&place.command, &place.file)?;
+        let spawned = child::spawn(&place.command, &place.file, &place.children)?;
         spawned.socket.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(spawned.socket)?.into_split();
         let output = pipe::Receiver::from_owned_fd(OwnedFd::from(spawned.output))?;
@@ -103,6 +103,9 @@ impl Connection {
             let until = self.until;
             tokio::select! {
                 line = self.lines.next(), if !self.eof => match line {
+                    Some(Err(LinesCodecError::Io(err))) if err.kind() == io::ErrorKind::InvalidData => {
+                        return Heard::Rubbish("what it said is no text".to_owned());
+                    }
                     // A process that ended before it had read all that it was told resets its connection.
                     None | Some(Err(LinesCodecError::Io(_))) => {
                         self.eof = true;

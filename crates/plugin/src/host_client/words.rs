@@ -7,6 +7,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
+use vitald_core::wording::{excerpt, without_sequences};
+
 use crate::host_client::Place;
 use crate::model::NoticeKind;
 
@@ -21,7 +23,7 @@ const BURST: u32 = 20;
 /// One more line is told in such a time.
 const A_LINE_EVERY: Duration = Duration::from_secs(1);
 /// What was printed longer ago than this does not say why a process ended.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(2);
 
 /// What Rust adds to what it has said in the line before.
 const NOTHING_NEW: [&str; 2] = ["note: run with `RUST_BACKTRACE", "fatal runtime error: stack overflow"];
@@ -36,7 +38,7 @@ impl Words {
     /// What was printed just now, if it says anything.
     pub(super) fn last(&self) -> Option<String> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(at, _)| at.elapsed() < STALE).map(|(_, line)| line.clone())
+        last.as_ref().filter(|(at, _)| at.elapsed() < STALE).map(|(_, line)| excerpt(line))
     }
 
     fn heard(&self, line: &str) {
@@ -75,8 +77,10 @@ pub(super) async fn read(mut output: pipe::Receiver, place: Arc<Place>, words: A
 }
 
 fn end_of(line: &mut Vec<u8>, place: &Place, words: &Words, teller: &mut Teller) {
-    let text = String::from_utf8_lossy(line);
+    let text = without_sequences(line);
+    let text = String::from_utf8_lossy(&text);
     let text: String = text.trim_end().chars().filter(|c| !c.is_control() || *c == '\t').collect();
+    let text = text.trim_end().to_owned();
     line.clear();
     if text.is_empty() {
         return;

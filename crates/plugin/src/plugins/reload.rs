@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::background::Background;
 use crate::kind;
-use crate::model::{Changes, InUse, Options, Refusal, Refusals};
+use crate::model::{Changes, InUse, LoadError, Options, Refusal, Refusals};
 use crate::plugins::survey::{self, Survey, Used};
 
 /// What is to be used from now on, and what that changes.
@@ -20,8 +20,8 @@ pub(super) fn prepare(
     in_use: &[InUse],
 ) -> Result<(Survey, Changes), Refusals> {
     let now = survey::survey(options, background, before).map_err(|err| {
-        let file = options.folders.first().map(|folder| folder.path.clone()).unwrap_or_default();
-        Refusals(vec![Refusal { file, reason: err.to_string() }])
+        let LoadError::Folder { path, source } = err;
+        Refusals(vec![Refusal { file: path, reason: format!("cannot be read: {source}") }])
     })?;
     let mut wrong = Vec::new();
     let mut changes = Changes::default();
@@ -30,7 +30,10 @@ pub(super) fn prepare(
         if was_used { &mut wrong } else { &mut changes.refused }.push(refusal);
     }
     for used in in_use {
-        if let Err(refusal) = still_good(used, before, &now) {
+        // Several probes of one component may be wrong in the same way.
+        if let Err(refusal) = still_good(used, before, &now)
+            && !wrong.contains(&refusal)
+        {
             wrong.push(refusal);
         }
     }

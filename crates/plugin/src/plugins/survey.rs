@@ -18,6 +18,9 @@ use crate::plugins::mark;
 use crate::trust;
 use crate::wire::Hello;
 
+/// Most letters of a key.
+const LONGEST_KEY: usize = 63;
+
 /// Everything that was found, in order.
 #[derive(Default, Clone)]
 pub(super) struct Survey {
@@ -140,7 +143,7 @@ fn look<'a>(
         if let Some(used) = before.library(&file).filter(|used| used.mark == mark) {
             return Ok(Stage::Used(used.clone()));
         }
-        let (client, in_process) = open(options, background, &file, &mark);
+        let (client, in_process) = open(options, background, &file, &mark)?;
         client.begin();
         Ok(Stage::Asked(mark, client, in_process))
     };
@@ -149,11 +152,9 @@ fn look<'a>(
 }
 
 fn trusted(options: &Options, file: &Path) -> Result<(), String> {
-    match options.allow_unsafe {
-        true => trust::is_file(file),
-        false => trust::check(file),
-    }
-    .map_err(|err| err.to_string())
+    let Options { allow_unsafe: whoever_wrote_it, .. } = options;
+    let checked = if *whoever_wrote_it { trust::is_file(file) } else { trust::check(file) };
+    checked.map_err(|err| err.to_string())
 }
 
 fn open(
@@ -161,16 +162,18 @@ fn open(
     background: &Background,
     file: &Path,
     mark: &Mark,
-) -> (HostClient, Arc<InProcess>) {
+) -> Result<(HostClient, Arc<InProcess>), String> {
+    let handle = background.handle().map_err(|err| format!("custom probes cannot be run: {err}"))?;
     let place = Arc::new(Place {
         file: file.to_owned(),
         mark: mark.clone(),
         command: options.host.clone(),
+        children: Arc::clone(&background.children),
         tell: Arc::clone(&options.tell),
         hello: OnceLock::new(),
     });
-    let in_process = InProcess::new(Arc::clone(&place), background.handle().clone());
-    (HostClient::new(place, background.handle()), in_process)
+    let in_process = InProcess::new(Arc::clone(&place), handle.clone());
+    Ok((HostClient::new(place, &handle), in_process))
 }
 
 impl Look<'_> {
@@ -213,7 +216,7 @@ fn kinds(hello: &Hello) -> Result<BTreeMap<String, Schema>, String> {
         let key = &kind.key;
         if !is_key(key) {
             return Err(format!(
-                "{name} names a probe `{}`: a key begins with a small letter and goes on with letters and digits, such as `diskSpace`",
+                "{name} names a probe `{}`: a key begins with a small letter and goes on with letters and digits, {LONGEST_KEY} at most, such as `diskSpace`",
                 key.escape_debug()
             ));
         }
@@ -251,7 +254,8 @@ fn refers(schema: &Value) -> bool {
 
 fn is_key(key: &str) -> bool {
     let mut letters = key.chars();
-    letters.next().is_some_and(|first| first.is_ascii_lowercase())
+    key.len() <= LONGEST_KEY
+        && letters.next().is_some_and(|first| first.is_ascii_lowercase())
         && letters.all(|c| c.is_ascii_alphanumeric())
 }
 
@@ -285,7 +289,7 @@ pub(super) fn inspect(
     let look = || {
         let mark = mark(file)?;
         trusted(options, file)?;
-        let hello = open(options, background, file, &mark).0.hello()?;
+        let hello = open(options, background, file, &mark)?.0.hello()?;
         let objections = objections(options, others, Some(&hello), file);
         let probes = kinds(&hello)?.into_iter().map(|(key, schema)| Probe { key, schema }).collect();
         Ok(Inspection { file: file.to_owned(), about: hello.about, probes, objections })
@@ -316,6 +320,7 @@ mod tests {
         for good in ["disk", "diskSpace", "d2"] {
             assert!(is_key(good), "{good}");
         }
+        assert!(!is_key(&"x".repeat(64)));
         for bad in ["", "DiskSpace", "disk-space", "disk_space", "2d", "dïsk", "disk space", "disk.space"] {
             assert!(!is_key(bad), "{bad}");
         }

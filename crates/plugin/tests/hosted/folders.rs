@@ -81,15 +81,16 @@ fn one_that_others_may_write_to() {
     assert!(refusal.contains(&format!("`chmod go-w {}`", file.display())), "{refusal}");
     assert!(refusal.contains("--allow-unsafe-plugins"), "{refusal}");
 
-    let allowed = load(&[Folder::named(dir.path())], |options| options.allow_unsafe = true);
+    let allowed = load(&[Folder::named(dir.path())], |options| Options { allow_unsafe: true, ..options });
     assert_eq!(allowed.unwrap().list()[0].state, Loading::Loaded);
 }
 
 #[test]
 fn one_with_a_name_that_is_taken() {
     let dir = folder(&["libodd.so"]);
-    let taken = |options: &mut Options| {
+    let taken = |mut options: Options| {
         options.taken.insert("odd".to_owned(), "a field of every probe".to_owned());
+        options
     };
     let plugins = load(&[Folder::named(dir.path())], taken).unwrap();
     let reason = "its probe `odd` has the name of a field of every probe: it must have another one";
@@ -112,11 +113,11 @@ fn folders_are_looked_into_once_and_in_order() {
         Folder::named(&again),
         Folder::optional(two.path()),
     ];
-    let plugins = load(&folders, |_| ()).unwrap();
+    let plugins = load(&folders, |options| options).unwrap();
     let listed: Vec<_> = plugins.list().iter().map(|listed| (listed.folder.clone(), listed.state)).collect();
     assert_eq!(listed, [(one.path().to_owned(), Loading::Loaded), (two.path().to_owned(), Loading::Refused)]);
 
-    let missing = load(&[Folder::named(one.path().join("missing"))], |_| ());
+    let missing = load(&[Folder::named(one.path().join("missing"))], |options| options);
     let Err(LoadError::Folder { path, .. }) = missing else { panic!("a folder that is not there was read") };
     assert_eq!(path, one.path().join("missing"));
 }
@@ -157,16 +158,15 @@ async fn a_file_that_has_changed_is_not_loaded_by_accident() {
     assert_eq!(counted(&*probe).await.0, 1);
 }
 
-fn load(folders: &[Folder], change: impl FnOnce(&mut Options)) -> Result<Plugins, LoadError> {
-    let mut options = Options {
+fn load(folders: &[Folder], change: impl FnOnce(Options) -> Options) -> Result<Plugins, LoadError> {
+    let options = Options {
         folders: folders.to_vec(),
         allow_unsafe: false,
         host: our_host(),
         taken: std::collections::BTreeMap::new(),
         tell: Arc::new(|_| ()),
     };
-    change(&mut options);
-    Plugins::load(options)
+    Plugins::load(change(options))
 }
 
 #[test]
@@ -174,6 +174,7 @@ fn a_pipe_is_waited_for_by_nobody() {
     let dir = folder(&[]);
     let pipe: &Path = &dir.path().join("libpipe.so");
     nix::unistd::mkfifo(pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let plugins = load(&[Folder::named(dir.path())], |options| options.allow_unsafe = true).unwrap();
+    let plugins =
+        load(&[Folder::named(dir.path())], |options| Options { allow_unsafe: true, ..options }).unwrap();
     assert_eq!(plugins.refused()[0].reason, format!("{} is no regular file", pipe.display()));
 }

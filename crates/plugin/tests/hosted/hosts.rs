@@ -1,13 +1,16 @@
 //! What the process of a library is given, and what it is not.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 use vitald_core::probe::ProbeResult;
 use vitald_plugin::NoticeKind;
 
-use crate::world::{World, ask, counted, folder, hosts_of, is_alive, wait_for};
+use crate::world::{PATIENCE, World, ask, counted, folder, hosts_of, is_alive, kill, wait_for};
 
 #[tokio::test]
 async fn it_has_a_name_and_limits_and_nothing_of_ours() {
@@ -63,6 +66,45 @@ async fn it_ends_with_the_last_who_might_ask() {
     assert_eq!(counted(&*probe).await.2, process);
     drop(probe);
     wait_for("the process has ended", || !is_alive(process)).await;
+}
+
+/// The folders with the libraries of a test that is to be killed.
+const VICTIM: &str = "VITALD_TEST_VICTIM";
+
+#[tokio::test]
+async fn it_ends_with_a_supervisor_that_is_killed() {
+    if let Ok(folders) = std::env::var(VICTIM) {
+        let (one, two) = folders.split_once(':').unwrap();
+        return be_the_victim(one.as_ref(), two.as_ref()).await;
+    }
+    let (one, two) = (folder(&["libodd.so"]), folder(&["libodd.so"]));
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "hosts::it_ends_with_a_supervisor_that_is_killed", "--nocapture"])
+        .env(VICTIM, format!("{}:{}", one.path().display(), two.path().display()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let pids = lines.find_map(|line| line.strip_prefix("its own: ").map(str::to_owned)).unwrap();
+    let pids: Vec<i32> = pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
+    assert!(pids.len() == 4 && pids.iter().all(|pid| is_alive(*pid)), "{pids:?}");
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    wait_for("all of it has ended", || !pids.iter().any(|pid| is_alive(*pid))).await;
+}
+
+/// Has two libraries: a process of one that was stopped, and one that has started others.
+async fn be_the_victim(one: &Path, two: &Path) {
+    let (world, stopped) = (World::of(one), World::of(two));
+    let (_, _, process) = counted(&*world.probe(json!("count"))).await;
+    let child = ask(&*world.probe(json!("leaveBehind"))).await.message().to_owned();
+    let daemon = ask(&*world.probe(json!("leaveDaemon"))).await.message().to_owned();
+    let (_, _, second) = counted(&*stopped.probe(json!("count"))).await;
+    kill(second, nix::sys::signal::Signal::SIGSTOP);
+    let mut out = std::io::stdout();
+    writeln!(out, "\nits own: {process} {child} {daemon} {second}").unwrap();
+    // What nobody kills ends all the same.
+    tokio::time::sleep(PATIENCE).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use serde_json::json;
 use vitald_core::registry::Isolation;
 use vitald_plugin::NoticeKind;
 
+use crate::build;
 use crate::world::{World, ask, ask_briefly, counted, folder, wait_for, why};
 
 fn own() -> i32 {
@@ -61,6 +62,22 @@ async fn one_that_blocks_again_and_again_has_to_leave() {
     let told = world.told(NoticeKind::Moved);
     assert!(told.len() == 1 && told[0].starts_with("odd-probes did not let go"), "{told:?}");
     assert_ne!(counted(&*good).await.2, own());
+}
+
+#[tokio::test]
+async fn one_that_a_panic_would_end_does_not_run_here() {
+    let dir = folder(&[]);
+    let library = build::aborting("odd-aborting", include_str!("probes.rs"));
+    std::fs::copy(library, dir.path().join("libodd_aborting.so")).unwrap();
+    let world = World::of(dir.path());
+    assert!(world.plugins.list()[0].about.as_ref().unwrap().panic_aborts);
+    let config = json!({ "does": "panic" });
+    let build = |isolation| world.registry.build("odd", &config, &Default::default(), isolation);
+    let refused = build(Isolation::InProcess).err().unwrap().to_string();
+    assert!(refused.starts_with("odd-aborting is built with `panic = \"abort\"`"), "{refused}");
+    // In a process of its own, it ends nothing else.
+    let why = why(ask(&*build(Isolation::Process).unwrap()).await);
+    assert!(why.ends_with("was ended by SIGABRT: odd as ever"), "{why}");
 }
 
 #[tokio::test]

@@ -70,8 +70,10 @@ pub enum Does {
     Environment(String),
     Read(PathBuf),
     Descriptors,
-    /// Leaves a process behind, and says its pid.
-    LeaveBehind(Vec<String>),
+    /// Leaves a process behind, and says its pid; one that has left the group and the session, too.
+    LeaveBehind,
+    LeaveDaemon,
+    Leave(Vec<String>),
     Run(Vec<String>),
     /// Runs a command after it has answered.
     RunLater(Vec<String>),
@@ -157,9 +159,14 @@ impl HealthProbe for OddProbe {
             Does::Environment(name) => format!("{:?}", std::env::var_os(name)),
             Does::Read(file) => fs::read_to_string(file).unwrap(),
             Does::Descriptors => descriptors(),
-            Does::LeaveBehind(command) => {
-                let child = Command::new(&command[0]).args(&command[1..]).spawn().unwrap();
-                child.id().to_string()
+            Does::LeaveBehind => leave("sleep", &["1000".to_owned()]),
+            Does::Leave(command) => leave(&command[0], &command[1..]),
+            Does::LeaveDaemon => {
+                let daemon = Command::new("setsid")
+                    .args(["sh", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!"])
+                    .output()
+                    .unwrap();
+                String::from_utf8(daemon.stdout).unwrap().trim().to_owned()
             }
             Does::Run(command) => run(cx.clone(), command.clone()).await,
             Does::RunLater(command) => {
@@ -173,6 +180,10 @@ impl HealthProbe for OddProbe {
             _ => return ProbeResult::Success,
         })
     }
+}
+
+fn leave(program: &str, args: &[String]) -> String {
+    Command::new(program).args(args).spawn().unwrap().id().to_string()
 }
 
 async fn run(cx: CheckContext, command: Vec<String>) -> String {

@@ -26,7 +26,7 @@ async fn checks_that_are_under_way_end_first() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         install(&file);
         let changes = world.plugins.reload(&[in_use(json!("count"))]).unwrap();
-        assert_eq!(changes.replaced, [file.clone()]);
+        assert_eq!(changes.replaced, std::slice::from_ref(&file));
         assert!(changes.added.is_empty() && changes.removed.is_empty() && changes.refused.is_empty());
         // A probe that was built before is asked in the new one now, while the old one still works.
         let (_, check, new) = counted(&*count).await;

@@ -17,25 +17,29 @@ pub(crate) fn verdict(err: &Error, server: &str) -> ProbeResult {
             false => ProbeResult::failure(format!("{server} answers: {said}")),
         };
     }
-    let mut cause = err.source();
-    while let Some(source) = cause {
-        if let Some(err) = source.downcast_ref::<io::Error>() {
-            let reason = match err.kind() {
-                io::ErrorKind::ConnectionRefused => {
-                    format!("connection refused by {server}: nothing listens there")
-                }
-                io::ErrorKind::NotFound => format!("{server} is not there"),
-                _ => format!("no connection with {server}: {}", system_error(err)),
-            };
-            return if is_ours(err) { ProbeResult::Unknown(reason) } else { ProbeResult::Failure(reason) };
-        }
-        cause = source.source();
+    let io = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
+    if let Some(err) = io {
+        let reason = match err.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                format!("connection refused by {server}: nothing listens there")
+            }
+            io::ErrorKind::NotFound => format!("{server} is not there"),
+            _ => format!("no connection with {server}: {}", system_error(err)),
+        };
+        return if is_ours(err) { ProbeResult::Unknown(reason) } else { ProbeResult::Failure(reason) };
     }
     if err.is_closed() {
         return ProbeResult::failure(format!("{server} closed the connection"));
     }
     // Such as a password that it wants and nobody has.
-    ProbeResult::unknown(format!("{server} could not be asked: {}", excerpt(&err.to_string())))
+    let said: Vec<String> =
+        [err.to_string()].into_iter().chain(causes(err).map(ToString::to_string)).collect();
+    ProbeResult::unknown(format!("{server} could not be asked: {}", excerpt(&said.join(": "))))
+}
+
+/// What an error comes from, and that from, and so on.
+fn causes(err: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(err.source(), |&cause| cause.source())
 }
 
 /// Whether it is the question that is wrong, by the class of PostgreSQL's error codes: authorization, a name of a
