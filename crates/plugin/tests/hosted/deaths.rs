@@ -205,6 +205,27 @@ async fn what_it_has_started_is_reaped_whoever_its_parent_was() {
 }
 
 #[tokio::test]
+async fn what_ends_without_a_parent_is_reaped_while_its_library_lives() {
+    vitald_process::become_subreaper().unwrap();
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let good = world.probe(json!("count"));
+    let (_, _, process) = counted(&*good).await;
+    let file = dir.path().join("pid");
+    let script = format!("sh -c 'echo $$ > {}; exec sleep 0.5' &", file.display());
+    ask(&*world.probe(json!({ "leave": ["sh", "-c", script] }))).await;
+    let mut orphan = String::new();
+    wait_for("its pid is told", || {
+        orphan = fs::read_to_string(&file).unwrap_or_default();
+        !orphan.is_empty()
+    })
+    .await;
+    let there = format!("/proc/{}", orphan.trim());
+    wait_for("it is reaped", || !fs::exists(&there).unwrap()).await;
+    assert_eq!(counted(&*good).await.2, process);
+}
+
+#[tokio::test]
 async fn a_constructor_that_does_not_return_costs_its_process_only() {
     let dir = folder(&["libodd.so"]);
     let world = World::of(dir.path());

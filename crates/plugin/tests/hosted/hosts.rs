@@ -10,7 +10,9 @@ use serde_json::json;
 use vitald_core::probe::ProbeResult;
 use vitald_plugin::NoticeKind;
 
-use crate::world::{PATIENCE, World, ask, counted, folder, hosts_of, is_alive, kill, wait_for};
+use crate::world::{
+    PATIENCE, World, ask, counted, folder, hosts_of, is_alive, kill, our_host, script, wait_for,
+};
 
 #[tokio::test]
 async fn it_has_a_name_and_limits_and_nothing_of_ours() {
@@ -171,6 +173,17 @@ async fn a_check_may_run_commands_where_its_component_runs() {
         () = wait_for("it sleeps", || runs() == 1) => {}
     }
     wait_for("its command has ended", || runs() == 0).await;
+}
+
+#[tokio::test]
+async fn it_bears_with_few_descriptors() {
+    let dir = folder(&["libodd.so"]);
+    let program = our_host().program;
+    let world = World::with(
+        dir.path(),
+        script(&format!("ulimit -n 100; exec {} __probe-host \"$0\"", program.display())),
+    );
+    assert_eq!(ask(&*world.probe(json!("succeed"))).await, ProbeResult::Success);
 }
 
 #[tokio::test]
