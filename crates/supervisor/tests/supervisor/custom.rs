@@ -1,5 +1,7 @@
 //! Custom probes: kinds that come, change and go while the supervisor runs.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
+
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
