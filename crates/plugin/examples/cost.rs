@@ -107,7 +107,12 @@ fn registry(plugins: &Plugins) -> Result<Registry> {
     if refused.is_empty() { Ok(registry) } else { Err(refused.join("\n").into()) }
 }
 
-fn probe(registry: &Registry, key: &str, config: &Value, isolation: Isolation) -> Result<Box<dyn HealthProbe>> {
+fn probe(
+    registry: &Registry,
+    key: &str,
+    config: &Value,
+    isolation: Isolation,
+) -> Result<Box<dyn HealthProbe>> {
     Ok(registry.build(key, config, &ComponentContext::default(), isolation)?)
 }
 
