@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
+use vitald_core::probe::ProbeResult;
 use vitald_core::restarter::StartError;
 use vitald_sdk::message::{BuildRequest, CheckRequest, ServiceAnswer, ServiceRequest};
 
@@ -163,9 +164,19 @@ impl Host {
                     Err(CallError::Cancelled)
                 }
             };
-            self.held().checks.remove(&id);
-            self.say(FromHost::Checked { id, answer });
+            self.checked(id, answer);
         });
+    }
+}
+
+impl Host {
+    /// A check has ended. What it has left running gets nothing more, and asks for nothing: the supervisor has
+    /// forgotten the check as soon as it hears of this.
+    fn checked(&self, id: u64, answer: Result<ProbeResult, CallError>) {
+        let mut held = self.held();
+        held.checks.remove(&id);
+        held.services.retain(|(check, _), _| *check != id);
+        self.say(FromHost::Checked { id, answer });
     }
 }
 
@@ -204,9 +215,15 @@ impl Services for WireServices {
         }
         let (answer, answered) = oneshot::channel();
         let asked = Asked { services: self, id };
-        self.host.held().services.insert((self.check, id), answer);
-        self.host.say(message);
-        let answer = answered.await.unwrap_or_else(|_| gone("nobody answered"));
+        {
+            let mut held = self.host.held();
+            if !held.checks.contains_key(&self.check) {
+                return gone("its check has ended");
+            }
+            held.services.insert((self.check, id), answer);
+            self.host.say(message);
+        }
+        let answer = answered.await.unwrap_or_else(|_| gone("its check has ended"));
         drop(asked);
         answer
     }

@@ -14,7 +14,7 @@ use super::{AbiVersion, OURS};
 /// Why a library was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoadError {
-    /// The file cannot be read, or put where it is loaded from.
+    /// The file cannot be read.
     #[error("{} cannot be read: {reason}", file.display())]
     Read {
         /// The library.
