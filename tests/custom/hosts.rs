@@ -171,7 +171,8 @@ fn a_command_tells_what_a_sick_probe_did_and_leaves_no_host() {
     let s = Supervisor::prepare("metadata: {name: sleeper}\nspec: {command: [vitald-fixture, sleep]}");
     s.install(&libraries().library("misbehaving"));
     s.write("sick", "");
-    for (how, words) in [("Segfault", "SIGSEGV"), ("Spin", "did not come back"), ("Panic", "asked to panic")] {
+    for (how, words) in [("Segfault", "SIGSEGV"), ("Spin", "did not come back"), ("Panic", "asked to panic")]
+    {
         let how = format!("how={how}");
         let told = s.cli(&["check", "misbehave", &how, "while=sick", "--timeout", "1"]).expect(4);
         assert!(told.stdout.contains("Unknown") && told.stdout.contains(words), "{told:?}");

@@ -122,11 +122,10 @@ fn questions_that_cannot_be_asked_are_unknown_and_hide_the_password() {
     s.write("wrong", "hunter2-is-not-it\n");
     let check = |settings: &[&str]| {
         let port = format!("port={}", server.port);
-        let patience =
-            if settings.iter().any(|word| word.starts_with("--timeout")) { "" } else { "--timeout=20" };
-        let words = [&["check", "postgres", &port], settings, &[patience]].concat();
-        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        let output = s.cli(&words);
+        let is_patient = !settings.iter().any(|word| word.starts_with("--timeout"));
+        let patience = is_patient.then_some("--timeout=20");
+        let words = ["check", "postgres", &port].into_iter().chain(settings.iter().copied()).chain(patience);
+        let output = s.cli(&words.collect::<Vec<_>>());
         for secret in [PASSWORD, "hunter2-is-not-it"] {
             assert!(!output.all().contains(secret), "{output:?}");
         }
