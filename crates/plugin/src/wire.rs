@@ -59,22 +59,25 @@ pub(crate) struct Hello {
     pub(crate) kinds: Vec<Kind>,
 }
 
-/// A message that is longer than the other side would read.
+/// A message that cannot be said.
 #[derive(Debug, Error)]
-#[error("{length} bytes where {LONGEST} are the most")]
-pub(crate) struct TooLong {
-    length: usize,
+pub(crate) enum Unsayable {
+    /// The other side would not read so much.
+    #[error("it is too long: {length} bytes where {LONGEST} are the most")]
+    TooLong { length: usize },
+    /// JSON is text, and paths need not be.
+    #[error("{0}")]
+    NoJson(#[from] serde_json::Error),
 }
 
 /// A message as a line.
 ///
 /// # Errors
-/// It is too long.
-pub(crate) fn line(message: &impl Serialize) -> Result<Vec<u8>, TooLong> {
-    // What cannot be JSON, such as a map with odd keys, does not occur in these types; an empty line is rubbish.
-    let mut line = serde_json::to_vec(message).unwrap_or_default();
+/// It cannot be said.
+pub(crate) fn line(message: &impl Serialize) -> Result<Vec<u8>, Unsayable> {
+    let mut line = serde_json::to_vec(message)?;
     if line.len() > LONGEST {
-        return Err(TooLong { length: line.len() });
+        return Err(Unsayable::TooLong { length: line.len() });
     }
     line.push(b'\n');
     Ok(line)

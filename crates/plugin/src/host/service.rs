@@ -180,12 +180,12 @@ impl Host {
     }
 }
 
-/// What is said where an answer is too long to be said.
+/// What is said where an answer cannot be said.
 fn instead_of(message: FromHost, why: &str) -> FromHost {
-    let trouble = || CallError::Rubbish(format!("it is too long: {why}"));
+    let trouble = || CallError::Rubbish(why.to_owned());
     match message {
         FromHost::Hello(_) | FromHost::Refused { .. } => {
-            FromHost::Refused { reason: format!("what it says of itself is too long: {why}") }
+            FromHost::Refused { reason: format!("what it says of itself cannot be told: {why}") }
         }
         FromHost::Needs { id, .. } => FromHost::Needs { id, answer: Err(trouble()) },
         FromHost::Built { instance, .. } => FromHost::Built { instance, answer: Err(trouble()) },
@@ -210,8 +210,8 @@ impl Services for WireServices {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let gone = unanswered(&request);
         let message = FromHost::Serve { check: self.check, id, request };
-        if wire::line(&message).is_err() {
-            return gone("the request is too long");
+        if let Err(err) = wire::line(&message) {
+            return gone(&format!("the request cannot be told: {err}"));
         }
         let (answer, answered) = oneshot::channel();
         let asked = Asked { services: self, id };
