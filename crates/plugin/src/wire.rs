@@ -13,6 +13,9 @@ use crate::model::About;
 /// Most bytes of a message. Neither side holds more of what the other says.
 pub(crate) const LONGEST: usize = 1024 * 1024;
 
+/// Most that a check asks for at the same time: the rest waits its turn in its own process.
+pub(crate) const MOST_SERVICES: usize = 64;
+
 /// What a supervisor says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
