@@ -51,8 +51,10 @@ impl PluginArgs {
         if self.allow_unsafe {
             command.arg("--allow-unsafe-plugins");
         }
-        // They were divided at the `:` that they would be joined with.
-        if let Ok(folders) = env::join_paths(&self.in_environment) {
+        // They were divided at the `:` that they would be joined with. No variable is made up: components inherit it.
+        if let Ok(folders) = env::join_paths(&self.in_environment)
+            && !folders.is_empty()
+        {
             command.env(plugins::PATH, folders);
         }
     }
@@ -173,5 +175,27 @@ pub(crate) fn leave_session() -> Result<(), Failure> {
         // Already the leader of a session.
         Ok(_) | Err(rustix::io::Errno::PERM) => Ok(()),
         Err(err) => Err(Failure::not(format!("cannot leave the caller's session: {err}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_libraries_are_passed_on_and_none_are_made_up() {
+        let passed = |folders: &[&str], in_environment: &[&str]| {
+            let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
+            let (folders, in_environment) = (paths(folders), paths(in_environment));
+            let mut command = Command::new("vitald");
+            PluginArgs { folders, in_environment, allow_unsafe: false }.pass(&mut command);
+            (
+                command.get_args().count(),
+                command.get_envs().map(|(_, value)| value.map(ToOwned::to_owned)).next(),
+            )
+        };
+        assert_eq!(passed(&["/a"], &["/b", "/c"]), (2, Some(Some("/b:/c".into()))));
+        // Components inherit the supervisor's environment.
+        assert_eq!(passed(&[], &[]), (0, None));
     }
 }

@@ -57,7 +57,7 @@ impl PluginNews {
     fn news(&mut self, notice: Notice, now: Instant) -> Option<News> {
         let text = plain(&notice.text);
         match notice.kind {
-            NoticeKind::Output => return Some(News::Output { library: notice.library, line: text }),
+            NoticeKind::Output => return Some(News::Output { library: plain(&notice.library), line: text }),
             NoticeKind::Moved => return Some(News::Trouble(text)),
             NoticeKind::Ended => {}
         }

@@ -63,7 +63,7 @@ pub(crate) fn of_supervisor(places: &Places, state_dir: &StateDir, tell: Tell) -
 fn load(places: &Places, state_dirs: &[StateDir], tell: Tell) -> Result<Probes, Failure> {
     let plugins = find(places, folders(places, state_dirs), tell)?;
     for refused in plugins.refused() {
-        output::note(&format!("warning: {} is not used: {}", refused.file.display(), plain(&refused.reason)));
+        output::note(&format!("warning: not used: {}", plain(&refused.to_string())));
     }
     let libraries = Arc::new(Libraries(plugins));
     Ok(Probes { registry: libraries.registry(), libraries: Some(libraries) })
@@ -114,7 +114,7 @@ pub(crate) fn in_environment(places: &Places) -> Vec<PathBuf> {
 
 /// What libraries print, and what becomes of their processes, for a command that somebody looks at.
 pub(crate) fn say_on_stderr() -> Tell {
-    Arc::new(|notice| output::note(&format!("{}: {}", notice.library, plain(&notice.text))))
+    Arc::new(|notice| output::note(&format!("{}: {}", plain(&notice.library), plain(&notice.text))))
 }
 
 /// The names that no custom probe may have, and whose they are.
@@ -134,7 +134,8 @@ impl Libraries {
             let _ = registry.insert(kind);
         }
         for refused in self.0.refused() {
-            registry.note_refused(refused.file);
+            // For people only, who are told its name.
+            registry.note_refused(plain(&refused.file.display().to_string()).into());
         }
         Arc::new(registry)
     }
@@ -148,7 +149,12 @@ impl ProbeLibraries for Libraries {
     fn reload(&self, in_use: Vec<ProbeInUse>) -> Result<(PluginChanges, Arc<Registry>), String> {
         let in_use: Vec<InUse> = in_use
             .into_iter()
-            .map(|ProbeInUse { key, config, component }| InUse { key, config, component })
+            .map(|ProbeInUse { key, config, isolation, component }| InUse {
+                key,
+                config,
+                isolation,
+                component,
+            })
             .collect();
         let changes = self.0.reload(&in_use).map_err(|refusals| {
             let mut refusals: Vec<String> = refusals.0.iter().map(Refusal::to_string).collect();

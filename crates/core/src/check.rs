@@ -113,13 +113,13 @@ impl Check {
 
     /// The keys of all handlers in it, for people: `pid, grpc`.
     pub fn handlers(&self) -> Vec<&str> {
-        self.configured().into_iter().map(|(key, _)| key).collect()
+        self.configured().into_iter().map(|(key, ..)| key).collect()
     }
 
-    /// All handlers in it: their keys and configurations.
-    pub fn configured(&self) -> Vec<(&str, &serde_json::Value)> {
+    /// All handlers in it: their keys, their configurations, and where their code runs.
+    pub fn configured(&self) -> Vec<(&str, &serde_json::Value, Isolation)> {
         match self {
-            Self::Handler { key, config, .. } => vec![(key, config)],
+            Self::Handler { key, config, isolation } => vec![(key, config, *isolation)],
             Self::AllOf(of) | Self::AnyOf(of) | Self::AtLeast { of, .. } => {
                 of.iter().flat_map(Check::configured).collect()
             }

@@ -112,9 +112,29 @@ pub(crate) fn validate(
     let request =
         BuildRequest { key: key.to_owned(), config: settings(config), component: component.clone() };
     library.client.validate(request).map_err(|failure| match failure {
-        CallFailure::Library(CallError::Refused(err)) => SpecError { message: clipped(err.message), ..err },
+        CallFailure::Library(CallError::Refused(err)) => SpecError {
+            path: clipped(err.path),
+            message: clipped(err.message),
+            known: err.known.into_iter().map(clipped).collect(),
+            ..err
+        },
         failure => SpecError::new(clipped(sentence(key, &library.about.name, &failure))),
     })
+}
+
+/// Whether a library can run there.
+///
+/// # Errors
+/// It would end this process with its first panic.
+pub(crate) fn may_run(library: &About, isolation: Isolation) -> Result<(), SpecError> {
+    if isolation == Isolation::InProcess && library.panic_aborts {
+        return Err(SpecError::forbidden(format!(
+            "{} is built with `panic = \"abort\"`, so that a panic in it would end the supervisor: it cannot be \
+             run with `isolation: InProcess`",
+            library.name
+        )));
+    }
+    Ok(())
 }
 
 impl AnyKind for PluginKind {
@@ -144,13 +164,7 @@ impl AnyKind for PluginKind {
         isolation: Isolation,
     ) -> Result<Box<dyn HealthProbe>, SpecError> {
         let library = self.library()?;
-        if isolation == Isolation::InProcess && library.about.panic_aborts {
-            return Err(SpecError::forbidden(format!(
-                "{} is built with `panic = \"abort\"`, so that a panic in it would end the supervisor: it cannot be \
-                 run with `isolation: InProcess`",
-                library.about.name
-            )));
-        }
+        may_run(&library.about, isolation)?;
         let (key, config, component) = (self.slot.key.clone(), settings(config), component.clone());
         let request = Arc::new(BuildRequest { key, config, component });
         Ok(Box::new(PluginProbe { slot: Arc::clone(&self.slot), request, isolation, held: Mutex::default() }))
@@ -179,7 +193,10 @@ enum Held {
 impl PluginProbe {
     /// The probe in the library that has its kind now: the one that was asked before, if it still fits.
     fn probe(&self, library: &Loaded) -> Held {
-        let is_local = self.isolation == Isolation::InProcess && !library.in_process.is_out();
+        // The library may be another one than that the probe was built for.
+        let is_local = self.isolation == Isolation::InProcess
+            && may_run(&library.about, self.isolation).is_ok()
+            && !library.in_process.is_out();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match &*held {
             Some(Held::Hosted(probe)) if !is_local && probe.is_of(&library.client) => {}
@@ -228,13 +245,20 @@ impl PluginProbe {
     }
 }
 
-/// Not more than people read: it is kept, and told again and again.
+/// Not more than people read: it is kept, and told again and again. Nothing that would steer their terminals.
 pub(crate) fn clipped(mut message: String) -> String {
+    if message.contains(steers) {
+        message = message.replace(steers, " ");
+    }
     if message.len() > LONGEST_MESSAGE {
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         message.push('…');
     }
     message
+}
+
+fn steers(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
 }
 
 /// Why there is no answer, for people.
@@ -253,5 +277,17 @@ fn sentence(key: &str, library: &str, failure: &CallFailure) -> String {
             format!("the {key} probe of {library} gave its check up without an answer")
         }
         CallFailure::Host(why) | CallFailure::Retired(why) => why.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_library_says_is_no_longer_than_people_read_and_steers_no_terminal() {
+        assert_eq!(clipped("a \u{1b}[2Jb\r\nc".to_owned()), "a  [2Jb \nc");
+        let clipped = clipped("ä".repeat(LONGEST_MESSAGE));
+        assert!(clipped.ends_with("ä…") && clipped.len() < LONGEST_MESSAGE + 4, "{}", clipped.len());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::Schema;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 use vitald_core::probe::ComponentContext;
+use vitald_core::registry::Isolation;
 
 use crate::discover::Folder;
 use crate::library::Info;
@@ -165,12 +166,18 @@ pub struct Probe {
 /// Why a library is not used.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[error("{}: {reason}", file.display())]
+#[error("{}", sentence(file, reason))]
 pub struct Refusal {
     /// Its file.
     pub file: PathBuf,
     /// Why, in a sentence.
     pub reason: String,
+}
+
+/// Most reasons name the file themselves.
+fn sentence(file: &Path, reason: &str) -> String {
+    let file = file.display().to_string();
+    if reason.contains(&file) { reason.to_owned() } else { format!("{file}: {reason}") }
 }
 
 /// Why no libraries were looked for.
@@ -194,6 +201,8 @@ pub struct InUse {
     pub key: String,
     /// Its configuration.
     pub config: Value,
+    /// Where its code runs.
+    pub isolation: Isolation,
     /// Of which component.
     pub component: ComponentContext,
 }
@@ -223,3 +232,18 @@ impl Changes {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}", .0.iter().map(Refusal::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Refusals(pub Vec<Refusal>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_file_once() {
+        let told = |reason: &str| Refusal { file: "/p/a.so".into(), reason: reason.to_owned() }.to_string();
+        assert_eq!(told("a-probes has no probes"), "/p/a.so: a-probes has no probes");
+        assert_eq!(
+            told("/p/a.so cannot be loaded: it is cut off"),
+            "/p/a.so cannot be loaded: it is cut off"
+        );
+    }
+}

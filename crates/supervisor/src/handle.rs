@@ -319,8 +319,8 @@ impl SupervisorHandle {
         checked.await.unwrap_or(Err(CommandError::ShuttingDown))
     }
 
-    /// The libraries of custom probes that it has found, those that are refused included. While they are looked for
-    /// again it takes as long as that.
+    /// The libraries of custom probes that it has found, those that are refused included; while they are looked for
+    /// again, those from before.
     pub async fn plugins(&self) -> Vec<PluginStatus> {
         let shared = Arc::clone(&self.shared);
         let listed = tokio::task::spawn_blocking(move || shared.nursery.probes.libraries());

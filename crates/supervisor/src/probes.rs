@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vitald_core::lifecycle::EventReason;
 use vitald_core::probe::{ComponentContext, SpecError};
-use vitald_core::registry::{Origin, Registry};
+use vitald_core::registry::{Isolation, Origin, Registry};
 use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::{EventType, PluginChanges, PluginStatus};
 
@@ -31,6 +31,8 @@ pub struct ProbeInUse {
     pub key: String,
     /// Its configuration.
     pub config: serde_json::Value,
+    /// Where its code runs.
+    pub isolation: Isolation,
     /// Of which component.
     pub component: ComponentContext,
 }
@@ -152,10 +154,11 @@ fn in_use(shared: &Shared) -> Vec<ProbeInUse> {
     for spec in shared.members().iter().map(|member| member.spec()) {
         let component = context(shared, &spec);
         for probe in ProbeRole::ALL.into_iter().filter_map(|role| spec.probe(role)) {
-            let custom = probe.check.configured().into_iter().filter(|(key, _)| registry.is_custom(key));
-            in_use.extend(custom.map(|(key, config)| ProbeInUse {
+            let custom = probe.check.configured().into_iter().filter(|(key, ..)| registry.is_custom(key));
+            in_use.extend(custom.map(|(key, config, isolation)| ProbeInUse {
                 key: key.to_owned(),
                 config: config.clone(),
+                isolation,
                 component: component.clone(),
             }));
         }

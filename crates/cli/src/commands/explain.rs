@@ -2,6 +2,7 @@
 
 use crate::cli::{Explain, ExplainFormat};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::format::plain;
 use crate::places::Places;
 use crate::{output, plugins};
 
@@ -18,10 +19,15 @@ pub(crate) fn run(args: &Explain, places: &Places) -> Outcome {
         .map_err(|no_such_field| Failure::usage(no_such_field.to_string()))?;
     match args.output {
         ExplainFormat::Json => output::json(explanation.schema())?,
-        ExplainFormat::Text if args.recursive => output::bytes(explanation.tree(width()).as_bytes())?,
-        ExplainFormat::Text => output::bytes(explanation.text(width()).as_bytes())?,
+        ExplainFormat::Text if args.recursive => output::bytes(shown(&explanation.tree(width())).as_bytes())?,
+        ExplainFormat::Text => output::bytes(shown(&explanation.text(width())).as_bytes())?,
     }
     Ok(Exit::Done)
+}
+
+/// Names and words may be a library's.
+fn shown(page: &str) -> String {
+    page.lines().map(|line| plain(line) + "\n").collect()
 }
 
 fn width() -> usize {

@@ -62,7 +62,7 @@ fn rows(libraries: &[PluginStatus], wide: bool, colour: bool) -> String {
             of(|about| &about.version).into(),
             state,
             plain(&library.probes.join(", ")).into(),
-            library.file.as_str().into(),
+            plain(&library.file).into(),
         ];
         if wide {
             row.extend([

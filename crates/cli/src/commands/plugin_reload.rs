@@ -4,6 +4,7 @@ use vitald_core::status::PluginChanges;
 
 use crate::cli::Selector;
 use crate::exit::{Exit, Outcome};
+use crate::format::plain;
 use crate::places::Places;
 use crate::{output, reach};
 
@@ -11,7 +12,7 @@ use crate::{output, reach};
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let changes = reach::supervisor_to_change(places, &args.filename).await?.reload_plugins().await?;
     for refused in &changes.refused {
-        output::note(&format!("warning: not used: {refused}"));
+        output::note(&format!("warning: not used: {}", plain(refused)));
     }
     for line in lines(&changes) {
         output::say(line)?;
@@ -26,7 +27,7 @@ fn lines(changes: &PluginChanges) -> Vec<String> {
     let PluginChanges { added, replaced, removed, refused: _ } = changes;
     [("added", added), ("replaced", replaced), ("removed", removed)]
         .into_iter()
-        .flat_map(|(what, files)| files.iter().map(move |file| format!("{file} {what}")))
+        .flat_map(|(what, files)| files.iter().map(move |file| format!("{} {what}", plain(file))))
         .collect()
 }
 
@@ -43,5 +44,7 @@ mod tests {
             ..PluginChanges::default()
         };
         assert_eq!(lines(&changes), ["/p/a.so added", "/p/b.so replaced", "/p/c.so replaced"]);
+        let changes = PluginChanges { removed: vec!["/p/\u{1b}[31m.so".into()], ..PluginChanges::default() };
+        assert_eq!(lines(&changes), ["/p/ [31m.so removed"]);
     }
 }

@@ -67,7 +67,7 @@ impl Kind {
         });
         Self {
             key: key.to_owned(),
-            from: from.to_owned(),
+            from: plain(from),
             summary: first_line(&schema["description"]),
             fields: fields.collect(),
         }

@@ -63,7 +63,9 @@ fn still_good(used: &InUse, before: &Survey, now: &Survey) -> Result<(), Refusal
     if is_same(Some(old), Some(new)) {
         return Ok(());
     }
-    kind::validate(&new.loaded, &used.key, &used.config, &used.component).map_err(|err| {
+    let valid = kind::validate(&new.loaded, &used.key, &used.config, &used.component);
+    let valid = valid.and_then(|()| kind::may_run(&new.loaded.about, used.isolation));
+    valid.map_err(|err| {
         let at = if err.path.is_empty() { String::new() } else { format!(".{}", err.path) };
         let reason = format!("refuses what {} has: {}{at}: {}", component(used), used.key, err.message);
         Refusal { file: new.loaded.file.clone(), reason }

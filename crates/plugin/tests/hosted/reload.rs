@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use serde_json::json;
 use vitald_core::probe::{ComponentContext, ProbeResult};
+use vitald_core::registry::Isolation;
 use vitald_plugin::{InUse, Loading};
 
-use crate::world::{World, ask, counted, folder, install, is_alive, wait_for, why};
+use crate::build;
+use crate::world::{World, ask, counted, folder, install, is_alive, replace, wait_for, why};
 
 fn in_use(does: serde_json::Value) -> InUse {
     let component = ComponentContext { name: "web".to_owned(), ..ComponentContext::default() };
-    InUse { key: "odd".to_owned(), config: json!({ "does": does }), component }
+    let (config, isolation) = (json!({ "does": does }), Isolation::Process);
+    InUse { key: "odd".to_owned(), config, isolation, component }
 }
 
 #[tokio::test]
@@ -57,6 +60,24 @@ async fn what_refuses_what_is_in_use_changes_nothing() {
     world.plugins.reload(&[in_use(json!("succeed"))]).unwrap();
     let refused = why(ask(&*count).await);
     assert_eq!(refused, "the odd probe of odd-probes refuses its configuration: does: must not count");
+}
+
+#[tokio::test]
+async fn one_that_a_panic_would_end_does_not_come_into_this_process() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let here = |does| world.build(json!(does), Isolation::InProcess);
+    let (count, panic) = (here("count"), here("panic"));
+    let before = counted(&*count).await;
+    replace(&dir.path().join("libodd.so"), &build::aborting("odd-aborting", include_str!("probes.rs")));
+    let used = InUse { isolation: Isolation::InProcess, ..in_use(json!("count")) };
+    let refusals = world.plugins.reload(&[used]).unwrap_err().to_string();
+    assert!(refusals.contains("panic = \"abort\"") && refusals.contains("component web"), "{refusals}");
+    assert_eq!(counted(&*count).await, (before.0, before.1 + 1, before.2));
+    // Who began to use it there at that very moment is asked in a process of its own.
+    world.plugins.reload(&[]).unwrap();
+    let why = why(ask(&*panic).await);
+    assert!(why.contains("was ended by SIGABRT"), "{why}");
 }
 
 #[tokio::test]

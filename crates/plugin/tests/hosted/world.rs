@@ -35,8 +35,13 @@ pub(crate) fn folder(names: &[&str]) -> tempfile::TempDir {
 
 /// Puts the library there, as who replaces one should.
 pub(crate) fn install(file: &Path) {
+    replace(file, odd());
+}
+
+/// The same with another library.
+pub(crate) fn replace(file: &Path, with: &Path) {
     let new = file.with_extension("new");
-    fs::copy(odd(), &new).unwrap();
+    fs::copy(with, &new).unwrap();
     fs::rename(new, file).unwrap();
 }
 
