@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 use vitald_core::probe::ProbeResult;
@@ -152,8 +152,12 @@ impl Host {
         let cancel = CancellationToken::new();
         self.held().checks.insert(id, cancel.clone());
         tokio::spawn(async move {
-            let services =
-                Arc::new(WireServices { check: id, next: AtomicU64::new(0), host: Arc::clone(&self) });
+            let services = Arc::new(WireServices {
+                check: id,
+                next: AtomicU64::new(0),
+                turns: Semaphore::new(wire::MOST_SERVICES),
+                host: Arc::clone(&self),
+            });
             let mut checking = probe.check(&request, services);
             let answer = tokio::select! {
                 biased;
@@ -180,12 +184,12 @@ impl Host {
     }
 }
 
-/// What is said where an answer is too long to be said.
+/// What is said where an answer cannot be said.
 fn instead_of(message: FromHost, why: &str) -> FromHost {
-    let trouble = || CallError::Rubbish(format!("it is too long: {why}"));
+    let trouble = || CallError::Rubbish(why.to_owned());
     match message {
         FromHost::Hello(_) | FromHost::Refused { .. } => {
-            FromHost::Refused { reason: format!("what it says of itself is too long: {why}") }
+            FromHost::Refused { reason: format!("what it says of itself cannot be told: {why}") }
         }
         FromHost::Needs { id, .. } => FromHost::Needs { id, answer: Err(trouble()) },
         FromHost::Built { instance, .. } => FromHost::Built { instance, answer: Err(trouble()) },
@@ -201,17 +205,19 @@ fn instead_of(message: FromHost, why: &str) -> FromHost {
 struct WireServices {
     check: u64,
     next: AtomicU64,
+    turns: Semaphore,
     host: Arc<Host>,
 }
 
 #[async_trait]
 impl Services for WireServices {
     async fn serve(&self, request: ServiceRequest) -> ServiceAnswer {
+        let _turn = self.turns.acquire().await;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let gone = unanswered(&request);
         let message = FromHost::Serve { check: self.check, id, request };
-        if wire::line(&message).is_err() {
-            return gone("the request is too long");
+        if let Err(err) = wire::line(&message) {
+            return gone(&format!("the request cannot be told: {err}"));
         }
         let (answer, answered) = oneshot::channel();
         let asked = Asked { services: self, id };

@@ -187,6 +187,14 @@ async fn it_bears_with_few_descriptors() {
 }
 
 #[tokio::test]
+async fn a_check_may_run_more_commands_than_may_run_at_once() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let said = ask(&*world.probe(json!({ "runMany": [100, ["echo", "-n", "."]] }))).await;
+    assert_eq!(said, ProbeResult::failure(".".repeat(100)));
+}
+
+#[tokio::test]
 async fn what_a_check_leaves_running_may_ask_for_nothing_any_more_and_harms_nobody() {
     let dir = folder(&["libodd.so"]);
     let world = World::of(dir.path());

@@ -75,6 +75,8 @@ pub enum Does {
     LeaveDaemon,
     Leave(Vec<String>),
     Run(Vec<String>),
+    /// Runs a command so many times at once.
+    RunMany(usize, Vec<String>),
     /// Runs a command after it has answered.
     RunLater(Vec<String>),
     Sleep(u64),
@@ -169,6 +171,15 @@ impl HealthProbe for OddProbe {
                 String::from_utf8(daemon.stdout).unwrap().trim().to_owned()
             }
             Does::Run(command) => run(cx.clone(), command.clone()).await,
+            Does::RunMany(times, command) => {
+                let runs: Vec<_> =
+                    (0..*times).map(|_| tokio::spawn(run(cx.clone(), command.clone()))).collect();
+                let mut said = String::new();
+                for run in runs {
+                    said.push_str(&run.await.unwrap());
+                }
+                said
+            }
             Does::RunLater(command) => {
                 let (cx, command) = (cx.clone(), command.clone());
                 tokio::spawn(async move {
