@@ -1,5 +1,7 @@
 //! Custom probes in all that vitald says of probes, and of mistakes.
 
+use std::fs;
+
 use serde_json::Value;
 use vitald_tests::{Output, Stranger, Supervisor, repository};
 
@@ -32,6 +34,23 @@ fn the_manifests_of_the_examples_are_right() {
     let bare = Supervisor::prepare(NOTHING);
     let output = bare.cli(&["validate", "-f", folder.to_str().unwrap()]).expect(2);
     assert_has(&output, &["diskSpace", "fileAge", "postgres", "certificate"]);
+}
+
+#[test]
+fn editors_know_the_probes_of_the_examples() {
+    let examples = repository().join("examples/custom-probes");
+    let kept: Value = serde_json::from_slice(&fs::read(examples.join("schema.json")).unwrap()).unwrap();
+    let schema: Value = serde_json::from_str(&prepare(NOTHING).cli(&["schema"]).expect(0).stdout).unwrap();
+    assert!(
+        kept == schema,
+        "{0}/schema.json is not that of its libraries any more: build them, and `vitald --plugin-dir target/debug \
+         schema > schema.json` there",
+        examples.display()
+    );
+    for manifest in fs::read_dir(examples.join("manifests")).unwrap() {
+        let text = fs::read_to_string(manifest.unwrap().path()).unwrap();
+        assert!(text.starts_with("# yaml-language-server: $schema=../schema.json\n"), "{text}");
+    }
 }
 
 /// A probe, what of it is underlined, and what is said.

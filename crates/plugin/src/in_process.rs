@@ -1,12 +1,12 @@
 //! A library in this process: for speed, and at its own risk. What can be bounded here is time.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+use tokio::task::AbortHandle;
 use vitald_core::probe::ProbeResult;
 use vitald_sdk::message::{BuildRequest, CheckRequest};
 
@@ -31,7 +31,7 @@ pub(crate) struct InProcess {
 pub(crate) struct LocalProbe {
     of: Arc<InProcess>,
     request: Arc<BuildRequest>,
-    built: OnceCell<Arc<Instance>>,
+    built: Arc<OnceCell<Arc<Instance>>>,
     /// Whether a check of it was given up and has not ended.
     stuck: Arc<AtomicBool>,
 }
@@ -48,7 +48,7 @@ impl InProcess {
 
     /// A probe of it.
     pub(crate) fn probe(self: &Arc<Self>, request: Arc<BuildRequest>) -> LocalProbe {
-        LocalProbe { of: Arc::clone(self), request, built: OnceCell::new(), stuck: Arc::default() }
+        LocalProbe { of: Arc::clone(self), request, built: Arc::default(), stuck: Arc::default() }
     }
 
     fn strike(&self) {
@@ -62,40 +62,22 @@ impl InProcess {
         }
     }
 
-    async fn library(self: &Arc<Self>) -> Result<Arc<Library>, CallFailure> {
-        let open = async {
-            let (place, file): (_, PathBuf) = (Arc::clone(&self.place), self.place.file.clone());
-            self.call(move || {
-                place.mark.still(&file).map_err(CallFailure::Host)?;
-                Library::open(&file).map_err(|err| CallFailure::Host(err.to_string()))
-            })
-            .await
-        };
+    async fn library(&self) -> Result<Arc<Library>, CallFailure> {
+        let place = Arc::clone(&self.place);
+        let open = call(move || {
+            place.mark.still(&place.file).map_err(CallFailure::Host)?;
+            Library::open(&place.file).map_err(|err| CallFailure::Host(err.to_string()))
+        });
         self.library.get_or_try_init(|| open).await.cloned()
     }
-
-    /// Calls code of the library on a thread that it may block. Dropping this leaves the thread to it, and counts.
-    async fn call<T: Send + 'static>(
-        self: &Arc<Self>,
-        call: impl FnOnce() -> Result<T, CallFailure> + Send + 'static,
-    ) -> Result<T, CallFailure> {
-        let mut striking = Striking { of: Some(self) };
-        let called = self.background.spawn_blocking(call).await;
-        striking.of = None;
-        called.unwrap_or_else(|err| Err(CallFailure::Host(err.to_string())))
-    }
 }
 
-struct Striking<'a> {
-    of: Option<&'a InProcess>,
-}
-
-impl Drop for Striking<'_> {
-    fn drop(&mut self) {
-        if let Some(of) = self.of {
-            of.strike();
-        }
-    }
+/// Calls code of a library on a thread that it may block.
+async fn call<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, CallFailure> + Send + 'static,
+) -> Result<T, CallFailure> {
+    let called = tokio::task::spawn_blocking(call).await;
+    called.unwrap_or_else(|err| Err(CallFailure::Host(err.to_string())))
 }
 
 impl LocalProbe {
@@ -118,12 +100,7 @@ impl LocalProbe {
         request: CheckRequest,
         services: Arc<dyn Services>,
     ) -> Result<ProbeResult, CallFailure> {
-        let build = async {
-            let library = self.of.library().await?;
-            let request = Arc::clone(&self.request);
-            self.of.call(move || library.build(&request).map_err(CallFailure::Library)).await
-        };
-        let instance = self.built.get_or_try_init(|| build).await?;
+        let instance = self.instance().await?;
         let mut watched = Watched {
             checking: Some(instance.check(&request, services)),
             stuck: Arc::clone(&self.stuck),
@@ -135,6 +112,44 @@ impl LocalProbe {
         };
         watched.checking = None;
         answer.map_err(CallFailure::Library)
+    }
+
+    /// The probe itself. Who gives up waiting for it does not end its being built: it is there for the next who asks.
+    async fn instance(&self) -> Result<Arc<Instance>, CallFailure> {
+        if let Some(built) = self.built.get() {
+            return Ok(Arc::clone(built));
+        }
+        let (of, request, built) = (Arc::clone(&self.of), Arc::clone(&self.request), Arc::clone(&self.built));
+        let building = self.of.background.spawn(async move {
+            let build = async {
+                let library = of.library().await?;
+                call(move || library.build(&request).map_err(CallFailure::Library)).await
+            };
+            built.get_or_try_init(|| build).await.cloned()
+        });
+        let _waiting = Waiting { building: building.abort_handle(), of: &self.of };
+        building.await.unwrap_or_else(|err| Err(CallFailure::Host(err.to_string())))
+    }
+}
+
+/// Somebody waits for a probe to be built. Dropping it watches whether that comes to an end.
+struct Waiting<'a> {
+    building: AbortHandle,
+    of: &'a Arc<InProcess>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.building.is_finished() {
+            return;
+        }
+        let (building, of) = (self.building.clone(), Arc::clone(self.of));
+        self.of.background.spawn(async move {
+            tokio::time::sleep(LET_GO).await;
+            if !building.is_finished() {
+                of.strike();
+            }
+        });
     }
 }
 

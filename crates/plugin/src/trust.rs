@@ -29,13 +29,14 @@ pub(crate) enum Distrust {
         path = path.display()
     )]
     Owner { path: PathBuf, owner: u32, us: u32 },
-    /// Others may write to it.
+    /// Others may write to it, and to the rest.
     #[error(
         "{path} may be written to by others (mode {mode:04o}), who could put their code there: \
-         `chmod go-w {path}`, or allow it with --allow-unsafe-plugins",
-        path = path.display()
+         `chmod go-w {path}{rest}`, or allow it with --allow-unsafe-plugins",
+        path = path.display(),
+        rest = rest.iter().map(|path| format!(" {}", path.display())).collect::<String>()
     )]
-    Writable { path: PathBuf, mode: u32 },
+    Writable { path: PathBuf, mode: u32, rest: Vec<PathBuf> },
 }
 
 /// Whether nobody but root and us can change the file or put another in its place: it and every folder above it,
@@ -46,7 +47,7 @@ pub(crate) enum Distrust {
 pub(crate) fn check(file: &Path) -> Result<(), Distrust> {
     is_file(file)?;
     let us = rustix::process::geteuid().as_raw();
-    walk(&look(file, |path| std::path::absolute(path))?, 0, us)
+    judge_all(&look(file, |path| std::path::absolute(path))?, 0, us)
 }
 
 /// Whether nobody but root and us can put files into the folder.
@@ -55,7 +56,7 @@ pub(crate) fn check(file: &Path) -> Result<(), Distrust> {
 /// What is at fault, and how.
 pub(crate) fn check_folder(folder: &Path) -> Result<(), Distrust> {
     let us = rustix::process::geteuid().as_raw();
-    walk(&look(folder, |path| std::path::absolute(path))?, 1, us)
+    judge_all(&look(folder, |path| std::path::absolute(path))?, 1, us)
 }
 
 /// Whether it is a file at all: nobody waits for what comes out of a pipe.
@@ -69,13 +70,28 @@ pub(crate) fn is_file(file: &Path) -> Result<(), Distrust> {
     }
 }
 
-/// Judges a path and all above it. `depth` 0 is the file itself, 1 the folder that it lies in. Ends, since the
-/// system has followed the links before.
-fn walk(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
-    path.ancestors().enumerate().try_for_each(|(above, path)| judge(path, depth + above, us))
+/// Judges a path and all above it. `depth` 0 is the file itself, 1 the folder that it lies in.
+fn judge_all(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
+    let mut writable = Vec::new();
+    walk(path, depth, us, &mut writable)?;
+    // Where all that is made is writable for the group, that is all of them: one command mends it.
+    let mut writable = writable.into_iter();
+    let Some((path, mode)) = writable.next() else { return Ok(()) };
+    let mut rest: Vec<PathBuf> = Vec::new();
+    for (other, _) in writable {
+        if other != path && !rest.contains(&other) {
+            rest.push(other);
+        }
+    }
+    Err(Distrust::Writable { path, mode, rest })
 }
 
-fn judge(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
+/// Collects what others may write to. Ends, since the system has followed the links before.
+fn walk(path: &Path, depth: usize, us: u32, writable: &mut Vec<(PathBuf, u32)>) -> Result<(), Distrust> {
+    path.ancestors().enumerate().try_for_each(|(above, path)| judge(path, depth + above, us, writable))
+}
+
+fn judge(path: &Path, depth: usize, us: u32, writable: &mut Vec<(PathBuf, u32)>) -> Result<(), Distrust> {
     let found = look(path, |path| std::fs::symlink_metadata(path))?;
     let owner = found.uid();
     if owner != 0 && owner != us {
@@ -85,14 +101,14 @@ fn judge(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
     if found.is_symlink() {
         let target = look(path, |path| std::fs::read_link(path))?;
         let folder = path.parent().unwrap_or(path);
-        return walk(&folder.join(target), depth, us);
+        return walk(&folder.join(target), depth, us, writable);
     }
     let mode = found.mode() & 0o7777;
     // In a folder such as /tmp nobody can replace what is not theirs; what lies right in it may have been put there
     // by anybody, all the same.
     let is_shared_ancestor = depth > 1 && mode & STICKY != 0;
     if mode & GROUP_OR_OTHERS != 0 && !is_shared_ancestor {
-        return Err(Distrust::Writable { path: path.to_owned(), mode });
+        writable.push((path.to_owned(), mode));
     }
     Ok(())
 }
@@ -160,6 +176,22 @@ mod tests {
         set_mode(folder, 0o755);
         set_mode(dir.path(), 0o775);
         refused(&file, dir.path(), "0775");
+    }
+
+    #[test]
+    fn all_that_others_may_write_to_is_told_at_once() {
+        let (dir, file) = library();
+        let folder = file.parent().unwrap();
+        for path in [file.as_path(), folder, dir.path()] {
+            set_mode(path, 0o775);
+        }
+        let link = folder.join("link.so");
+        symlink(&file, &link).unwrap();
+        let all = format!("`chmod go-w {} {} {}`", file.display(), folder.display(), dir.path().display());
+        for library in [&file, &link] {
+            let sentence = check(library).unwrap_err().to_string();
+            assert!(sentence.contains(&all), "no {all} in {sentence}");
+        }
     }
 
     #[test]

@@ -128,7 +128,8 @@ fn refusal(
     if let Some(key) = unknown {
         return format!(
             "{}: this supervisor knows no probe named `{key}`; if a library that came later has it, `vitald plugin \
-             reload` loads it, and `vitald plugin list --running` shows what there is",
+             reload` loads it. It looks into the folders that it was started with: `vitald plugin list --running` \
+             shows what it has found there",
             role.field()
         );
     }

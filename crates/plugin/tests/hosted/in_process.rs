@@ -65,6 +65,21 @@ async fn one_that_blocks_again_and_again_has_to_leave() {
 }
 
 #[tokio::test]
+async fn one_that_takes_its_time_to_be_built_is_built_once_and_stays() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    counted(&*world.build(json!("count"), Isolation::InProcess)).await;
+    let config = json!({ "does": "count", "inBuild": { "sleep": 1000 } });
+    let slow = world.registry.build("odd", &config, &Default::default(), Isolation::InProcess).unwrap();
+    // Each gives up before it is built, and none has to begin anew.
+    for _ in 0..3 {
+        assert_eq!(ask_briefly(&*slow).await, None);
+    }
+    assert_eq!(counted(&*slow).await, (2, 1, own()));
+    assert!(world.told(NoticeKind::Moved).is_empty());
+}
+
+#[tokio::test]
 async fn one_that_a_panic_would_end_does_not_run_here() {
     let dir = folder(&[]);
     let library = build::aborting("odd-aborting", include_str!("probes.rs"));

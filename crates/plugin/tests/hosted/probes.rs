@@ -101,6 +101,9 @@ impl ProbeKind for OddProbe {
         if own_file().with_extension("strict").exists() && matches!(spec.does, Does::Count) {
             return Err(SpecError::new("must not count").at("does"));
         }
+        if let Does::Sleep(millis) = &spec.in_build {
+            std::thread::sleep(Duration::from_millis(*millis));
+        }
         misbehave(&spec.in_build);
         let number = BUILT.fetch_add(1, Ordering::Relaxed) + 1;
         Ok(Self { does: spec.does, number, checks: AtomicU32::new(0) })

@@ -176,7 +176,8 @@ async fn specs_with_probes_that_cannot_be_made_here_are_refused_with_what_to_do(
     assert_eq!(
         told(unknown).await,
         "component `db`: readinessProbe: this supervisor knows no probe named `nobodys`; if a library that came later \
-         has it, `vitald plugin reload` loads it, and `vitald plugin list --running` shows what there is"
+         has it, `vitald plugin reload` loads it. It looks into the folders that it was started with: `vitald plugin \
+         list --running` shows what it has found there"
     );
     let refused = with_probe("db", Check::AllOf(vec![Check::handler("fussy", json!({ "path": "/" }))]));
     assert_eq!(
