@@ -37,11 +37,10 @@ fn a_host_that_is_stopped_from_outside_is_replaced() {
 #[test]
 fn of_a_killed_supervisor_no_host_is_left_and_the_next_one_asks_again() {
     let mut ward = Ward::open("Spin");
+    let hosts_then = [ward.first_host(), host(&ward.steady)];
     // One that would not end by itself.
     ward.infect();
-    ward.wait_unknown(&["did not come back"]);
-    let hosts_then = [hosts(&ward.sick), hosts(&ward.steady)].concat();
-    assert!(hosts_then.len() >= 2, "{hosts_then:?}");
+    ward.wait_beats(5);
     let (patient, neighbour) = (ward.component("patient").pid, ward.component("neighbour").pid);
     ward.s.kill9();
     hosts_then.iter().for_each(|host| host.wait_gone(seconds(10)));
@@ -55,14 +54,43 @@ fn of_a_killed_supervisor_no_host_is_left_and_the_next_one_asks_again() {
     }
     ward.cure();
     ward.up().expect(0);
-    let beats = ward.beats().len();
     for (name, before) in [("patient", patient), ("neighbour", neighbour)] {
         let adopted = ward.wait_for(name, "an answer", seconds(15), |c| answers(c, "Success"));
         assert_eq!((adopted.pid, adopted.restart_count), (before, 0), "{name} was restarted");
     }
-    assert!(ward.beats().len() > beats, "the neighbour is not asked");
+    ward.wait_beats(3);
     ward.cli(&["down"]).expect(0);
     ward.assert_nothing_left();
+}
+
+#[test]
+fn of_a_killed_supervisor_a_stopped_host_is_not_left_either() {
+    let mut ward = Ward::open("Panic");
+    let first = ward.first_host();
+    first.signal(Signal::SIGSTOP);
+    ward.s.kill9();
+    first.wait_gone(seconds(10));
+    ward.up().expect(0);
+    ward.cli(&["down"]).expect(0);
+    ward.assert_nothing_left();
+}
+
+#[test]
+fn of_a_killed_supervisor_no_child_of_a_check_is_left_for_long() {
+    for how in ["Fork", "ForkDaemon"] {
+        let mut ward = Ward::open(how);
+        ward.infect();
+        let children = || hosts(&ward.sick);
+        let seen = || format!("{:?}", children());
+        eventually("children of the check", seconds(10), || (children().len() >= 4).then_some(()), seen);
+        ward.cure();
+        ward.s.kill9();
+        // What its host could not end any more, the next supervisor does.
+        ward.up().expect(0);
+        ward.wait_for("patient", "an answer", seconds(15), |c| answers(c, "Success"));
+        let one = || (hosts(&ward.sick).len() == 1).then_some(());
+        eventually("one host", seconds(10), one, || format!("{how}: {:?}", hosts(&ward.sick)));
+    }
 }
 
 #[test]
@@ -136,6 +164,20 @@ fn commands_that_only_look_leave_no_host() {
     }
     s.cli(&["check", "steady", "trace=beats"]).expect(0);
     s.assert_nothing_left();
+}
+
+#[test]
+fn a_command_tells_what_a_sick_probe_did_and_leaves_no_host() {
+    let s = Supervisor::prepare("metadata: {name: sleeper}\nspec: {command: [vitald-fixture, sleep]}");
+    s.install(&libraries().library("misbehaving"));
+    s.write("sick", "");
+    for (how, words) in [("Segfault", "SIGSEGV"), ("Spin", "did not come back"), ("Panic", "asked to panic")]
+    {
+        let how = format!("how={how}");
+        let told = s.cli(&["check", "misbehave", &how, "while=sick", "--timeout", "1"]).expect(4);
+        assert!(told.stdout.contains("Unknown") && told.stdout.contains(words), "{told:?}");
+        s.assert_nothing_left();
+    }
 }
 
 /// `steady` under other names: as many libraries as one likes.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vitald_tests::{Component, Output, Supervisor, eventually, seconds};
 
-use crate::ward::{answers, host, hosts, libraries, listed};
+use crate::ward::{Host, Ward, answers, host, hosts, libraries, listed};
 
 /// `asked` by `steady`, which lies in `plugins/libsteady.so`.
 struct Shelf {
@@ -211,6 +211,36 @@ fn a_new_key_is_there_after_a_reload_and_can_be_applied() {
     shelf.s.wait_for("asked", "an answer of `more`", seconds(15), |c| {
         answers(c, "Success") && c.pid != shelf.asked.pid
     });
+}
+
+#[test]
+fn a_check_that_never_ends_holds_nothing_up() {
+    for how in ["Block", "Pending", "Stop", "Segfault"] {
+        let ward = Ward::open(how);
+        ward.infect();
+        ward.wait_beats(5);
+        // Another file of the same content is another library.
+        ward.s.install(&libraries().library("misbehaving"));
+        let told = ward.cli(&["plugin", "reload"]).expect(0);
+        assert!(told.stdout.contains("libmisbehaving.so"), "{how}: {told:?}");
+        ward.cure();
+        ward.wait_well(Host::Another);
+        ward.assert_nobody_noticed();
+    }
+}
+
+#[test]
+fn of_many_reloads_at_once_each_is_answered() {
+    let shelf = Shelf::with("steady", "Process");
+    shelf.put("steady_again");
+    let told: Vec<Output> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| shelf.reload())).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    assert!(told.iter().all(|output| output.code == 0), "{told:?}");
+    shelf.wait_says("steady again");
+    shelf.assert_same();
+    host(&shelf.file);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! a second Rust compiler.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,8 +32,14 @@ pub(crate) fn target(workspace: &Workspace) -> PathBuf {
 
 /// Makes sure that a PostgreSQL server can be started.
 pub(crate) fn ensure_postgres() -> Result<()> {
-    apt::ensure("a PostgreSQL server (initdb, postgres) is", &["postgresql"], || {
-        on_path("postgres").is_some() && on_path("initdb").is_some() || Path::new(POSTGRES).is_dir()
+    let programs = ["initdb", "postgres", "psql"];
+    let debians = || {
+        let versions = fs::read_dir(POSTGRES).into_iter().flatten().flatten();
+        versions.map(|version| version.path().join("bin")).collect::<Vec<_>>()
+    };
+    let has_all = |folder: &PathBuf| programs.iter().all(|program| folder.join(program).exists());
+    apt::ensure(&format!("a PostgreSQL server ({}) is", programs.join(", ")), &["postgresql"], || {
+        programs.iter().all(|program| on_path(program).is_some()) || debians().iter().any(has_all)
     })
 }
 

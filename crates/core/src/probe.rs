@@ -49,7 +49,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::notify::RunNeeds;
 use crate::restarter::{Executor, ProcessIdentity, RunView};
@@ -139,6 +139,7 @@ pub struct ComponentContext {
     /// The component's name.
     pub name: String,
     /// What it is. `None` where there is no component, or none that is known.
+    #[serde(deserialize_with = "if_known")]
     pub kind: Option<ComponentKind>,
     /// The component's ports by name.
     pub ports: BTreeMap<String, u16>,
@@ -146,6 +147,11 @@ pub struct ComponentContext {
     pub working_dir: PathBuf,
     /// The component's own log, where it has one.
     pub log_file: Option<PathBuf>,
+}
+
+/// A kind of component that is newer than this program, such as a custom probe's library, is none that is known.
+fn if_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ComponentKind>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(deserializer)?).ok())
 }
 
 impl ComponentContext {
@@ -249,27 +255,32 @@ impl JsonSchema for PortRef {
 #[serde(rename_all = "camelCase")]
 pub struct SpecError {
     /// Field inside the spec, such as `port` or `httpHeaders[0].name`; empty for the spec itself.
+    #[serde(default)]
     pub path: String,
     /// What kind of mistake it is.
+    #[serde(default)]
     pub kind: SpecErrorKind,
     /// What is wrong: lower case, no final full stop.
     pub message: String,
     /// Names that would have been right, where there is such a list.
+    #[serde(default)]
     pub known: Vec<String>,
 }
 
 /// The kinds that a [`SpecError`] can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SpecErrorKind {
-    /// The value is out of range or makes no sense.
-    Invalid,
     /// The value names something that does not exist.
     NotFound,
     /// A field is missing.
     Required,
     /// A field must not be there.
     Forbidden,
+    /// The value is out of range or makes no sense. Also what a newer library says that is none of these.
+    #[default]
+    #[serde(other)]
+    Invalid,
 }
 
 impl SpecError {

@@ -325,9 +325,15 @@ impl<'a> Checker<'a> {
             };
             known.sort_unstable();
             mistake = mistake.label(label);
-            mistake = match &known[..] {
-                [] => mistake.help("no field is known here"),
-                known => mistake.help(or_refused(format!("known here: {}", list(known, "and")), refused)),
+            mistake = match (&known[..], refused) {
+                ([], _) => mistake.help("no field is known here"),
+                (known, []) if choice.is_some() => mistake.help(format!(
+                    "known here: {}; `vitald plugin list` shows where custom probes are looked for",
+                    list(known, "and")
+                )),
+                (known, _) => {
+                    mistake.help(or_refused(format!("known here: {}", list(known, "and")), refused))
+                }
             };
         }
         self.say(id, mistake);

@@ -9,7 +9,9 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::sync::watch;
 
 use crate::model::HostCommand;
@@ -68,8 +70,9 @@ impl Group {
     fn kill(&self) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
-            // It may just have ended.
+            // It may just have ended, or left its group.
             let _ = rustix::process::kill_process_group(self.leader, Signal::KILL);
+            let _ = rustix::process::kill_process(self.leader, Signal::KILL);
         }
     }
 }
@@ -128,10 +131,7 @@ fn live(
     if begun.send(Ok(Arc::clone(&group))).is_err() {
         group.kill();
     }
-    // Waits without reaping: as long as the leader is there, the group's number is nobody else's.
-    while let Err(rustix::io::Errno::INTR) =
-        rustix::process::waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-    {}
+    wait_for(leader);
     group.kill();
     let status = {
         let mut reaped = group.reaped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,14 +140,30 @@ fn live(
     };
     tell_end.send_replace(Some(status.map_or_else(|err| format!("ended: {err}"), how)));
     // What of the group has fallen to us, a subreaper; then what had left the group.
-    while matches!(
-        rustix::process::waitpgid(leader, WaitOptions::empty()),
-        Ok(_) | Err(rustix::io::Errno::INTR)
-    ) {}
-    for left in offspring::end(mark) {
-        // Not all are our children, and those of other sessions are reaped elsewhere.
-        while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(Some(left), WaitOptions::empty()) {}
+    reap_group(leader, WaitOptions::empty());
+    offspring::reap(offspring::end(mark));
+    // And what falls to us only now, since its parent had left. Nobody else waits for it: it is in our session. Does
+    // not wait itself, should the number be another group's by now.
+    reap_group(leader, WaitOptions::NOHANG);
+}
+
+/// Waits for a leader without reaping it: as long as it is there, the group's number is nobody else's. What else of the
+/// group is a child of ours has lost its parent, and is reaped as it ends: nobody else waits for it.
+fn wait_for(leader: Pid) {
+    let raw = nix::unistd::Pid::from_raw(leader.as_raw_nonzero().get());
+    loop {
+        match waitid(Id::PGid(raw), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).map(|ended| ended.pid()) {
+            Ok(Some(orphan)) if orphan != raw => drop(waitpid(orphan, Some(WaitPidFlag::WNOHANG))),
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => break,
+        }
     }
+    // It may have left its group.
+    while let Err(Errno::EINTR) = waitid(Id::Pid(raw), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
+}
+
+fn reap_group(leader: Pid, options: WaitOptions) {
+    while matches!(rustix::process::waitpgid(leader, options), Ok(Some(_)) | Err(rustix::io::Errno::INTR)) {}
 }
 
 /// `was ended by SIGSEGV`, `exited with status 1`.

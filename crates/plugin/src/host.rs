@@ -46,7 +46,9 @@ fn connect() -> io::Result<UnixStream> {
     if rustix::process::getpgrp() != rustix::process::getpid() {
         rustix::process::setpgid(None, None)?;
     }
-    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), OUT_OF_THE_WAY)?;
+    let moved = |at_least| rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), at_least);
+    // Who started us may allow for fewer descriptors than that.
+    let socket: OwnedFd = moved(OUT_OF_THE_WAY).or_else(|_| moved(0))?;
     let nothing = std::fs::File::open("/dev/null")?;
     nix::unistd::dup2_stdin(&nothing)?;
     let socket = UnixStream::from(socket);

@@ -29,7 +29,7 @@ use crate::child::Living;
 use crate::library::{CallError, Services};
 use crate::mark::Mark;
 use crate::model::{HostCommand, Notice, NoticeKind, Tell};
-use crate::wire::Hello;
+use crate::wire::{self, Hello};
 
 /// What ends a process this soon has crashed it; what hangs takes longer.
 const SOON: Duration = Duration::from_secs(1);
@@ -236,7 +236,7 @@ impl HostedProbe {
         services: &dyn Services,
     ) -> Result<ProbeResult, CallFailure> {
         let id = self.client.id();
-        let (events, mut happens) = mpsc::channel(2 * book::MOST_SERVICES + 8);
+        let (events, mut happens) = mpsc::channel(2 * wire::MOST_SERVICES + 8);
         let probe = (self.id, Arc::clone(&self.request));
         let asks = &self.client.asks;
         if asks.send(Ask::Check { id, probe, request, events }).is_err() {

@@ -22,6 +22,7 @@ use vitald_core::notify::RunNeeds;
 use vitald_sdk::abi::{self, Bytes, Slice};
 use vitald_sdk::message::{BuildRequest, Kind, NeedsRequest};
 
+pub(crate) use self::error::untold;
 pub use self::error::{CallError, LoadError};
 pub use self::instance::{Checking, Instance};
 pub use self::services::{RunServices, Services, request};
@@ -108,7 +109,7 @@ impl Library {
     /// # Errors
     /// What came of it instead.
     pub fn needs(&self, request: &NeedsRequest) -> Result<RunNeeds, CallError> {
-        let request = serde_json::to_vec(request).map_err(|err| CallError::Rubbish(err.to_string()))?;
+        let request = serde_json::to_vec(request).map_err(untold)?;
         // SAFETY: as the border has it; the request is lent for the call.
         let answer = self.call(|answer| unsafe { (self.table.needs)(Slice::lend(&request), answer) })?;
         error::parse(&answer)
@@ -119,7 +120,7 @@ impl Library {
     /// # Errors
     /// It was refused, or what came of it instead.
     pub fn build(self: &Arc<Self>, request: &BuildRequest) -> Result<Arc<Instance>, CallError> {
-        let request = serde_json::to_vec(request).map_err(|err| CallError::Rubbish(err.to_string()))?;
+        let request = serde_json::to_vec(request).map_err(untold)?;
         let mut built: *mut c_void = ptr::null_mut();
         // SAFETY: as the border has it; the request is lent for the call.
         self.call(|answer| unsafe { (self.table.build)(Slice::lend(&request), &raw mut built, answer) })?;

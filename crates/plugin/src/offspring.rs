@@ -3,16 +3,22 @@
 //! A process group does not hold who leaves it, as daemons do.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, pidfd_send_signal, waitid,
+};
 
 /// The variable. Its value is another one for each process that is started.
 pub(crate) const MARK: &str = "VITALD_PROBE_HOST";
 
 /// Who forks while it is looked for is found the next time.
 const ROUNDS: usize = 5;
+/// Descriptors that are taken to know again whom to reap. More are ended, and not reaped here.
+const MOST_HELD: usize = 100;
 
 /// A value that no process has.
 pub(crate) fn new_mark() -> String {
@@ -21,8 +27,10 @@ pub(crate) fn new_mark() -> String {
     format!("{}.{}.{since_epoch}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Ends all processes with this mark but this one, and says which they were. Those of other users are not seen.
-pub(crate) fn end(mark: &str) -> Vec<Pid> {
+/// Ends all processes with this mark but this one. Those of other users are not seen.
+///
+/// Some of them may be, or become, children of this process: see [`reap`].
+pub(crate) fn end(mark: &str) -> Vec<OwnedFd> {
     let variable = format!("{MARK}={mark}");
     let mut ended = Vec::new();
     for _ in 0..ROUNDS {
@@ -30,28 +38,61 @@ pub(crate) fn end(mark: &str) -> Vec<Pid> {
         if found.is_empty() {
             break;
         }
-        for pid in found {
-            // It may just have ended.
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            ended.push(pid);
-        }
+        let held = found.into_iter().filter_map(|pid| kill(pid, variable.as_bytes()));
+        ended.extend(held);
+        ended.truncate(MOST_HELD);
     }
     ended
 }
 
-/// Who has ended has no variables any more.
+/// Reaps those that are our children, and those that become so by the end of their parents.
+pub(crate) fn reap(mut ended: Vec<OwnedFd>) {
+    let mut before = usize::MAX;
+    while ended.len() < before {
+        before = ended.len();
+        ended.retain(|process| {
+            let waited = loop {
+                match waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED) {
+                    Err(Errno::INTR) => {}
+                    waited => break waited,
+                }
+            };
+            waited.is_err()
+        });
+    }
+}
+
+/// Ends a process, if it is marked, and holds it. While it is looked at it is held already, so that no other one
+/// that gets its pid is ended in its place.
+fn kill(pid: Pid, variable: &[u8]) -> Option<OwnedFd> {
+    let held = pidfd_open(pid, PidfdFlags::empty());
+    if !is_marked(pid, variable) {
+        return None;
+    }
+    // It may just have ended.
+    match held {
+        Ok(held) => pidfd_send_signal(&held, Signal::KILL).ok().map(|()| held),
+        // There are no more descriptors.
+        Err(_) => {
+            let _ = kill_process(pid, Signal::KILL);
+            None
+        }
+    }
+}
+
 fn marked(variable: &[u8]) -> io::Result<Vec<Pid>> {
     let own = rustix::process::getpid();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let Ok(entry) = entry else { continue };
         let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        let Some(pid) = pid.filter(|pid| *pid != own) else { continue };
-        if let Ok(variables) = std::fs::read(entry.path().join("environ"))
-            && variables.split(|byte| *byte == 0).any(|is| is == variable)
-        {
-            found.push(pid);
-        }
+        found.extend(pid.filter(|pid| *pid != own && is_marked(*pid, variable)));
     }
     Ok(found)
+}
+
+/// Who has ended has no variables any more.
+fn is_marked(pid: Pid, variable: &[u8]) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|variables| variables.split(|byte| *byte == 0).any(|is| is == variable))
 }

@@ -13,6 +13,9 @@ use crate::model::About;
 /// Most bytes of a message. Neither side holds more of what the other says.
 pub(crate) const LONGEST: usize = 1024 * 1024;
 
+/// Most that a check asks for at the same time: the rest waits its turn in its own process.
+pub(crate) const MOST_SERVICES: usize = 64;
+
 /// What a supervisor says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,22 +62,25 @@ pub(crate) struct Hello {
     pub(crate) kinds: Vec<Kind>,
 }
 
-/// A message that is longer than the other side would read.
+/// A message that cannot be said.
 #[derive(Debug, Error)]
-#[error("{length} bytes where {LONGEST} are the most")]
-pub(crate) struct TooLong {
-    length: usize,
+pub(crate) enum Unsayable {
+    /// The other side would not read so much.
+    #[error("it is too long: {length} bytes where {LONGEST} are the most")]
+    TooLong { length: usize },
+    /// JSON is text, and paths need not be.
+    #[error("{0}")]
+    NoJson(#[from] serde_json::Error),
 }
 
 /// A message as a line.
 ///
 /// # Errors
-/// It is too long.
-pub(crate) fn line(message: &impl Serialize) -> Result<Vec<u8>, TooLong> {
-    // What cannot be JSON, such as a map with odd keys, does not occur in these types; an empty line is rubbish.
-    let mut line = serde_json::to_vec(message).unwrap_or_default();
+/// It cannot be said.
+pub(crate) fn line(message: &impl Serialize) -> Result<Vec<u8>, Unsayable> {
+    let mut line = serde_json::to_vec(message)?;
     if line.len() > LONGEST {
-        return Err(TooLong { length: line.len() });
+        return Err(Unsayable::TooLong { length: line.len() });
     }
     line.push(b'\n');
     Ok(line)

@@ -10,8 +10,8 @@
 //! - it is in another session than ours. What other code of this process starts (`tokio::process`,
 //!   `std::process`) is in ours, unless it was made to leave, and is left alone.
 //!
-//! So an orphan of our own session is not reaped. There are none in the product: all that is started has
-//! a session of its own.
+//! So an orphan of our own session is not reaped here. All that is started has a session of its own but the
+//! processes of custom probes' libraries: who has started one of these reaps what falls to us out of its group.
 
 use std::collections::BTreeSet;
 use std::io;

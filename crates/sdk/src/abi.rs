@@ -163,7 +163,7 @@ pub struct Done {
 }
 
 /// What a check may ask of whoever runs it: commands, and facts about the run. Given away with the check, and
-/// released by it.
+/// released by it. Never changes: what more may be asked is a request of another kind.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Services {

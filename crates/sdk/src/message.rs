@@ -1,5 +1,5 @@
-//! What crosses the border of a library as JSON. Fields may be added; those that a side does not know, it passes
-//! over.
+//! What crosses the border of a library as JSON. Fields may be added, with a default for who is not told them; those
+//! that a side does not know, it passes over.
 
 use std::time::Duration;
 
@@ -97,4 +97,37 @@ pub enum ServiceAnswer {
     Memory(Result<u64, String>),
     /// Or why nobody can hear it.
     Heard(Result<Heard, String>),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+    use vitald_core::probe::{SpecError, SpecErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn what_is_newer_than_this_is_passed_over() {
+        let build: BuildRequest = from_value(json!({
+            "key": "file", "config": {}, "more": 1,
+            "component": { "name": "api", "kind": "microVm", "ports": { "http": 80 }, "more": 1 },
+        }))
+        .unwrap();
+        assert_eq!((&*build.component.name, build.component.kind), ("api", None));
+        assert_eq!(build.component.ports["http"], 80);
+
+        let refusal = json!({ "path": "port", "kind": "deprecated", "message": "must go", "more": 1 });
+        let refusal: SpecError = from_value(refusal).unwrap();
+        assert_eq!(refusal, SpecError::new("must go").at("port"));
+
+        let check: CheckRequest =
+            from_value(json!({ "timeout": { "secs": 1, "nanos": 0 }, "more": 1 })).unwrap();
+        assert!(check.run.is_none());
+    }
+
+    #[test]
+    fn a_refusal_needs_no_more_than_its_message() {
+        let refusal: SpecError = from_value(json!({ "message": "must go" })).unwrap();
+        assert_eq!((refusal.kind, &*refusal.path), (SpecErrorKind::Invalid, ""));
+    }
 }

@@ -39,7 +39,10 @@ pub(super) fn now() -> ! {
     if let Ok(mark) = std::env::var(offspring::MARK) {
         offspring::end(&mark);
     }
+    // The group that it leads, and not the one that it may have joined.
+    let own = rustix::process::getpid();
     loop {
-        let _ = rustix::process::kill_current_process_group(Signal::KILL);
+        let _ = rustix::process::kill_process_group(own, Signal::KILL);
+        let _ = rustix::process::kill_process(own, Signal::KILL);
     }
 }

@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
+use vitald_core::probe::ProbeResult;
 use vitald_core::restarter::StartError;
 use vitald_sdk::message::{BuildRequest, CheckRequest, ServiceAnswer, ServiceRequest};
 
@@ -151,8 +152,12 @@ impl Host {
         let cancel = CancellationToken::new();
         self.held().checks.insert(id, cancel.clone());
         tokio::spawn(async move {
-            let services =
-                Arc::new(WireServices { check: id, next: AtomicU64::new(0), host: Arc::clone(&self) });
+            let services = Arc::new(WireServices {
+                check: id,
+                next: AtomicU64::new(0),
+                turns: Semaphore::new(wire::MOST_SERVICES),
+                host: Arc::clone(&self),
+            });
             let mut checking = probe.check(&request, services);
             let answer = tokio::select! {
                 biased;
@@ -163,18 +168,28 @@ impl Host {
                     Err(CallError::Cancelled)
                 }
             };
-            self.held().checks.remove(&id);
-            self.say(FromHost::Checked { id, answer });
+            self.checked(id, answer);
         });
     }
 }
 
-/// What is said where an answer is too long to be said.
+impl Host {
+    /// A check has ended. What it has left running gets nothing more, and asks for nothing: the supervisor has
+    /// forgotten the check as soon as it hears of this.
+    fn checked(&self, id: u64, answer: Result<ProbeResult, CallError>) {
+        let mut held = self.held();
+        held.checks.remove(&id);
+        held.services.retain(|(check, _), _| *check != id);
+        self.say(FromHost::Checked { id, answer });
+    }
+}
+
+/// What is said where an answer cannot be said.
 fn instead_of(message: FromHost, why: &str) -> FromHost {
-    let trouble = || CallError::Rubbish(format!("it is too long: {why}"));
+    let trouble = || CallError::Rubbish(why.to_owned());
     match message {
         FromHost::Hello(_) | FromHost::Refused { .. } => {
-            FromHost::Refused { reason: format!("what it says of itself is too long: {why}") }
+            FromHost::Refused { reason: format!("what it says of itself cannot be told: {why}") }
         }
         FromHost::Needs { id, .. } => FromHost::Needs { id, answer: Err(trouble()) },
         FromHost::Built { instance, .. } => FromHost::Built { instance, answer: Err(trouble()) },
@@ -190,23 +205,31 @@ fn instead_of(message: FromHost, why: &str) -> FromHost {
 struct WireServices {
     check: u64,
     next: AtomicU64,
+    turns: Semaphore,
     host: Arc<Host>,
 }
 
 #[async_trait]
 impl Services for WireServices {
     async fn serve(&self, request: ServiceRequest) -> ServiceAnswer {
+        let _turn = self.turns.acquire().await;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let gone = unanswered(&request);
         let message = FromHost::Serve { check: self.check, id, request };
-        if wire::line(&message).is_err() {
-            return gone("the request is too long");
+        if let Err(err) = wire::line(&message) {
+            return gone(&format!("the request cannot be told: {err}"));
         }
         let (answer, answered) = oneshot::channel();
         let asked = Asked { services: self, id };
-        self.host.held().services.insert((self.check, id), answer);
-        self.host.say(message);
-        let answer = answered.await.unwrap_or_else(|_| gone("nobody answered"));
+        {
+            let mut held = self.host.held();
+            if !held.checks.contains_key(&self.check) {
+                return gone("its check has ended");
+            }
+            held.services.insert((self.check, id), answer);
+            self.host.say(message);
+        }
+        let answer = answered.await.unwrap_or_else(|_| gone("its check has ended"));
         drop(asked);
         answer
     }

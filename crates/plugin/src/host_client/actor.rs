@@ -11,7 +11,7 @@ use crate::host_client::book::{Book, Due};
 use crate::host_client::connection::{Connection, Heard};
 use crate::host_client::{Ask, CallFailure, CheckEvent, Place, Reply};
 use crate::kind::clipped;
-use crate::library::CallError;
+use crate::library::untold;
 use crate::model::NoticeKind;
 use crate::wire::{FromHost, Hello, ToHost};
 
@@ -232,15 +232,17 @@ impl Actor {
         }
     }
 
-    /// A configuration that is too long to be said is a mistake in it, and nobody's death.
+    /// A configuration that cannot be said is a mistake in it, and nobody's death.
     async fn unsayable(&mut self, message: &ToHost, why: &str) {
-        let trouble = CallError::Rubbish(format!("the question is too long: {why}"));
+        let trouble = untold(why);
         let answer = match message {
             ToHost::Needs { id, .. } => FromHost::Needs { id: *id, answer: Err(trouble) },
             ToHost::Build { instance, .. } => FromHost::Built { instance: *instance, answer: Err(trouble) },
             ToHost::Check { id, .. } => FromHost::Checked { id: *id, answer: Err(trouble) },
             ToHost::Cancel { .. } | ToHost::Drop { .. } => return,
-            ToHost::Served { .. } => return self.end(&format!("an answer to it is too long: {why}")).await,
+            ToHost::Served { .. } => {
+                return self.end(&format!("an answer to it cannot be told: {why}")).await;
+            }
         };
         if let Err(why) = self.book.heard(answer, Instant::now()) {
             self.end(&why).await;

@@ -12,14 +12,12 @@ use vitald_sdk::message::{BuildRequest, CheckRequest, NeedsRequest, ServiceAnswe
 
 use crate::host_client::{CallFailure, CheckEvent, Reply};
 use crate::library::CallError;
-use crate::wire::{FromHost, ToHost};
+use crate::wire::{self, FromHost, ToHost};
 
 /// How long a probe may take to be built, or to say what it needs.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long a check may go on after nobody waits for it.
 pub(crate) const LET_GO: Duration = Duration::from_secs(1);
-/// Most that a check may ask for at the same time.
-pub(crate) const MOST_SERVICES: usize = 64;
 /// A timer that fires this much too late says that this machine, not the library, was slow.
 const STARVED: Duration = Duration::from_millis(250);
 /// How often that is forgiven.
@@ -288,7 +286,7 @@ impl Book {
             FromHost::Serve { check, id, request } => {
                 // A check that was cancelled may have asked before it heard of that: it gets no answer.
                 let check = self.checks.get_mut(&check).ok_or("it asked for a check that is none")?;
-                let fits = check.services.len() < MOST_SERVICES && check.services.insert(id);
+                let fits = check.services.len() < wire::MOST_SERVICES && check.services.insert(id);
                 if !fits || !check.tell(CheckEvent::Serve { id, request }) {
                     return Err("a check asked for too much at once".into());
                 }

@@ -16,7 +16,7 @@ use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use crate::child::{self, Child};
 use crate::host_client::Place;
 use crate::host_client::words::{self, Words};
-use crate::wire::{self, FromHost, ToHost, TooLong};
+use crate::wire::{self, FromHost, ToHost, Unsayable};
 
 /// Most bytes that wait for a process to read them.
 const MOST_UNREAD: usize = 4 * 1024 * 1024;
@@ -85,8 +85,8 @@ impl Connection {
     /// Says something as soon as it is listened to.
     ///
     /// # Errors
-    /// It is too long to be said.
-    pub(super) fn say(&mut self, message: &ToHost) -> Result<(), TooLong> {
+    /// It cannot be said.
+    pub(super) fn say(&mut self, message: &ToHost) -> Result<(), Unsayable> {
         self.unread.extend(wire::line(message)?);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What can be wrong with a library, and with what it answers.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
@@ -14,7 +15,7 @@ use super::{AbiVersion, OURS};
 /// Why a library was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoadError {
-    /// The file cannot be read, or put where it is loaded from.
+    /// The file cannot be read.
     #[error("{} cannot be read: {reason}", file.display())]
     Read {
         /// The library.
@@ -89,6 +90,11 @@ pub enum CallError {
     /// It was cancelled before it had come to an answer.
     #[error("it was cancelled")]
     Cancelled,
+}
+
+/// A question that a library cannot be asked: what is wrong with it is in the configuration, or where it stands.
+pub(crate) fn untold(why: impl Display) -> CallError {
+    CallError::Refused(SpecError::new(format!("cannot be told to a library: {why}")))
 }
 
 /// The bytes of an answer, if there is one.

@@ -14,12 +14,18 @@ use vitald_sdk::abi;
 
 use super::{LoadError, whole};
 
+/// Most bytes of a name that the system takes, which shows it to people: memfd_create(2).
+const LONGEST_NAME: usize = 249;
+
 /// Loads a library for good, and gives its symbol.
 pub(super) fn load(file: &Path) -> Result<*const abi::Export, LoadError> {
     let not_read = |err: io::Error| LoadError::Read { file: file.to_owned(), reason: err.to_string() };
     let bytes = read(file).map_err(not_read)?;
     whole::check(&bytes).map_err(|reason| LoadError::Load { file: file.to_owned(), reason })?;
-    let memory = keep(&bytes, file.file_name().unwrap_or_default()).map_err(not_read)?;
+    let memory = keep(&bytes, file.file_name().unwrap_or_default()).map_err(|err| {
+        let reason = format!("the system has no memory to load it from (memfd_create): {err}");
+        LoadError::Load { file: file.to_owned(), reason }
+    })?;
     drop(bytes);
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
     // SAFETY: what a library does when it is loaded is its own affair: who loads it trusts it with that.
@@ -47,6 +53,8 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 
 /// Puts bytes where nobody can change them any more.
 fn keep(bytes: &[u8], name: &OsStr) -> io::Result<OwnedFd> {
+    let name = name.as_encoded_bytes();
+    let name = &name[..name.len().min(LONGEST_NAME)];
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let memory = match memfd_create(name, flags | MemfdFlags::EXEC) {
         // Before Linux 6.3, all of them could be executed.

@@ -53,7 +53,7 @@ impl Instance {
         let request = match serde_json::to_vec(request) {
             Ok(request) => request,
             Err(err) => {
-                under_way.end(Err(CallError::Rubbish(err.to_string())));
+                under_way.end(Err(error::untold(err)));
                 return Checking { instance: Arc::clone(self), check: Mutex::new(None), answer, ended };
             }
         };

@@ -12,6 +12,14 @@ const LONGEST_TEXT: usize = 1024;
 /// More crates than this are not linked into one library.
 const MOST_CRATES: usize = 1000;
 
+/// What every library of this major version has, whatever its minor one is.
+const LEAST_INFO: usize = 4 * size_of::<u32>() + 9 * size_of::<usize>();
+const LEAST_TABLE: usize = 7 * size_of::<usize>();
+const _: () = assert!(
+    size_of::<abi::Info>() == LEAST_INFO && size_of::<Table>() == LEAST_TABLE,
+    "an older library does not have what was added: only as much is to be read as it says that there is"
+);
+
 /// What the library says of itself, and what it can do.
 ///
 /// # Safety
@@ -35,7 +43,7 @@ pub(super) unsafe fn export(file: &Path, export: *const Export) -> Result<(Info,
     }
     // SAFETY: it points to an `Info`, by the library's word; its first fields never change.
     let (theirs, size) = unsafe { (version(first), (&raw const (*first).size).read() as usize) };
-    if theirs.major == OURS.major && size < size_of::<abi::Info>() {
+    if theirs.major == OURS.major && size < LEAST_INFO {
         return Err(rubbish(&format!("it has {size} bytes to say, and that is too few")));
     }
     if theirs.major != OURS.major {
@@ -115,10 +123,10 @@ unsafe fn table(table: *const Table) -> Result<Table, String> {
     }
     // SAFETY: by the caller's word.
     let size = unsafe { (&raw const (*table).size).read() };
-    if size < size_of::<Table>() {
-        return Err(format!("its table has {size} bytes, and {} are the least", size_of::<Table>()));
+    if size < LEAST_TABLE {
+        return Err(format!("its table has {size} bytes, and {LEAST_TABLE} are the least"));
     }
-    const WORDS: usize = size_of::<Table>() / size_of::<usize>();
+    const WORDS: usize = LEAST_TABLE / size_of::<usize>();
     // SAFETY: as many bytes as that, by its own word; before they are taken for functions, which are never null.
     let words = unsafe { table.cast::<[usize; WORDS]>().read() };
     if words.contains(&0) {

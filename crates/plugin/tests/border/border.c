@@ -22,6 +22,7 @@
 #define NULL_INFO 9
 #define TORN 10
 #define HUGE_TEXT 11
+#define NEWER 13
 #define ANSWERS_RUBBISH 20
 #define ANSWERS_TWICE 21
 #define ANSWERS_HUGE 22
@@ -133,15 +134,28 @@ static void destroy(void *instance) {
     free(instance);
 }
 
+#if BAD == NEWER
+/* As a later minor version has them: with more at the end. */
+struct newer_table { struct vitald_table known; void (*more)(void); };
+static const struct newer_table newer = {
+    { sizeof(newer), describe, needs, build, check, cancel, destroy }, NULL,
+};
+#define table newer.known
+#else
 static const struct vitald_table table = {
     BAD == SHORT_TABLE ? 16 : sizeof(table),
     describe, needs, build, check, cancel,
     BAD == NO_FUNCTION ? NULL : destroy,
 };
+#endif
 
+#if BAD == NEWER
+static const struct newer_info { struct vitald_info known; size_t more[3]; } info = {{
+#else
 static const struct vitald_info info = {
+#endif
     BAD == OLD_BORDER ? 7 : VITALD_MAJOR,
-    VITALD_MINOR,
+    BAD == NEWER ? 9 : VITALD_MINOR,
     BAD == SHORT_INFO ? 24 : sizeof(info),
     0,
 #if BAD == NO_TEXT
@@ -155,6 +169,9 @@ static const struct vitald_info info = {
     VITALD_TEXT("6.6.6"),
     VITALD_TEXT("a C compiler"),
     BAD == NO_TABLE ? NULL : &table,
+#if BAD == NEWER
+}, { 7, 7, 7 }
+#endif
 };
 
 const struct vitald_export vitald_plugin = {
@@ -167,6 +184,8 @@ const struct vitald_export vitald_plugin = {
     &info, &info
 #elif BAD == NULL_INFO
     NULL, &info + 1
+#elif BAD == NEWER
+    &info.known, (const struct vitald_info *)(&info + 1)
 #elif BAD == TORN
     &info, (const struct vitald_info *)((const char *)(&info + 1) + 3)
 #else

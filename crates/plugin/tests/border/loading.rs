@@ -31,6 +31,22 @@ fn a_library_may_be_written_in_c() {
     assert_eq!(library.kinds().unwrap()[0].key, "even");
 }
 
+#[test]
+fn a_library_for_a_later_minor_version_works_as_far_as_that_is_known() {
+    let library = Library::open(&build::c("NEWER")).unwrap();
+    assert_eq!((library.info().abi.major, library.info().abi.minor), (OURS.major, 9));
+    assert_eq!(&*library.info().name, "even-in-c");
+    assert_eq!(library.kinds().unwrap()[0].key, "even");
+}
+
+#[test]
+fn a_file_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(format!("{}ü.so", "x".repeat(250)));
+    fs::copy(build::c("GOOD"), &file).unwrap();
+    assert_eq!(&*Library::open(&file).unwrap().info().name, "even-in-c");
+}
+
 /// The refusal of a file, without its name, which it must begin with.
 fn refusal(file: &Path) -> String {
     let Err(refused) = Library::open(file) else { panic!("{} was loaded", file.display()) };

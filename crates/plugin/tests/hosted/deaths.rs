@@ -1,5 +1,6 @@
 //! Processes that end, by themselves or by hand: the answer is unknown and says why, and there is another one.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -175,6 +176,53 @@ async fn what_it_has_started_ends_with_it() {
         (left_behind(&world, "leaveBehind").await, left_behind(&world, "leaveDaemon").await);
     drop(world);
     assert!(!is_alive(child) && !is_alive(daemon));
+}
+
+#[tokio::test]
+async fn what_it_has_started_is_reaped_whoever_its_parent_was() {
+    vitald_process::become_subreaper().unwrap();
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let file = dir.path().join("pid");
+    // One in the group of the library's process, whose parent leaves that group.
+    let script = format!("sleep 1000 & echo $! > {}; exec setsid sleep 1000", file.display());
+    let probe = world.probe(json!({ "leave": ["sh", "-c", script] }));
+    let parent: i32 = ask(&*probe).await.message().parse().unwrap();
+    let mut child = None;
+    wait_for("the child's pid is told", || {
+        child = fs::read_to_string(&file).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
+        child.is_some()
+    })
+    .await;
+    let child = child.unwrap();
+    let session = |pid: i32| nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid)));
+    wait_for("the parent has left", || session(parent) != session(child)).await;
+    drop((probe, world));
+    for pid in [parent, child] {
+        let is_there = || fs::exists(format!("/proc/{pid}")).unwrap();
+        wait_for(&format!("{pid} of {parent} and {child} is reaped"), || !is_there()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_ends_without_a_parent_is_reaped_while_its_library_lives() {
+    vitald_process::become_subreaper().unwrap();
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let good = world.probe(json!("count"));
+    let (_, _, process) = counted(&*good).await;
+    let file = dir.path().join("pid");
+    let script = format!("sh -c 'echo $$ > {}; exec sleep 0.5' &", file.display());
+    ask(&*world.probe(json!({ "leave": ["sh", "-c", script] }))).await;
+    let mut orphan = String::new();
+    wait_for("its pid is told", || {
+        orphan = fs::read_to_string(&file).unwrap_or_default();
+        !orphan.is_empty()
+    })
+    .await;
+    let there = format!("/proc/{}", orphan.trim());
+    wait_for("it is reaped", || !fs::exists(&there).unwrap()).await;
+    assert_eq!(counted(&*good).await.2, process);
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use serde_json::json;
 use vitald_core::probe::ProbeResult;
 use vitald_plugin::NoticeKind;
 
-use crate::world::{PATIENCE, World, ask, counted, folder, hosts_of, is_alive, kill, wait_for};
+use crate::world::{
+    PATIENCE, World, ask, counted, folder, hosts_of, is_alive, kill, our_host, script, wait_for,
+};
 
 #[tokio::test]
 async fn it_has_a_name_and_limits_and_nothing_of_ours() {
@@ -171,6 +173,39 @@ async fn a_check_may_run_commands_where_its_component_runs() {
         () = wait_for("it sleeps", || runs() == 1) => {}
     }
     wait_for("its command has ended", || runs() == 0).await;
+}
+
+#[tokio::test]
+async fn it_bears_with_few_descriptors() {
+    let dir = folder(&["libodd.so"]);
+    let program = our_host().program;
+    let world = World::with(
+        dir.path(),
+        script(&format!("ulimit -n 100; exec {} __probe-host \"$0\"", program.display())),
+    );
+    assert_eq!(ask(&*world.probe(json!("succeed"))).await, ProbeResult::Success);
+}
+
+#[tokio::test]
+async fn a_check_may_run_more_commands_than_may_run_at_once() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let said = ask(&*world.probe(json!({ "runMany": [100, ["echo", "-n", "."]] }))).await;
+    assert_eq!(said, ProbeResult::failure(".".repeat(100)));
+}
+
+#[tokio::test]
+async fn what_a_check_leaves_running_may_ask_for_nothing_any_more_and_harms_nobody() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let good = world.probe(json!("count"));
+    let (_, _, process) = counted(&*good).await;
+    assert_eq!(ask(&*world.probe(json!({ "runLater": ["echo", "done"] }))).await, ProbeResult::Success);
+    wait_for("it has tried", || !world.told(NoticeKind::Output).is_empty()).await;
+    let refused = "later: asking the supervisor to run a command: its check has ended";
+    assert_eq!(world.told(NoticeKind::Output), [refused]);
+    assert_eq!(counted(&*good).await.2, process);
+    assert!(world.told(NoticeKind::Ended).is_empty());
 }
 
 #[tokio::test]

@@ -73,7 +73,12 @@ pub enum Does {
     /// Leaves a process behind, and says its pid; one that has left the group and the session, too.
     LeaveBehind,
     LeaveDaemon,
+    Leave(Vec<String>),
     Run(Vec<String>),
+    /// Runs a command so many times at once.
+    RunMany(usize, Vec<String>),
+    /// Runs a command after it has answered.
+    RunLater(Vec<String>),
     Sleep(u64),
 }
 
@@ -159,23 +164,46 @@ impl HealthProbe for OddProbe {
             Does::Environment(name) => format!("{:?}", std::env::var_os(name)),
             Does::Read(file) => fs::read_to_string(file).unwrap(),
             Does::Descriptors => descriptors(),
-            Does::LeaveBehind => {
-                let child = Command::new("sleep").arg("1000").spawn().unwrap();
-                child.id().to_string()
-            }
+            Does::LeaveBehind => leave("sleep", &["1000".to_owned()]),
+            Does::Leave(command) => leave(&command[0], &command[1..]),
             Does::LeaveDaemon => {
-                let daemon = Command::new("setsid").args(["sh", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!"]).output().unwrap();
+                let daemon = Command::new("setsid")
+                    .args(["sh", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!"])
+                    .output()
+                    .unwrap();
                 String::from_utf8(daemon.stdout).unwrap().trim().to_owned()
             }
-            Does::Run(command) => {
-                let request = ExecRequest { command: command.clone(), ..ExecRequest::default() };
-                match cx.executor.exec(request).await {
-                    Ok(output) => output.output,
-                    Err(err) => err.to_string(),
+            Does::Run(command) => run(cx.clone(), command.clone()).await,
+            Does::RunMany(times, command) => {
+                let runs: Vec<_> =
+                    (0..*times).map(|_| tokio::spawn(run(cx.clone(), command.clone()))).collect();
+                let mut said = String::new();
+                for run in runs {
+                    said.push_str(&run.await.unwrap());
                 }
+                said
+            }
+            Does::RunLater(command) => {
+                let (cx, command) = (cx.clone(), command.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    println!("later: {}", run(cx, command).await);
+                });
+                return ProbeResult::Success;
             }
             _ => return ProbeResult::Success,
         })
+    }
+}
+
+fn leave(program: &str, args: &[String]) -> String {
+    Command::new(program).args(args).spawn().unwrap().id().to_string()
+}
+
+async fn run(cx: CheckContext, command: Vec<String>) -> String {
+    match cx.executor.exec(ExecRequest { command, ..ExecRequest::default() }).await {
+        Ok(output) => output.output,
+        Err(err) => err.to_string(),
     }
 }
 

@@ -1,11 +1,15 @@
 //! Programs in the place of a library's process that say what makes no sense, or nothing at all.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde_json::json;
+use vitald_core::probe::ComponentContext;
+use vitald_core::registry::Isolation;
 
-use crate::world::{World, ask, folder, script, why};
+use crate::world::{World, ask, counted, folder, script, why};
 
 /// Says that it is a library with a probe, on the connection at its stdin.
 const HELLO: &str = r#"printf '%s\n' '{"hello":{"about":{"name":"false","version":"1","abi":"1.0","sdk":"1","rustc":"1","panicAborts":false},"kinds":[{"key":"odd","schema":{"type":"object"}}]}}' >&0; "#;
@@ -128,7 +132,28 @@ async fn a_configuration_that_is_too_long_to_be_said() {
     let world = World::of(dir.path());
     let much = world.probe(json!({ "fail": "x".repeat(2 * 1024 * 1024) }));
     let why = why(ask(&*much).await);
-    assert!(why.contains("the question is too long: "), "{why}");
+    assert!(why.contains("cannot be told to a library: it is too long: "), "{why}");
+}
+
+#[tokio::test]
+async fn a_folder_whose_name_is_no_text() {
+    let dir = folder(&["libodd.so"]);
+    let world = World::of(dir.path());
+    let good = world.probe(json!("count"));
+    let (_, _, process) = counted(&*good).await;
+    let working_dir = OsStr::from_bytes(b"/srv/caf\xe9").into();
+    let component = ComponentContext { working_dir, ..ComponentContext::default() };
+    let (key, config) = ("odd", json!({ "does": "succeed" }));
+    let sentence = "cannot be told to a library: path contains invalid UTF-8 characters";
+    let mistake = world.registry.validate(key, &config, &component).unwrap_err();
+    assert!(mistake.message.contains(sentence), "{mistake:?}");
+    for isolation in [Isolation::Process, Isolation::InProcess] {
+        let probe = world.registry.build(key, &config, &component, isolation).unwrap();
+        let why = why(ask(&*probe).await);
+        assert!(why.contains(sentence), "{isolation:?}: {why}");
+    }
+    // Nobody is ended for that.
+    assert_eq!(counted(&*good).await.2, process);
 }
 
 #[tokio::test]
