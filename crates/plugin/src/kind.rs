@@ -18,7 +18,7 @@ use crate::in_process::{InProcess, LocalProbe};
 use crate::library::{CallError, RunServices, request};
 use crate::model::About;
 
-/// Configurations whose needs are remembered, for each kind.
+/// Configurations whose needs are remembered, for each library.
 const MOST_NEEDS: usize = 1024;
 
 /// Most bytes of a message that are kept.
@@ -30,53 +30,54 @@ pub(crate) struct Loaded {
     pub(crate) about: About,
     pub(crate) client: HostClient,
     pub(crate) in_process: Arc<InProcess>,
+    /// By key and configuration.
+    pub(crate) needs: Mutex<HashMap<(String, String), RunNeeds>>,
 }
 
-/// A kind, and the library that has it at present.
-pub(crate) struct Slot {
-    key: String,
-    library: RwLock<Option<Arc<Loaded>>>,
-    needs: Mutex<HashMap<String, RunNeeds>>,
-    /// Ends with the last who might ask.
-    _background: Arc<Background>,
-}
-
-impl Slot {
-    pub(crate) fn new(key: String, background: Arc<Background>) -> Arc<Self> {
-        Arc::new(Self { key, library: RwLock::default(), needs: Mutex::default(), _background: background })
-    }
-
-    /// The library that has it from now on.
-    pub(crate) fn put(&self, library: Option<Arc<Loaded>>) {
-        *self.library.write().unwrap_or_else(PoisonError::into_inner) = library;
-        self.known_needs().clear();
-    }
-
-    fn library(&self) -> Option<Arc<Loaded>> {
-        self.library.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
+impl Loaded {
     /// What a run must be given for a probe with this configuration. Blocks for a few seconds at most, the first time.
-    pub(crate) fn needs(&self, config: &Value) -> RunNeeds {
+    pub(crate) fn needs(&self, key: &str, config: &Value) -> RunNeeds {
         let config = settings(config);
-        let written = config.to_string();
-        if let Some(needs) = self.known_needs().get(&written) {
+        let probe = (key.to_owned(), config.to_string());
+        if let Some(needs) = self.known_needs().get(&probe) {
             return *needs;
         }
-        let Some(library) = self.library() else { return RunNeeds::default() };
-        let asked = library.client.needs(NeedsRequest { key: self.key.clone(), config });
+        let asked = self.client.needs(NeedsRequest { key: key.to_owned(), config });
         // A library that cannot tell is not asked again and again: each time may take seconds.
         let needs = asked.unwrap_or_default();
         let mut known = self.known_needs();
         if known.len() >= MOST_NEEDS {
             known.clear();
         }
-        known.insert(written, needs);
+        known.insert(probe, needs);
         needs
     }
 
-    fn known_needs(&self) -> MutexGuard<'_, HashMap<String, RunNeeds>> {
+    fn known_needs(&self) -> MutexGuard<'_, HashMap<(String, String), RunNeeds>> {
         self.needs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A kind, and the library that has it at present.
+pub(crate) struct Slot {
+    key: String,
+    library: RwLock<Option<Arc<Loaded>>>,
+    /// Ends with the last who might ask.
+    _background: Arc<Background>,
+}
+
+impl Slot {
+    pub(crate) fn new(key: String, background: Arc<Background>) -> Arc<Self> {
+        Arc::new(Self { key, library: RwLock::default(), _background: background })
+    }
+
+    /// The library that has it from now on.
+    pub(crate) fn put(&self, library: Option<Arc<Loaded>>) {
+        *self.library.write().unwrap_or_else(PoisonError::into_inner) = library;
+    }
+
+    fn library(&self) -> Option<Arc<Loaded>> {
+        self.library.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -151,9 +152,10 @@ impl AnyKind for PluginKind {
     }
 
     fn validate(&self, config: &Value, component: &ComponentContext) -> Result<(), SpecError> {
-        validate(&*self.library()?, &self.slot.key, config, component)?;
+        let library = self.library()?;
+        validate(&library, &self.slot.key, config, component)?;
         // Asked for soon, and then by somebody who would rather not wait.
-        self.needs(config);
+        library.needs(&self.slot.key, config);
         Ok(())
     }
 
@@ -171,7 +173,8 @@ impl AnyKind for PluginKind {
     }
 
     fn needs(&self, config: &Value) -> RunNeeds {
-        self.slot.needs(config)
+        let library = self.slot.library();
+        library.map(|library| library.needs(&self.slot.key, config)).unwrap_or_default()
     }
 }
 

@@ -97,11 +97,6 @@ impl Plugins {
         let before = self.state().survey.clone();
         let (survey, changes) = reload::prepare(&self.options, &self.background, &before, in_use)?;
         self.state().take(survey, &self.background);
-        // Asked for soon, and then by somebody who would rather not wait.
-        for used in in_use {
-            let slot = self.state().slots.get(&used.key).cloned();
-            slot.map(|slot| slot.needs(&used.config));
-        }
         Ok(changes)
     }
 

@@ -73,7 +73,10 @@ fn still_good(used: &InUse, before: &Survey, now: &Survey) -> Result<(), Refusal
         let at = if err.path.is_empty() { String::new() } else { format!(".{}", err.path) };
         let reason = format!("refuses what {} has: {}{at}: {}", component(used), used.key, err.message);
         Refusal { file: new.loaded.file.clone(), reason }
-    })
+    })?;
+    // Asked for soon, and then by somebody who would rather not wait.
+    new.loaded.needs(&used.key, &used.config);
+    Ok(())
 }
 
 fn component(used: &InUse) -> String {

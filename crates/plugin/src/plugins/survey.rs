@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use schemars::Schema;
 use serde_json::Value;
@@ -194,7 +194,8 @@ impl Look<'_> {
                 if let Some(objection) = objections(options, earlier, Some(&said), &file).into_iter().next() {
                     return Err(objection);
                 }
-                let loaded = Loaded { file: file.clone(), about: said.about, client, in_process };
+                let (file, about) = (file.clone(), said.about);
+                let loaded = Loaded { file, about, client, in_process, needs: Mutex::default() };
                 Ok(Used { mark, loaded: Arc::new(loaded), kinds })
             }),
         };
