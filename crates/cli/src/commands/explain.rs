@@ -25,9 +25,10 @@ pub(crate) fn run(args: &Explain, places: &Places) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Names and words may be a library's.
+/// Names and words may be a library's. A tab stands before a type, as `kubectl explain` has it.
 fn shown(page: &str) -> String {
-    page.lines().map(|line| plain(line) + "\n").collect()
+    let line = |line: &str| line.split('\t').map(plain).collect::<Vec<_>>().join("\t") + "\n";
+    page.lines().map(line).collect()
 }
 
 fn width() -> usize {

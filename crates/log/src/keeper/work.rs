@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -37,6 +38,10 @@ const NOTHING: u64 = 64 * 1024;
 const LOOK_AT_FOLDER: Duration = Duration::from_secs(1);
 const LOOK_AT_FULL_FOLDER: Duration = Duration::from_secs(3);
 
+/// How soon after something was removed it is made sure that the folder is still the one that is watched: the kernel
+/// says that it was removed, too, only once nobody has a file of it open any more.
+const LOOK_FOR_FOLDER: Duration = Duration::from_secs(1);
+
 /// Before a log that could not be opened is tried again, at first and at most.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
@@ -55,6 +60,10 @@ pub(super) struct Work {
     inotify: OwnedFd,
     /// `None` while there is no folder.
     folder_watch: Option<i32>,
+    /// The device and the number of the one that is watched.
+    folder_id: Option<(u64, u64)>,
+    /// When it is to be looked for, should something have been removed.
+    look_for_folder: Option<Instant>,
     logs: BTreeMap<String, Kept>,
     /// Those that cannot be opened at present.
     waiting: BTreeMap<String, Waiting>,
@@ -92,6 +101,8 @@ impl Work {
             wake,
             inotify,
             folder_watch,
+            folder_id: id(folder),
+            look_for_folder: None,
             logs: BTreeMap::new(),
             waiting: BTreeMap::new(),
             added_up: now,
@@ -180,7 +191,12 @@ impl Work {
 
     /// Somebody has removed the folder; whoever starts a component makes it again.
     fn look_for_folder(&mut self, now: Instant) {
+        let is_due = self.look_for_folder.take_if(|at| *at <= now).is_some();
+        if is_due && id(&self.folder.path) != self.folder_id {
+            disarm(&self.inotify, self.folder_watch.take());
+        }
         if self.folder_watch.is_none() {
+            self.folder_id = id(&self.folder.path);
             self.folder_watch = watch_folder(&self.inotify, &self.folder.path).ok();
             if self.folder_watch.is_some() {
                 self.logs.values_mut().for_each(|kept| kept.next_look = Some(now));
@@ -236,7 +252,7 @@ impl Work {
         let room = self.wants_room().then(|| self.looked_for_room + LOOK_FOR_ROOM);
         let total = (self.to_add_up && self.policy.max_total.is_some()).then(|| self.added_up + ADD_UP);
         let gone = self.folder_watch.is_none().then(|| Instant::now() + RETRY);
-        let next = by_time.chain(again).chain(room).chain(total).chain(gone);
+        let next = by_time.chain(again).chain(room).chain(total).chain(gone).chain(self.look_for_folder);
         let next = next.chain(self.folder.next_look()).min();
         let pause = next.map(|at| at.saturating_duration_since(Instant::now()));
         let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
@@ -250,7 +266,7 @@ impl Work {
     fn notice(&mut self) {
         let (logs, waiting) = (&mut self.logs, &mut self.waiting);
         let now = Instant::now();
-        let folder_watch = &mut self.folder_watch;
+        let (folder_watch, look_for_folder) = (&mut self.folder_watch, &mut self.look_for_folder);
         drain(&self.inotify, |event| {
             // Some have been thrown away: it may be anything.
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
@@ -261,6 +277,9 @@ impl Work {
             if *folder_watch == Some(event.wd()) {
                 if event.events().contains(ReadFlags::IGNORED) {
                     *folder_watch = None;
+                }
+                if event.events().contains(ReadFlags::DELETE) {
+                    *look_for_folder = Some(now + LOOK_FOR_FOLDER);
                 }
                 let Some(name) = event.file_name().and_then(log_of) else { return };
                 if let Some(kept) = logs.get_mut(name) {
@@ -347,6 +366,11 @@ fn give_room(folder: &Folder, kept: &mut Kept, tell: &mut dyn FnMut(Notice)) {
     if let Ok(Some(bytes)) = kept.log.drop_oldest() {
         tell(Notice::Dropped { name: kept.name.clone(), bytes, why: Shortage::Disk });
     }
+}
+
+/// What tells a folder from another of its path; `None` where there is none.
+fn id(folder: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(folder).ok().map(|data| (data.dev(), data.ino()))
 }
 
 fn watch_folder(inotify: &OwnedFd, folder: &Path) -> io::Result<i32> {

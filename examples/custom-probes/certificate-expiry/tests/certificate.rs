@@ -100,7 +100,7 @@ async fn servers_that_show_none_are_not_well() {
     let of = |port| json!({"port": port, "host": "127.0.0.1"});
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let silent = listener.local_addr().expect("an address").port();
-    let said = format!("no certificate from 127.0.0.1:{silent} within 2 s");
+    let said = format!("no certificate from 127.0.0.1:{silent} within 1.8 s");
     assert_eq!(check(of(silent)).await, ProbeResult::failure(said));
     drop(listener);
     let said = format!("connection refused by 127.0.0.1:{silent}: nothing listens there");

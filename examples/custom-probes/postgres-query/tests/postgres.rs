@@ -20,7 +20,7 @@ async fn who_does_not_answer_fails() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let of = json!({"host": "127.0.0.1", "port": port});
-    let said = format!("no answer from 127.0.0.1:{port} within 0.5 s");
+    let said = format!("no answer from 127.0.0.1:{port} within 0.45 s");
     assert_eq!(check(of.clone()).await, ProbeResult::failure(said));
     drop(listener);
     let said = format!("connection refused by 127.0.0.1:{port}: nothing listens there");
