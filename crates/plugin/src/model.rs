@@ -207,7 +207,7 @@ pub struct InUse {
     pub component: ComponentContext,
 }
 
-/// What a [`Plugins::reload`] has changed: files.
+/// What a [`Plugins::reload`](crate::Plugins::reload) has changed: files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Changes {
@@ -228,7 +228,7 @@ impl Changes {
     }
 }
 
-/// Why a [`Plugins::reload`] has changed nothing.
+/// Why a [`Plugins::reload`](crate::Plugins::reload) has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}", .0.iter().map(Refusal::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Refusals(pub Vec<Refusal>);
