@@ -39,10 +39,12 @@ impl Traces {
         &self.dir
     }
 
-    /// What one component wrote so far.
+    /// What one component wrote so far. A line that is being written may be there in part: the kernel shows an append
+    /// page by page.
     pub fn of(&self, name: &str) -> Vec<Mark> {
         let text = fs::read_to_string(self.dir.join(format!("{name}.trace"))).unwrap_or_default();
-        text.lines().map(|line| parse(line).unwrap_or_else(|| panic!("{name}: {line:?}"))).collect()
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| parse(line).unwrap_or_else(|| panic!("{name}: {line:?}"))).collect()
     }
 
     /// Its lines of one kind.
@@ -107,4 +109,23 @@ pub fn since_boot() -> u64 {
     let uptime = fs::read_to_string("/proc/uptime").expect("/proc is mounted");
     let seconds = uptime.split(' ').next().unwrap_or_default().replace('.', "");
     seconds.parse::<u64>().expect("hundredths of a second") * 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_is_not_there_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let traces = Traces::new(dir.path().to_owned());
+        assert_eq!(traces.of("web"), []);
+        let file = dir.path().join("web.trace");
+        for (text, lines) in
+            [("10 sta", 0), ("10 start 7 1 \n20 te", 1), ("10 start 7 1 \n20 term 7 1 \n", 2)]
+        {
+            fs::write(&file, text).unwrap();
+            assert_eq!(traces.of("web").len(), lines, "{text:?}");
+        }
+    }
 }

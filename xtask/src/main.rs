@@ -1,4 +1,5 @@
-//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask simulate`, `cargo xtask schema`.
+//! Project tasks: `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask simulate`, `cargo xtask hunt`,
+//! `cargo xtask schema`.
 
 // What a task says is for the person at the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -7,6 +8,7 @@ mod apt;
 mod bench;
 mod cache;
 mod docker;
+mod hunt;
 mod run;
 mod schema;
 mod simulate;
@@ -54,6 +56,8 @@ enum Task {
     Schema,
     /// Virtual days of components, probes, people and disasters, and the rules that none may break
     Simulate(simulate::Wanted),
+    /// The property tests with other cases than ever before, and many more of them
+    Hunt(hunt::Wanted),
     /// What a supervisor costs: all that is measured, or the parts named
     Bench {
         /// Parts to measure
@@ -92,6 +96,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Test { parts, args } => test::test(&workspace, &parts, &args),
         Task::Schema => schema::write(&workspace).map(|()| true),
         Task::Simulate(wanted) => simulate::simulate(&workspace, &wanted),
+        Task::Hunt(wanted) => hunt::hunt(&workspace, &wanted),
         Task::Bench { parts, components, seconds, turns, checks } => {
             let wanted = |part| parts.is_empty() || parts.contains(&part);
             if wanted(bench::Part::Idle) {

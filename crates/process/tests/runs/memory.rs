@@ -1,11 +1,13 @@
 //! How much memory a run uses: all of its processes together.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use tempfile::TempDir;
 use vitald_core::restarter::{Adoption, Restarter, RunHandle};
 
-use crate::bed::{Bed, DEADLINE, clear};
+use crate::bed::{Bed, DEADLINE, clear, skip};
 use crate::cgroups::{have, is_off};
 use crate::earlier::{Earlier, RUN};
 
@@ -66,9 +68,10 @@ async fn a_cgroup_counts_what_lives_in_it_without_cached_files() {
     if is_off() || !have("memory limits") {
         return;
     }
+    let Some(disk) = on_disk() else { return };
     let mut bed = Bed::sh(&format!("head -c 100663296 /dev/zero >cached; echo up; {HUNGRY}"));
     bed.spec.memory_limit = Some(400 * MIB);
-    bed.spec.working_dir = bed.dir.path().to_owned();
+    bed.spec.working_dir = disk.path().to_owned();
     let run = bed.start().await;
     crate::bed::eventually("the file is written", || bed.log().contains("up")).await;
     let used = wait_for(&run, 64 * MIB).await;
@@ -80,6 +83,18 @@ async fn a_cgroup_counts_what_lives_in_it_without_cached_files() {
     assert!(with_cache > 150 * MIB, "the file is cached: {} MiB", with_cache / MIB);
     assert!(used < 128 * MIB, "{} MiB", used / MIB);
     clear(&run).await;
+}
+
+/// A folder whose files are cached in memory, and do not live in it.
+fn on_disk() -> Option<TempDir> {
+    const TMPFS: i64 = 0x0102_1994;
+    let folders = [std::env::temp_dir(), "/var/tmp".into(), env!("CARGO_TARGET_TMPDIR").into()];
+    let is_disk = |dir: &&PathBuf| rustix::fs::statfs(*dir).is_ok_and(|about| about.f_type != TMPFS);
+    let made = folders.iter().filter(is_disk).find_map(|dir| TempDir::new_in(dir).ok());
+    if made.is_none() {
+        skip(&format!("none of {folders:?} is on a disk"));
+    }
+    made
 }
 
 #[tokio::test]
