@@ -5,25 +5,23 @@
 //! answer that redirects elsewhere is a success with a warning. No answer is a failure.
 
 use std::error::Error;
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Response, Url};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, is_ours, resolve_failure, unanswered};
+use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, unanswered};
+use vitald_net::connection::{NoConnection, addresses};
+use vitald_net::tls;
 
 /// Healthy when a GET request is answered with a status from 200 to 399.
 ///
@@ -160,21 +158,19 @@ async fn beginning_of_body(response: &mut Response) -> reqwest::Result<String> {
 impl HttpGetProbe {
     /// Says why there is no answer: the innermost cause that a person can act on.
     fn no_answer(&self, err: &reqwest::Error) -> ProbeResult {
+        if let Some(unknown) = causes(err).find_map(|cause| cause.downcast_ref::<NoConnection>()) {
+            return unknown.clone().into();
+        }
         let redirected = self.redirected.lock().unwrap_or_else(PoisonError::into_inner);
         let url = redirected.as_ref().unwrap_or(&self.url);
         // A URL has brackets around an IPv6 address.
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or_default();
-        let lookup = causes(err).any(|cause| cause.to_string() == "dns error");
-        let shortage = if lookup { shortage() } else { None };
-        let cause = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
-        let system = shortage.as_ref().or(cause);
+        let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
         let reason = match system {
             _ if err.is_redirect() => format!("{} from {}", innermost(err), self.url),
             Some(system) if err.is_connect() => {
-                if lookup {
-                    resolve_failure(system, host)
-                } else if system.raw_os_error().is_none() {
+                if system.raw_os_error().is_none() {
                     format!("no TLS with {url}: {system}")
                 } else if host.eq_ignore_ascii_case("localhost") {
                     connect_failure(system, host, port, &LOCALHOST)
@@ -189,11 +185,6 @@ impl HttpGetProbe {
             None => ProbeResult::Failure(reason),
         }
     }
-}
-
-/// What a lookup without a descriptor ends in reads like a name that does not exist: so this tries to get one.
-fn shortage() -> Option<io::Error> {
-    File::open("/dev/null").err().filter(is_ours)
 }
 
 fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -248,16 +239,11 @@ fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
 }
 
 fn client(redirected: Redirected) -> Result<Client, Box<dyn Error>> {
-    let provider = Arc::new(ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
     // ::1 first: reqwest tells the last error, and a machine without IPv6 has nothing to say about ::1.
     let [v4, v6] = LOCALHOST.map(|address| SocketAddr::new(address, 0));
     let client = Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(tls::client()?)
+        .dns_resolver(Names)
         .resolve_to_addrs("localhost", &[v6, v4])
         .redirect(Policy::custom(move |attempt| stay_on_host(attempt, &redirected)))
         .pool_max_idle_per_host(0)
@@ -266,6 +252,19 @@ fn client(redirected: Redirected) -> Result<Client, Box<dyn Error>> {
         .http1_title_case_headers()
         .build()?;
     Ok(client)
+}
+
+/// Looks names up as the other probes do.
+struct Names;
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // reqwest puts the URL's port in the place of this one.
+            let found = addresses(name.as_str(), 0).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 fn stay_on_host(attempt: Attempt<'_>, redirected: &Redirected) -> Action {
@@ -277,44 +276,5 @@ fn stay_on_host(attempt: Attempt<'_>, redirected: &Redirected) -> Action {
             *redirected.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.url().clone());
             attempt.follow()
         }
-    }
-}
-
-/// Takes whatever certificate the server has: a probe asks whether the server is well, not who it is.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
