@@ -5,8 +5,12 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 use vitald_core::probe::ProbeResult;
 use vitald_core::wording::{LOCALHOST, connect_failure, is_ours, resolve_failure};
 
@@ -70,20 +74,32 @@ fn shortage() -> Option<io::Error> {
     File::open("/dev/null").err().filter(is_ours)
 }
 
-/// Connects to the first of a host's addresses that accepts, tried in turn.
+/// How long an address may keep silent before the next one is tried beside it: RFC 8305, Go and so the kubelet.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// Connects to the first of a host's addresses that accepts. They are tried in turn; one that only keeps silent
+/// does not hold up the others.
 ///
 /// # Errors
 /// None accepts: says what the first of them answered.
 pub async fn connect(host: &str, port: u16) -> Result<TcpStream, NoConnection> {
     let addresses = addresses(host, port).await?;
-    let mut first_error = None;
-    for address in &addresses {
-        match TcpStream::connect(address).await.and_then(accepted) {
-            Ok(stream) => return Ok(stream),
-            Err(err) => first_error = first_error.or(Some(err)),
+    let (mut ahead, mut under_way) = (addresses.iter().enumerate(), FuturesUnordered::new());
+    let mut errors = Vec::new();
+    loop {
+        if let Some((nth, address)) = ahead.next() {
+            under_way.push(async move { (nth, TcpStream::connect(address).await.and_then(accepted)) });
+        }
+        let patience = if ahead.len() > 0 { HEAD_START } else { Duration::MAX };
+        match timeout(patience, under_way.next()).await {
+            Err(_silent) => {}
+            Ok(Some((_, Ok(stream)))) => return Ok(stream),
+            Ok(Some((nth, Err(err)))) => errors.push((nth, err)),
+            Ok(None) => break,
         }
     }
-    let err = first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+    let first = errors.into_iter().min_by_key(|(nth, _)| *nth);
+    let err = first.map_or_else(|| io::ErrorKind::AddrNotAvailable.into(), |(_, err)| err);
     let tried: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
     Err(NoConnection::new(&err, connect_failure(&err, host, port, &tried)))
 }
@@ -100,6 +116,9 @@ fn accepted(stream: TcpStream) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::net::SocketAddrV6;
+
     use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
@@ -114,5 +133,46 @@ mod tests {
 
         let listener = TcpListener::bind((LOCALHOST[0], 0)).await?;
         accepted(TcpStream::connect(listener.local_addr()?).await?).map(drop)
+    }
+
+    /// A listener that takes no more connections: an attempt to open one is left without an answer.
+    async fn keep_silent(socket: TcpSocket) -> io::Result<(TcpListener, Vec<TcpStream>)> {
+        let listener = socket.listen(1)?;
+        let mut waiting = Vec::new();
+        while let Some(stream) = soon(TcpStream::connect(listener.local_addr()?)).await {
+            waiting.push(stream?);
+        }
+        Ok((listener, waiting))
+    }
+
+    /// `None` where nothing comes of it in a second.
+    async fn soon<T>(what: impl Future<Output = T>) -> Option<T> {
+        timeout(Duration::from_secs(1), what).await.ok()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_keeps_silent_does_not_hold_up_the_next() -> io::Result<()> {
+        // Some machines have no IPv6; what needs it is not tested there.
+        let Ok(mut answering) = TcpListener::bind((LOCALHOST[1], 0)).await else { return Ok(()) };
+        let mut silent = TcpSocket::new_v4()?;
+        while silent.bind((LOCALHOST[0], answering.local_addr()?.port()).into()).is_err() {
+            answering = TcpListener::bind((LOCALHOST[1], 0)).await?;
+            silent = TcpSocket::new_v4()?;
+        }
+        let port = answering.local_addr()?.port();
+        let (_silent, _waiting) = keep_silent(silent).await?;
+        assert!(soon(connect("127.0.0.1", port)).await.is_none(), "it keeps silent");
+
+        let connected = timeout(Duration::from_secs(20), connect("localhost", port)).await?;
+        let peer = connected.map(|stream| stream.peer_addr().map(|peer| peer.ip()).ok());
+        assert_eq!(peer, Ok(Some(LOCALHOST[1])));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_address_of_one_link_stays_on_it() {
+        // `lo` is the first interface of every machine.
+        let expected = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 1);
+        assert_eq!(addresses("fe80::1%lo", 80).await, Ok(vec![expected.into()]));
     }
 }
