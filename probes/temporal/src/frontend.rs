@@ -129,7 +129,8 @@ impl Server {
         let tls = ClientTlsConfig::new();
         match &self.ca_file {
             Some(path) => {
-                let pem = fs::read(path)
+                let pem = regular(path)
+                    .and_then(fs::read)
                     .map_err(|err| format!("caFile {}: {}", path.display(), system_error(&err)))?;
                 endpoint.tls_config(tls.ca_certificate(Certificate::from_pem(pem))).map_err(refuse)
             }
@@ -142,15 +143,18 @@ impl Server {
 
 const USER_AGENT: &str = concat!("vitald/", env!("CARGO_PKG_VERSION"));
 
+/// Opening a pipe would wait for somebody to write to it.
+fn regular(path: &Path) -> io::Result<&Path> {
+    match fs::metadata(path)?.is_file() {
+        true => Ok(path),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
 /// The header that carries the key. What is said of a mistake holds no part of the key.
 fn bearer(path: &Path, key: &str) -> Result<MetadataValue<Ascii>, String> {
     let refuse = |why: String| format!("apiKey: {}{why}", path.display());
-    let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
-    let text = match is_file {
-        // Opening a pipe would wait for somebody to write to it.
-        Ok(false) => Err(io::Error::other("not a regular file")),
-        _ => fs::read_to_string(path),
-    };
+    let text = regular(path).and_then(fs::read_to_string);
     let text = text.map_err(|err| refuse(format!(": {}", system_error(&err))))?;
     let variables = env_file::parse(&text).map_err(|(line, what)| refuse(format!(":{line}: {what}")))?;
     let (_, secret) = variables
