@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -47,6 +47,24 @@ impl From<NoConnection> for ProbeResult {
             NoConnection::Shortage(reason) => Self::Unknown(reason),
         }
     }
+}
+
+/// Whether something can be looked up at all: an IP address, that of one link with its `%interface`, or what has
+/// none of the signs that stand beside a host in an address or a URL.
+///
+/// ```
+/// use vitald_net::connection::is_host;
+///
+/// assert!(["db.example", "my_host", "::1", "fe80::1%eth0"].iter().all(|host| is_host(host)));
+/// assert!(!["", "a b", "a:80", "[::1]", "http://a", "u@h"].iter().any(|host| is_host(host)));
+/// ```
+pub fn is_host(text: &str) -> bool {
+    let is_sign = |c: char| c.is_whitespace() || c.is_control() || ":/?#@[]\\%".contains(c);
+    let is_link = |(address, link): (&str, &str)| {
+        address.parse::<Ipv6Addr>().is_ok() && !link.is_empty() && !link.contains(is_sign)
+    };
+    let is_address = text.parse::<IpAddr>().is_ok() || text.split_once('%').is_some_and(is_link);
+    is_address || !(text.is_empty() || text.contains(is_sign))
 }
 
 /// What a host name or an IP address stands for, in the order of preference. `localhost` is [`LOCALHOST`],

@@ -16,6 +16,7 @@ use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
 use vitald_core::wording::{excerpt, host_port};
+use vitald_net::connection::is_host;
 use vitald_net::grpc::{NoAnswer, channel, no_answer};
 use vitald_net::tls;
 
@@ -79,9 +80,7 @@ impl ProbeKind for GrpcProbe {
                 false => Ok(endpoint),
             })
             .ok()
-            .filter(|endpoint| !spec.host.is_empty() && endpoint.uri().port_u16() == Some(port))
-            // Parts of a URL that are no host.
-            .filter(|_| !spec.host.contains(['@', '[', ']']))
+            .filter(|endpoint| is_host(&spec.host) && endpoint.uri().port_u16() == Some(port))
             .ok_or_else(|| SpecError::new("must be a host name or an IP address").at("host"))?;
         Ok(Self {
             endpoint,

@@ -8,7 +8,7 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_net::connection::connect;
+use vitald_net::connection::{connect, is_host};
 
 /// Healthy when a TCP connection to `host:port` opens.
 ///
@@ -40,7 +40,7 @@ impl ProbeKind for TcpSocketProbe {
 
     fn build(spec: TcpSocketSpec, component: &ComponentContext) -> Result<Self, SpecError> {
         let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
-        if spec.host.is_empty() {
+        if !is_host(&spec.host) {
             return Err(SpecError::new("must be a host name or an IP address").at("host"));
         }
         Ok(Self { host: spec.host, port })
