@@ -17,13 +17,14 @@ fn allowed(package: &str) -> &'static [&'static str] {
     match package {
         "vitald" => &["*"],
         "vitald-control" => &["vitald-core", "vitald-supervisor"],
-        "vitald-manifest" | "vitald-supervisor" | "vitald-client" | "vitald-sim" | "vitald-net" => {
-            &["vitald-core"]
-        }
+        "vitald-manifest" | "vitald-supervisor" | "vitald-client" | "vitald-sim" => &["vitald-core"],
+        // What several probes share.
+        "vitald-net" | "vitald-pattern" => &["vitald-core"],
         // Where a run begins in its log is known to who opens it.
         "vitald-process" => &["vitald-core", "vitald-log"],
         // It reads the component's log across rotations.
-        "vitald-probe-log-growth" => &["vitald-core", "vitald-log"],
+        "vitald-probe-log-growth" => &["vitald-core", "vitald-log", "vitald-pattern"],
+        "vitald-probe-docker" => &["vitald-core", "vitald-pattern"],
         // Environment files, secrets, locks and what /proc tells are the same for both kinds.
         "vitald-container" => &["vitald-core", "vitald-log", "vitald-process"],
         "vitald-external" => &["vitald-core", "vitald-process"],

@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, TimeoutExpired};
 use vitald_core::wording::{host_port, system_error};
 
+use crate::causes;
 use crate::connection::{NoConnection, connect};
 
 /// What a call ended in that no server has answered.
@@ -35,7 +36,7 @@ pub async fn channel(endpoint: &Endpoint, host: &str, port: u16) -> Result<Chann
 pub fn no_answer(server: &str, status: &Status) -> Option<NoAnswer> {
     // A 404 becomes `Unimplemented`, though nothing there speaks gRPC.
     const MADE_UP: &str = "mapped from HTTP status code ";
-    if chain(status).any(|err| err.is::<TimeoutExpired>()) {
+    if causes(status).any(|err| err.is::<TimeoutExpired>()) {
         return Some(NoAnswer::Late);
     }
     let why = match status.message().split_once(MADE_UP) {
@@ -54,7 +55,7 @@ fn no_grpc(server: &str, why: &str) -> String {
 
 /// The innermost cause that a person can act on.
 pub fn innermost(err: &(dyn Error + 'static)) -> String {
-    let err = chain(err).last().unwrap_or(err);
+    let err = causes(err).last().unwrap_or(err);
     match err.downcast_ref::<io::Error>() {
         Some(err) if err.kind() == io::ErrorKind::BrokenPipe => CLOSED.to_owned(),
         Some(err) => system_error(err),
@@ -64,11 +65,6 @@ pub fn innermost(err: &(dyn Error + 'static)) -> String {
         }
         None => err.to_string(),
     }
-}
-
-/// The error and all that it came from, outermost first.
-fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |&err| err.source())
 }
 
 const CLOSED: &str = "the server closed the connection";

@@ -74,7 +74,7 @@ impl ProbeKind for GrpcProbe {
         let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
         let scheme = if spec.tls { "https" } else { "http" };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{}", host_port(&spec.host, port)))
-            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
+            .and_then(|endpoint| endpoint.user_agent(vitald_net::USER_AGENT))
             .and_then(|endpoint| match spec.tls {
                 true => endpoint.tls_config_with_verifier(ClientTlsConfig::new(), tls::any_certificate()),
                 false => Ok(endpoint),
@@ -91,9 +91,6 @@ impl ProbeKind for GrpcProbe {
         })
     }
 }
-
-/// Begins as the kubelet's does: servers tell probes from other callers by it.
-const USER_AGENT: &str = concat!("kube-probe/1.37 (vitald ", env!("CARGO_PKG_VERSION"), ")");
 
 #[async_trait]
 impl HealthProbe for GrpcProbe {

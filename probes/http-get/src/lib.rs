@@ -21,7 +21,7 @@ use vitald_core::probe::{
 };
 use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, unanswered};
 use vitald_net::connection::{NoConnection, addresses};
-use vitald_net::tls;
+use vitald_net::{causes, tls};
 
 /// Healthy when a GET request is answered with a status from 200 to 399.
 ///
@@ -187,10 +187,6 @@ impl HttpGetProbe {
     }
 }
 
-fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |&err| err.source())
-}
-
 fn innermost(err: &(dyn Error + 'static)) -> String {
     causes(err).last().unwrap_or(err).to_string()
 }
@@ -213,9 +209,6 @@ fn url(spec: &HttpGetSpec, port: u16) -> Result<Url, SpecError> {
     Ok(url)
 }
 
-/// Begins as the kubelet's does: servers tell probes from other callers by it.
-const KUBE_PROBE: &str = concat!("kube-probe/1.37 (vitald ", env!("CARGO_PKG_VERSION"), ")");
-
 fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
     let mut headers = HeaderMap::new();
     for (i, HttpHeader { name, value }) in given.iter().enumerate() {
@@ -225,8 +218,12 @@ fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
             .map_err(|_| at("value", "must not contain line breaks or control characters"))?;
         headers.append(name, value);
     }
-    let defaults =
-        [(USER_AGENT, Some(KUBE_PROBE)), (ACCEPT, Some("*/*")), (HOST, None), (CONNECTION, Some("close"))];
+    let defaults = [
+        (USER_AGENT, Some(vitald_net::USER_AGENT)),
+        (ACCEPT, Some("*/*")),
+        (HOST, None),
+        (CONNECTION, Some("close")),
+    ];
     for (name, default) in defaults {
         match (headers.get(&name), default) {
             (None, Some(default)) => drop(headers.insert(name, HeaderValue::from_static(default))),
