@@ -7,11 +7,10 @@
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
-use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,11 +83,10 @@ pub struct HttpGetProbe {
     client: Client,
     url: Url,
     headers: HeaderMap,
-    redirected: Redirected,
 }
 
-/// Where the last redirect of the check led: an error of reqwest names the URL that was asked first.
-type Redirected = Arc<Mutex<Option<Url>>>;
+/// As many as the kubelet names.
+const MAX_REDIRECTS: usize = 10;
 
 impl ProbeKind for HttpGetProbe {
     const KEY: &'static str = "httpGet";
@@ -96,41 +94,48 @@ impl ProbeKind for HttpGetProbe {
 
     fn build(spec: HttpGetSpec, component: &ComponentContext) -> Result<Self, SpecError> {
         let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
-        let redirected = Redirected::default();
-        let client = client(Arc::clone(&redirected)).map_err(|err| SpecError::new(err.to_string()))?;
-        Ok(Self { client, url: url(&spec, port)?, headers: headers(&spec.http_headers)?, redirected })
+        let client = client().map_err(|err| SpecError::new(err.to_string()))?;
+        Ok(Self { client, url: url(&spec, port)?, headers: headers(&spec.http_headers)? })
     }
 }
 
 #[async_trait]
 impl HealthProbe for HttpGetProbe {
     async fn check(&self, _cx: &CheckContext) -> ProbeResult {
-        *self.redirected.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let request = self.client.get(self.url.clone()).headers(self.headers.clone());
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(err) => return self.no_answer(&err),
+        let (mut url, mut redirects) = (self.url.clone(), 0);
+        let mut response = loop {
+            let request = self.client.get(url.clone()).headers(self.headers.clone());
+            let response = match request.send().await {
+                Ok(response) => response,
+                Err(err) => return no_answer(&err, err.url().unwrap_or(&url)),
+            };
+            match location(&response).map(|location| url.join(&location)) {
+                Some(Ok(next)) if next.host() == self.url.host() => url = next,
+                _ => break response,
+            }
+            redirects += 1;
+            if redirects > MAX_REDIRECTS {
+                return ProbeResult::failure(format!("more than 10 redirects from {}", self.url));
+            }
         };
         let body = match beginning_of_body(&mut response).await {
             Ok(body) => body,
-            Err(err) => return self.no_answer(&err),
+            Err(err) => return no_answer(&err, response.url()),
         };
-        let (status, location) = (response.status(), response.headers().get(LOCATION));
-        let mut said = format!("HTTP {status} from {}", response.url());
-        match (status.as_u16(), location) {
-            (200..300, _) => ProbeResult::Success,
-            (301..=303 | 307 | 308, Some(location)) => {
-                let location = String::from_utf8_lossy(location.as_bytes());
-                let shown = excerpt(&location);
-                match response.url().join(&location) {
-                    Err(_) => ProbeResult::failure(format!("{said}: its Location, `{shown}`, is no URL")),
-                    Ok(next) if next.host() != self.url.host() => ProbeResult::Warning(format!(
-                        "{said}: redirect to another host, {shown}, is not followed"
-                    )),
-                    Ok(_) => ProbeResult::Warning(format!("{said}: redirect to {shown} is not followed")),
-                }
-            }
-            (300..400, _) => ProbeResult::Warning(said),
+        // A password that a redirect has told is in `url`, and not in this one.
+        let mut said = format!("HTTP {} from {}", response.status(), response.url());
+        if let Some(location) = location(&response) {
+            let shown = excerpt(&location);
+            return match url.join(&location) {
+                Err(_) => ProbeResult::failure(format!("{said}: its Location, `{shown}`, is no URL")),
+                Ok(_) => ProbeResult::Warning(format!(
+                    "{said}: redirect to another host, {shown}, is not followed"
+                )),
+            };
+        }
+        match response.status().as_u16() {
+            200..300 => ProbeResult::Success,
+            300..400 => ProbeResult::Warning(said),
             _ => {
                 let body = excerpt(&body);
                 if !body.is_empty() {
@@ -140,6 +145,13 @@ impl HealthProbe for HttpGetProbe {
             }
         }
     }
+}
+
+/// Where an answer redirects to, if it does.
+fn location(response: &Response) -> Option<String> {
+    let location = response.headers().get(LOCATION).filter(|location| !location.is_empty())?;
+    let redirects = matches!(response.status().as_u16(), 301..=303 | 307 | 308);
+    redirects.then(|| String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
 /// Reads as much of the body as the kubelet does; a server may send without end.
@@ -155,35 +167,30 @@ async fn beginning_of_body(response: &mut Response) -> reqwest::Result<String> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-impl HttpGetProbe {
-    /// Says why there is no answer: the innermost cause that a person can act on.
-    fn no_answer(&self, err: &reqwest::Error) -> ProbeResult {
-        if let Some(unknown) = causes(err).find_map(|cause| cause.downcast_ref::<NoConnection>()) {
-            return unknown.clone().into();
-        }
-        let redirected = self.redirected.lock().unwrap_or_else(PoisonError::into_inner);
-        let url = redirected.as_ref().unwrap_or(&self.url);
-        // A URL has brackets around an IPv6 address.
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = url.port_or_known_default().unwrap_or_default();
-        let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
-        let reason = match system {
-            _ if err.is_redirect() => format!("{} from {}", innermost(err), self.url),
-            Some(system) if err.is_connect() => {
-                if system.raw_os_error().is_none() {
-                    format!("no TLS with {url}: {system}")
-                } else if host.eq_ignore_ascii_case("localhost") {
-                    connect_failure(system, host, port, &LOCALHOST)
-                } else {
-                    connect_failure(system, host, port, &[])
-                }
+/// Says why there is no answer from a URL: the innermost cause that a person can act on.
+fn no_answer(err: &reqwest::Error, url: &Url) -> ProbeResult {
+    if let Some(unknown) = causes(err).find_map(|cause| cause.downcast_ref::<NoConnection>()) {
+        return unknown.clone().into();
+    }
+    // A URL has brackets around an IPv6 address.
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or_default();
+    let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
+    let reason = match system {
+        Some(system) if err.is_connect() => {
+            if system.raw_os_error().is_none() {
+                format!("no TLS with {url}: {system}")
+            } else if host.eq_ignore_ascii_case("localhost") {
+                connect_failure(system, host, port, &LOCALHOST)
+            } else {
+                connect_failure(system, host, port, &[])
             }
-            _ => format!("no valid HTTP answer from {url}: {}", innermost(err)),
-        };
-        match system {
-            Some(system) => unanswered(system, reason),
-            None => ProbeResult::Failure(reason),
         }
+        _ => format!("no valid HTTP answer from {url}: {}", innermost(err)),
+    };
+    match system {
+        Some(system) => unanswered(system, reason),
+        None => ProbeResult::Failure(reason),
     }
 }
 
@@ -235,14 +242,14 @@ fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
     Ok(headers)
 }
 
-fn client(redirected: Redirected) -> Result<Client, Box<dyn Error>> {
+fn client() -> Result<Client, Box<dyn Error>> {
     // ::1 first: reqwest tells the last error, and a machine without IPv6 has nothing to say about ::1.
     let [v4, v6] = LOCALHOST.map(|address| SocketAddr::new(address, 0));
     let client = Client::builder()
         .tls_backend_preconfigured(tls::client()?)
         .dns_resolver(Names)
         .resolve_to_addrs("localhost", &[v6, v4])
-        .redirect(Policy::custom(move |attempt| stay_on_host(attempt, &redirected)))
+        .redirect(Policy::none())
         .pool_max_idle_per_host(0)
         .no_proxy()
         .http1_only()
@@ -261,17 +268,5 @@ impl Resolve for Names {
             let found = addresses(name.as_str(), 0).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
-    }
-}
-
-fn stay_on_host(attempt: Attempt<'_>, redirected: &Redirected) -> Action {
-    const MAX_REDIRECTS: usize = 10;
-    match attempt.previous() {
-        [first, ..] if first.host() != attempt.url().host() => attempt.stop(),
-        asked if asked.len() > MAX_REDIRECTS => attempt.error("more than 10 redirects"),
-        _ => {
-            *redirected.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.url().clone());
-            attempt.follow()
-        }
     }
 }
