@@ -170,8 +170,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_keeps_silent_does_not_hold_up_the_next() -> io::Result<()> {
-        // Some machines have no IPv6; what needs it is not tested there.
-        let Ok(mut answering) = TcpListener::bind((LOCALHOST[1], 0)).await else { return Ok(()) };
+        let mut answering = match TcpListener::bind((LOCALHOST[1], 0)).await {
+            Ok(listener) => listener,
+            Err(err) => {
+                assert!(std::env::var_os("CI").is_none(), "skipped: no IPv6: {err}");
+                println!("skipped: no IPv6: {err}");
+                return Ok(());
+            }
+        };
         let mut silent = TcpSocket::new_v4()?;
         while silent.bind((LOCALHOST[0], answering.local_addr()?.port()).into()).is_err() {
             answering = TcpListener::bind((LOCALHOST[1], 0)).await?;
