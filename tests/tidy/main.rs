@@ -25,6 +25,8 @@ fn allowed(package: &str) -> &'static [&'static str] {
         // It reads the component's log across rotations.
         "vitald-probe-log-growth" => &["vitald-core", "vitald-log", "vitald-pattern"],
         "vitald-probe-docker" => &["vitald-core", "vitald-pattern"],
+        // Whom a pid file means is the same for who watches what others start.
+        "vitald-probe-pid" => &["vitald-core", "vitald-process"],
         // Environment files, secrets, locks and what /proc tells are the same for both kinds.
         "vitald-container" => &["vitald-core", "vitald-log", "vitald-process"],
         "vitald-external" => &["vitald-core", "vitald-process"],
