@@ -6,9 +6,9 @@
 use std::error::Error;
 
 pub mod connection;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "tonic")]
 pub mod grpc;
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 pub mod tls;
 
 /// How a probe introduces itself. It begins as the kubelet's does: servers tell probes from other callers by it.
