@@ -18,16 +18,22 @@ fn allowed(package: &str) -> &'static [&'static str] {
         "vitald" => &["*"],
         "vitald-control" => &["vitald-core", "vitald-supervisor"],
         "vitald-manifest" | "vitald-supervisor" | "vitald-client" | "vitald-sim" => &["vitald-core"],
+        // What several probes share.
+        "vitald-net" | "vitald-pattern" => &["vitald-core"],
         // Where a run begins in its log is known to who opens it.
         "vitald-process" => &["vitald-core", "vitald-log"],
         // It reads the component's log across rotations.
-        "vitald-probe-log-growth" => &["vitald-core", "vitald-log"],
+        "vitald-probe-log-growth" => &["vitald-core", "vitald-log", "vitald-pattern"],
+        "vitald-probe-docker" => &["vitald-core", "vitald-pattern"],
+        // Whom a pid file means is the same for who watches what others start.
+        "vitald-probe-pid" => &["vitald-core", "vitald-process"],
         // Environment files, secrets, locks and what /proc tells are the same for both kinds.
         "vitald-container" => &["vitald-core", "vitald-log", "vitald-process"],
         "vitald-external" => &["vitald-core", "vitald-process"],
         "vitald-sdk" => &["vitald-core"],
         "vitald-plugin" => &["vitald-core", "vitald-sdk"],
-        name if name.starts_with("vitald-probe-") => &["vitald-core"],
+        // What they speak is their own; how a connection comes about is the same for all.
+        name if name.starts_with("vitald-probe-") => &["vitald-core", "vitald-net"],
         // Core knows nobody, nor do the logs; the demo and the tests know vitald only from outside.
         "vitald-core" | "vitald-log" | "vitald-demo" | "vitald-tests" | "xtask" => &[],
         other => panic!("{other} has no place in the table of arrows: give it one, and docs/architecture.md"),

@@ -19,7 +19,7 @@ pub enum State {
     Running,
     /// Found sick, or ended badly; being taken down.
     Unhealthy,
-    /// Waiting out the delay, or being stopped for a restart on request.
+    /// Waiting out the delay, or being stopped for a restart on request or for a new spec.
     Restarting,
     /// The restart limit was reached.
     Failed,
@@ -168,7 +168,7 @@ impl Plan {
 pub struct ComponentStatus {
     /// Its name.
     pub name: String,
-    /// `process`.
+    /// `process`, `container` or `external`.
     pub kind: String,
     /// Where it is in its life.
     pub state: State,

@@ -1,17 +1,13 @@
 //! Which process is meant.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
-use rustix::param::clock_ticks_per_second;
-use rustix::time::{ClockId, clock_gettime};
 use vitald_core::restarter::ProcessIdentity;
 use vitald_core::spec::{ExternalSpec, FoundBy};
 use vitald_core::wording::{excerpt, system_error};
+use vitald_process::pid_file;
 use vitald_process::procfs::{self, Stat};
 
 use crate::port;
@@ -32,21 +28,20 @@ pub(crate) fn look(spec: &ExternalSpec) -> Result<ProcessIdentity, String> {
 
 fn by_file(path: &Path, name: Option<&str>) -> Result<ProcessIdentity, String> {
     let shown = path.display();
-    let (content, written) = read(path).map_err(|err| match err.kind() {
+    let (line, written) = pid_file::read(path).map_err(|err| match err.kind() {
         io::ErrorKind::NotFound => format!("there is no pid file {shown}"),
         _ => format!("pid file {shown} cannot be read: {}", system_error(&err)),
     })?;
-    let line = content.lines().next().unwrap_or_default().trim();
     let pid = match line.parse::<i32>() {
         Ok(pid) if pid > 0 => pid,
         _ if line.is_empty() => return Err(format!("pid file {shown} is empty")),
-        _ => return Err(format!("pid file {shown} holds no pid: `{}`", excerpt(line))),
+        _ => return Err(format!("pid file {shown} holds no pid: `{}`", excerpt(&line))),
     };
     let Some(process) = procfs::stat(pid).filter(|process| !process.is_dead()) else {
         return Err(format!("pid file {shown} is stale: there is no process {pid}"));
     };
     let file_age = SystemTime::now().duration_since(written).unwrap_or_default();
-    if file_age > age(&process) + SLACK {
+    if file_age > pid_file::age(process.start_time) + SLACK {
         let it = told(&process);
         return Err(format!("pid file {shown} is stale: process {it} started after it was written"));
     }
@@ -83,8 +78,7 @@ fn by_port(number: u16, name: Option<&str>) -> Result<ProcessIdentity, String> {
 /// `comm`.
 pub(crate) fn check_name(process: &Stat, wanted: Option<&str>) -> Result<(), String> {
     let Some(wanted) = wanted else { return Ok(()) };
-    let comm = String::from_utf8_lossy(&wanted.as_bytes()[..wanted.len().min(15)]).into_owned();
-    match process.comm == comm || names(process.pid).iter().any(|name| name == wanted) {
+    match pid_file::is_named(process.pid, &process.comm, wanted) {
         true => Ok(()),
         false => Err(format!("process {} is not `{wanted}`", told(process))),
     }
@@ -103,43 +97,15 @@ fn check_it_may_be_meant(process: &Stat, wanted: Option<&str>) -> Result<(), Str
     }
 }
 
-/// The names of its program file and of its first argument, as far as one may see them.
-fn names(pid: i32) -> [String; 2] {
-    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
-    let program = program.to_string_lossy();
-    [program.trim_end_matches(" (deleted)"), &String::from_utf8_lossy(first)]
-        .map(|path| path.rsplit('/').next().unwrap_or_default().to_owned())
-}
-
 /// For people: `4242 (nginx)`.
 pub(crate) fn told(process: &Stat) -> String {
     format!("{} ({})", process.pid, excerpt(&process.comm))
 }
 
-fn age(process: &Stat) -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
-    now.saturating_sub(Duration::from_millis(process.start_time * 1000 / clock_ticks_per_second().max(1)))
-}
-
-/// A pid file's beginning, and when it was written.
-fn read(path: &Path) -> io::Result<(String, SystemTime)> {
-    const MOST: u64 = 4096;
-    // Opening a FIFO waits for a writer: hence the look beforehand, and no waiting should it be replaced.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    let mut content = Vec::new();
-    (&file).take(MOST).read_to_end(&mut content)?;
-    Ok((String::from_utf8_lossy(&content).into_owned(), file.metadata()?.modified()?))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn written(pid: i32) -> Result<ProcessIdentity, String> {

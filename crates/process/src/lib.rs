@@ -54,6 +54,7 @@ mod user;
 
 pub mod env_file;
 pub mod expand;
+pub mod pid_file;
 pub mod procfs;
 pub mod signal;
 

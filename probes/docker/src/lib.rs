@@ -13,13 +13,14 @@ use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder};
 use futures_util::StreamExt;
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::timeout;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
 use vitald_core::spec::ComponentKind;
 use vitald_core::wording::{excerpt, without_sequences};
+use vitald_pattern::{compile, excerpt_at};
 
 /// Where an engine is unless DOCKER_HOST says otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -32,9 +33,6 @@ const PATIENCE: f64 = 0.9;
 
 /// How many lines of a log are recent.
 const RECENT_LINES: &str = "100";
-
-/// A pattern may take no more memory than this.
-const PATTERN_SIZE: usize = 1 << 20;
 
 /// Healthy while a container runs, is not unhealthy, and shows no forbidden line.
 ///
@@ -81,28 +79,12 @@ impl ProbeKind for DockerProbe {
         if spec.container.as_ref().is_some_and(String::is_empty) {
             return Err(SpecError::new("must name a container").at("container"));
         }
-        let must_not_match = spec.must_not_match.as_deref().map(pattern).transpose()?;
+        let pattern = spec.must_not_match.as_deref();
+        let must_not_match = pattern.map(|text| compile(text, "mustNotMatch")).transpose()?;
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         let host = host.unwrap_or_else(|| DEFAULT_HOST.to_owned());
         Ok(Self { host, spec, must_not_match, client: Mutex::default() })
     }
-}
-
-fn pattern(text: &str) -> Result<Regex, SpecError> {
-    let refuse = |why: String| SpecError::new(why).at("mustNotMatch");
-    if text.is_empty() {
-        return Err(refuse("must not be empty: it would match every line".into()));
-    }
-    let built = RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
-    if built.as_ref().is_ok_and(|regex| regex.is_match(b"")) {
-        return Err(refuse("must not match an empty line: then it matches every line".into()));
-    }
-    built.map_err(|err| {
-        let why = err.to_string();
-        // The first lines show the pattern with a mark below it; the last says what is wrong.
-        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        refuse(format!("must be a regular expression: {why}"))
-    })
 }
 
 #[async_trait]
@@ -150,8 +132,8 @@ impl DockerProbe {
         while let Some(line) = lines.next().await {
             let line = line?.into_bytes();
             let line = without_sequences(line.trim_ascii_end());
-            if pattern.is_match(&line) {
-                let line = excerpt(&String::from_utf8_lossy(&line));
+            if let Some(found) = pattern.find(&line) {
+                let line = excerpt_at(&line, found.start());
                 return Ok(ProbeResult::failure(format!("forbidden line in its log: {line}")));
             }
         }
@@ -343,6 +325,8 @@ mod tests {
         ] {
             assert_eq!(build(fields).err().unwrap().path, path);
         }
+        let wrong = build(json!({"mustNotMatch": "panic("})).err().unwrap();
+        assert_eq!(wrong.message, "must be a regular expression: unclosed group, at character 6");
     }
 
     #[test]

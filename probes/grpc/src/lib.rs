@@ -4,21 +4,8 @@
 //! its own, and the server is told the deadline. A server without the health service fails, unless
 //! `onUnimplemented: Succeed` says that a gRPC answer is enough.
 
-use std::error::Error;
-use std::fs::File;
-use std::future::ready;
-use std::io;
-use std::net::IpAddr;
-use std::sync::Arc;
-
-use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpStream, lookup_host};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
@@ -28,9 +15,10 @@ use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{
-    LOCALHOST, connect_failure, excerpt, host_port, is_ours, resolve_failure, system_error, unanswered,
-};
+use vitald_core::wording::{excerpt, host_port};
+use vitald_net::connection::is_host;
+use vitald_net::grpc::{NoAnswer, channel, no_answer};
+use vitald_net::tls;
 
 /// Healthy when `grpc.health.v1.Health/Check` answers SERVING.
 ///
@@ -86,15 +74,13 @@ impl ProbeKind for GrpcProbe {
         let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
         let scheme = if spec.tls { "https" } else { "http" };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{}", host_port(&spec.host, port)))
-            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
+            .and_then(|endpoint| endpoint.user_agent(vitald_net::USER_AGENT))
             .and_then(|endpoint| match spec.tls {
-                true => endpoint.tls_config_with_verifier(ClientTlsConfig::new(), Arc::new(AnyCertificate)),
+                true => endpoint.tls_config_with_verifier(ClientTlsConfig::new(), tls::any_certificate()),
                 false => Ok(endpoint),
             })
             .ok()
-            .filter(|endpoint| !spec.host.is_empty() && endpoint.uri().port_u16() == Some(port))
-            // Parts of a URL that are no host.
-            .filter(|_| !spec.host.contains(['@', '[', ']']))
+            .filter(|endpoint| is_host(&spec.host) && endpoint.uri().port_u16() == Some(port))
             .ok_or_else(|| SpecError::new("must be a host name or an IP address").at("host"))?;
         Ok(Self {
             endpoint,
@@ -106,22 +92,13 @@ impl ProbeKind for GrpcProbe {
     }
 }
 
-/// Begins as the kubelet's does: servers tell probes from other callers by it.
-const USER_AGENT: &str = concat!("kube-probe/1.37 (vitald ", env!("CARGO_PKG_VERSION"), ")");
-
 #[async_trait]
 impl HealthProbe for GrpcProbe {
     async fn check(&self, cx: &CheckContext) -> ProbeResult {
         let server = host_port(&self.host, self.port);
-        let mut stream = match connect(&self.host, self.port).await {
-            Ok(stream) => Some(TokioIo::new(stream)),
-            Err(verdict) => return verdict,
-        };
-        let only_once =
-            tower::service_fn(move |_| ready(stream.take().ok_or_else(|| io::Error::other(CLOSED))));
-        let channel = match self.endpoint.connect_with_connector(only_once).await {
+        let channel = match channel(&self.endpoint, &self.host, self.port).await {
             Ok(channel) => channel,
-            Err(err) => return ProbeResult::failure(format!("no gRPC at {server}: {}", innermost(&err))),
+            Err(none) => return none.into(),
         };
         let about = match &*self.service {
             "" => String::new(),
@@ -134,29 +111,25 @@ impl HealthProbe for GrpcProbe {
             }
             Ok(ServingStatus::Unknown) => ProbeResult::failure(format!("{server} answers UNKNOWN{about}")),
             Ok(ServingStatus::ServiceUnknown) => ProbeResult::failure(self.knows_no_service(&server)),
-            // tonic keeps the deadline that it passes on, and may be ahead of our caller by a hair.
-            Err(status) if chain(&status).any(|err| err.is::<tonic::TimeoutExpired>()) => {
-                ProbeResult::failure(format!("no answer within {} s", cx.timeout.as_secs_f64()))
-            }
-            Err(status) => self.no_status(&server, &status),
+            Err(status) => match no_answer(&server, &status) {
+                Some(NoAnswer::Late) => {
+                    ProbeResult::failure(format!("no answer within {} s", cx.timeout.as_secs_f64()))
+                }
+                Some(NoAnswer::NoGrpc(reason)) => ProbeResult::Failure(reason),
+                None => self.no_status(&server, &status),
+            },
         }
     }
 }
 
 impl GrpcProbe {
-    /// Judges an answer that is an error, or the lack of one.
+    /// Judges an answer that is an error.
     fn no_status(&self, server: &str, status: &Status) -> ProbeResult {
         let said = match excerpt(status.message()) {
             said if said.is_empty() => said,
             said => format!(": {said}"),
         };
-        let made_up = "mapped from HTTP status code ";
         ProbeResult::failure(match status.code() {
-            _ if status.source().is_some() => format!("no gRPC at {server}: {}", innermost(status)),
-            // tonic's own translation; a 404 becomes Unimplemented, though nothing there speaks gRPC.
-            _ if said.contains(made_up) => {
-                format!("no gRPC at {server}: it answers HTTP {}", said.rsplit(made_up).next().unwrap_or(""))
-            }
             Code::Unimplemented if self.on_unimplemented == OnUnimplemented::Succeed => {
                 return ProbeResult::Success;
             }
@@ -181,65 +154,6 @@ async fn health(channel: Channel, service: &str, cx: &CheckContext) -> Result<Se
     Ok(HealthCheckResponse::status(response.get_ref()))
 }
 
-/// Tries the addresses of `host` in turn; where none accepts, says what the first one answered.
-async fn connect(host: &str, port: u16) -> Result<TcpStream, ProbeResult> {
-    let addresses: Vec<IpAddr> = if host.eq_ignore_ascii_case("localhost") {
-        LOCALHOST.to_vec()
-    } else {
-        let found = lookup_host((host, port)).await.map_err(|err| {
-            let err = shortage().unwrap_or(err);
-            unanswered(&err, resolve_failure(&err, host))
-        })?;
-        found.map(|address| address.ip()).collect()
-    };
-    let mut first_error = None;
-    for address in &addresses {
-        match TcpStream::connect((*address, port)).await.and_then(accepted) {
-            Ok(stream) => return Ok(stream),
-            Err(err) => first_error = first_error.or(Some(err)),
-        }
-    }
-    Err(match first_error {
-        Some(err) => unanswered(&err, connect_failure(&err, host, port, &addresses)),
-        None => ProbeResult::failure(format!("host `{host}` has no address")),
-    })
-}
-
-/// What a lookup without a descriptor ends in reads like a name that does not exist: so this tries to get one.
-fn shortage() -> Option<io::Error> {
-    File::open("/dev/null").err().filter(is_ours)
-}
-
-/// A port that nothing listens on may be chosen as the connection's own, which then meets itself.
-fn accepted(stream: TcpStream) -> io::Result<TcpStream> {
-    if stream.local_addr()? == stream.peer_addr()? {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    // Else a request waits for the other side's delayed acknowledgement of what came before, some 40 ms.
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// The error and all that it came from, outermost first.
-fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |&err| err.source())
-}
-
-fn innermost(err: &(dyn Error + 'static)) -> String {
-    let err = chain(err).last().unwrap_or(err);
-    match err.downcast_ref::<io::Error>() {
-        Some(err) if err.kind() == io::ErrorKind::BrokenPipe => CLOSED.to_owned(),
-        Some(err) => system_error(err),
-        // `HTTP/1.1 400`, read as a frame of HTTP/2, is one of 4,740,180 bytes.
-        None if err.to_string().contains("frame with invalid size") => {
-            "the server does not speak HTTP/2".into()
-        }
-        None => err.to_string(),
-    }
-}
-
-const CLOSED: &str = "the server closed the connection";
-
 // grpc/health/v1/health.proto, as far as Check needs it.
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -260,62 +174,4 @@ enum ServingStatus {
     Serving = 1,
     NotServing = 2,
     ServiceUnknown = 3,
-}
-
-/// Takes whatever certificate the server has: a probe asks whether the server is well, not who it is.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::{TcpListener, TcpSocket};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_connection_to_itself_counts_as_refused() -> io::Result<()> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((LOCALHOST[0], 0).into())?;
-        let address = socket.local_addr()?;
-        let met_itself = accepted(socket.connect(address).await?).map_err(|err| err.kind());
-        assert_eq!(met_itself.err(), Some(io::ErrorKind::ConnectionRefused));
-
-        let listener = TcpListener::bind((LOCALHOST[0], 0)).await?;
-        accepted(TcpStream::connect(listener.local_addr()?).await?).map(drop)
-    }
 }

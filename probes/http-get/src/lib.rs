@@ -5,25 +5,22 @@
 //! answer that redirects elsewhere is a success with a warning. No answer is a failure.
 
 use std::error::Error;
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
-use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitald_core::async_trait;
 use vitald_core::probe::{
     CheckContext, ComponentContext, HealthProbe, PortRef, ProbeKind, ProbeResult, SpecError,
 };
-use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, is_ours, resolve_failure, unanswered};
+use vitald_core::wording::{LOCALHOST, connect_failure, excerpt, unanswered};
+use vitald_net::connection::{NoConnection, addresses};
+use vitald_net::{causes, tls};
 
 /// Healthy when a GET request is answered with a status from 200 to 399.
 ///
@@ -86,11 +83,10 @@ pub struct HttpGetProbe {
     client: Client,
     url: Url,
     headers: HeaderMap,
-    redirected: Redirected,
 }
 
-/// Where the last redirect of the check led: an error of reqwest names the URL that was asked first.
-type Redirected = Arc<Mutex<Option<Url>>>;
+/// As many as the kubelet names.
+const MAX_REDIRECTS: usize = 10;
 
 impl ProbeKind for HttpGetProbe {
     const KEY: &'static str = "httpGet";
@@ -98,41 +94,48 @@ impl ProbeKind for HttpGetProbe {
 
     fn build(spec: HttpGetSpec, component: &ComponentContext) -> Result<Self, SpecError> {
         let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
-        let redirected = Redirected::default();
-        let client = client(Arc::clone(&redirected)).map_err(|err| SpecError::new(err.to_string()))?;
-        Ok(Self { client, url: url(&spec, port)?, headers: headers(&spec.http_headers)?, redirected })
+        let client = client().map_err(|err| SpecError::new(err.to_string()))?;
+        Ok(Self { client, url: url(&spec, port)?, headers: headers(&spec.http_headers)? })
     }
 }
 
 #[async_trait]
 impl HealthProbe for HttpGetProbe {
     async fn check(&self, _cx: &CheckContext) -> ProbeResult {
-        *self.redirected.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let request = self.client.get(self.url.clone()).headers(self.headers.clone());
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(err) => return self.no_answer(&err),
+        let (mut url, mut redirects) = (self.url.clone(), 0);
+        let mut response = loop {
+            let request = self.client.get(url.clone()).headers(self.headers.clone());
+            let response = match request.send().await {
+                Ok(response) => response,
+                Err(err) => return no_answer(&err, err.url().unwrap_or(&url)),
+            };
+            match location(&response).map(|location| url.join(&location)) {
+                Some(Ok(next)) if next.host() == self.url.host() => url = next,
+                _ => break response,
+            }
+            redirects += 1;
+            if redirects > MAX_REDIRECTS {
+                return ProbeResult::failure(format!("more than 10 redirects from {}", self.url));
+            }
         };
         let body = match beginning_of_body(&mut response).await {
             Ok(body) => body,
-            Err(err) => return self.no_answer(&err),
+            Err(err) => return no_answer(&err, response.url()),
         };
-        let (status, location) = (response.status(), response.headers().get(LOCATION));
-        let mut said = format!("HTTP {status} from {}", response.url());
-        match (status.as_u16(), location) {
-            (200..300, _) => ProbeResult::Success,
-            (301..=303 | 307 | 308, Some(location)) => {
-                let location = String::from_utf8_lossy(location.as_bytes());
-                let shown = excerpt(&location);
-                match response.url().join(&location) {
-                    Err(_) => ProbeResult::failure(format!("{said}: its Location, `{shown}`, is no URL")),
-                    Ok(next) if next.host() != self.url.host() => ProbeResult::Warning(format!(
-                        "{said}: redirect to another host, {shown}, is not followed"
-                    )),
-                    Ok(_) => ProbeResult::Warning(format!("{said}: redirect to {shown} is not followed")),
-                }
-            }
-            (300..400, _) => ProbeResult::Warning(said),
+        // A password that a redirect has told is in `url`, and not in this one.
+        let mut said = format!("HTTP {} from {}", response.status(), response.url());
+        if let Some(location) = location(&response) {
+            let shown = excerpt(&location);
+            return match url.join(&location) {
+                Err(_) => ProbeResult::failure(format!("{said}: its Location, `{shown}`, is no URL")),
+                Ok(_) => ProbeResult::Warning(format!(
+                    "{said}: redirect to another host, {shown}, is not followed"
+                )),
+            };
+        }
+        match response.status().as_u16() {
+            200..300 => ProbeResult::Success,
+            300..400 => ProbeResult::Warning(said),
             _ => {
                 let body = excerpt(&body);
                 if !body.is_empty() {
@@ -142,6 +145,13 @@ impl HealthProbe for HttpGetProbe {
             }
         }
     }
+}
+
+/// Where an answer redirects to, if it does.
+fn location(response: &Response) -> Option<String> {
+    let location = response.headers().get(LOCATION).filter(|location| !location.is_empty())?;
+    let redirects = matches!(response.status().as_u16(), 301..=303 | 307 | 308);
+    redirects.then(|| String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
 /// Reads as much of the body as the kubelet does; a server may send without end.
@@ -157,47 +167,31 @@ async fn beginning_of_body(response: &mut Response) -> reqwest::Result<String> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-impl HttpGetProbe {
-    /// Says why there is no answer: the innermost cause that a person can act on.
-    fn no_answer(&self, err: &reqwest::Error) -> ProbeResult {
-        let redirected = self.redirected.lock().unwrap_or_else(PoisonError::into_inner);
-        let url = redirected.as_ref().unwrap_or(&self.url);
-        // A URL has brackets around an IPv6 address.
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = url.port_or_known_default().unwrap_or_default();
-        let lookup = causes(err).any(|cause| cause.to_string() == "dns error");
-        let shortage = if lookup { shortage() } else { None };
-        let cause = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
-        let system = shortage.as_ref().or(cause);
-        let reason = match system {
-            _ if err.is_redirect() => format!("{} from {}", innermost(err), self.url),
-            Some(system) if err.is_connect() => {
-                if lookup {
-                    resolve_failure(system, host)
-                } else if system.raw_os_error().is_none() {
-                    format!("no TLS with {url}: {system}")
-                } else if host.eq_ignore_ascii_case("localhost") {
-                    connect_failure(system, host, port, &LOCALHOST)
-                } else {
-                    connect_failure(system, host, port, &[])
-                }
-            }
-            _ => format!("no valid HTTP answer from {url}: {}", innermost(err)),
-        };
-        match system {
-            Some(system) => unanswered(system, reason),
-            None => ProbeResult::Failure(reason),
-        }
+/// Says why there is no answer from a URL: the innermost cause that a person can act on.
+fn no_answer(err: &reqwest::Error, url: &Url) -> ProbeResult {
+    if let Some(unknown) = causes(err).find_map(|cause| cause.downcast_ref::<NoConnection>()) {
+        return unknown.clone().into();
     }
-}
-
-/// What a lookup without a descriptor ends in reads like a name that does not exist: so this tries to get one.
-fn shortage() -> Option<io::Error> {
-    File::open("/dev/null").err().filter(is_ours)
-}
-
-fn causes<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |&err| err.source())
+    // A URL has brackets around an IPv6 address.
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or_default();
+    let system = causes(err).find_map(|cause| cause.downcast_ref::<io::Error>());
+    let reason = match system {
+        Some(system) if err.is_connect() => {
+            if system.raw_os_error().is_none() {
+                format!("no TLS with {url}: {system}")
+            } else if host.eq_ignore_ascii_case("localhost") {
+                connect_failure(system, host, port, &LOCALHOST)
+            } else {
+                connect_failure(system, host, port, &[])
+            }
+        }
+        _ => format!("no valid HTTP answer from {url}: {}", innermost(err)),
+    };
+    match system {
+        Some(system) => unanswered(system, reason),
+        None => ProbeResult::Failure(reason),
+    }
 }
 
 fn innermost(err: &(dyn Error + 'static)) -> String {
@@ -222,9 +216,6 @@ fn url(spec: &HttpGetSpec, port: u16) -> Result<Url, SpecError> {
     Ok(url)
 }
 
-/// Begins as the kubelet's does: servers tell probes from other callers by it.
-const KUBE_PROBE: &str = concat!("kube-probe/1.37 (vitald ", env!("CARGO_PKG_VERSION"), ")");
-
 fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
     let mut headers = HeaderMap::new();
     for (i, HttpHeader { name, value }) in given.iter().enumerate() {
@@ -234,8 +225,12 @@ fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
             .map_err(|_| at("value", "must not contain line breaks or control characters"))?;
         headers.append(name, value);
     }
-    let defaults =
-        [(USER_AGENT, Some(KUBE_PROBE)), (ACCEPT, Some("*/*")), (HOST, None), (CONNECTION, Some("close"))];
+    let defaults = [
+        (USER_AGENT, Some(vitald_net::USER_AGENT)),
+        (ACCEPT, Some("*/*")),
+        (HOST, None),
+        (CONNECTION, Some("close")),
+    ];
     for (name, default) in defaults {
         match (headers.get(&name), default) {
             (None, Some(default)) => drop(headers.insert(name, HeaderValue::from_static(default))),
@@ -247,19 +242,14 @@ fn headers(given: &[HttpHeader]) -> Result<HeaderMap, SpecError> {
     Ok(headers)
 }
 
-fn client(redirected: Redirected) -> Result<Client, Box<dyn Error>> {
-    let provider = Arc::new(ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
+fn client() -> Result<Client, Box<dyn Error>> {
     // ::1 first: reqwest tells the last error, and a machine without IPv6 has nothing to say about ::1.
     let [v4, v6] = LOCALHOST.map(|address| SocketAddr::new(address, 0));
     let client = Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(tls::client()?)
+        .dns_resolver(Names)
         .resolve_to_addrs("localhost", &[v6, v4])
-        .redirect(Policy::custom(move |attempt| stay_on_host(attempt, &redirected)))
+        .redirect(Policy::none())
         .pool_max_idle_per_host(0)
         .no_proxy()
         .http1_only()
@@ -268,53 +258,15 @@ fn client(redirected: Redirected) -> Result<Client, Box<dyn Error>> {
     Ok(client)
 }
 
-fn stay_on_host(attempt: Attempt<'_>, redirected: &Redirected) -> Action {
-    const MAX_REDIRECTS: usize = 10;
-    match attempt.previous() {
-        [first, ..] if first.host() != attempt.url().host() => attempt.stop(),
-        asked if asked.len() > MAX_REDIRECTS => attempt.error("more than 10 redirects"),
-        _ => {
-            *redirected.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.url().clone());
-            attempt.follow()
-        }
-    }
-}
+/// Looks names up as the other probes do.
+struct Names;
 
-/// Takes whatever certificate the server has: a probe asks whether the server is well, not who it is.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // reqwest puts the URL's port in the place of this one.
+            let found = addresses(name.as_str(), 0).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
     }
 }

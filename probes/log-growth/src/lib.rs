@@ -24,12 +24,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use vitald_core::async_trait;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
 use vitald_core::wording::{excerpt, system_error};
+use vitald_pattern::{compile, excerpt_at};
 
 use crate::lines::{Judge, Lines};
 use crate::silence::{RunStart, Silence, awake};
@@ -97,10 +98,11 @@ impl ProbeKind for LogGrowthProbe {
             Ok(silence) if !silence.is_zero() => Ok(silence),
             _ => Err(SpecError::new("must be a number of seconds greater than 0").at("maxSilenceSeconds")),
         });
+        let pattern = |pattern: Option<String>, field| pattern.map(|text| compile(&text, field)).transpose();
         let rules = Rules {
             max_silence: silence.transpose()?,
-            must_not_match: compile(spec.must_not_match, "mustNotMatch")?,
-            must_match: compile(spec.must_match, "mustMatch")?,
+            must_not_match: pattern(spec.must_not_match, "mustNotMatch")?,
+            must_match: pattern(spec.must_match, "mustMatch")?,
         };
         let path = spec.path.map(|path| component.working_dir.join(path));
         let log = match (path, &component.log_file) {
@@ -109,38 +111,6 @@ impl ProbeKind for LogGrowthProbe {
             (None, own) => own.clone().map(Log::Own),
         };
         Ok(Self { log, rules: Arc::new(rules), follower: Arc::default() })
-    }
-}
-
-/// Most memory that a compiled pattern may take: room for what people write, not for `(\w{100}){100}`.
-const MOST_OF_PATTERN: usize = 1 << 20;
-
-fn compile(pattern: Option<String>, field: &str) -> Result<Option<Regex>, SpecError> {
-    let Some(pattern) = pattern else { return Ok(None) };
-    let mut builder = RegexBuilder::new(&pattern);
-    let built = builder.size_limit(MOST_OF_PATTERN).dfa_size_limit(MOST_OF_PATTERN).build();
-    let wrong = match built {
-        Ok(regex) if regex.is_match(b"") => {
-            "must not match an empty line: then it matches every line".to_owned()
-        }
-        Ok(regex) => return Ok(Some(regex)),
-        Err(regex::Error::CompiledTooBig(_)) => {
-            "must be a smaller regular expression: compiled it takes more than 1 MiB".to_owned()
-        }
-        Err(err) => format!("must be a regular expression: {}", syntax_error(&err.to_string())),
-    };
-    Err(SpecError::new(wrong).at(field))
-}
-
-/// The many lines of the parser's error as one: what is wrong, and at which character.
-fn syntax_error(text: &str) -> String {
-    let what = text.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be parsed");
-    // The pattern is indented by four, and underlined.
-    let is_mark = |line: &&str| line.contains('^') && line.chars().all(|c| c == ' ' || c == '^');
-    let column = text.lines().find(is_mark).and_then(|line| line.find('^')?.checked_sub(3));
-    match column {
-        Some(column) => format!("{what}, at character {column}"),
-        None => what.to_owned(),
     }
 }
 
@@ -333,36 +303,5 @@ impl Seen {
                 log.name()
             )),
         })
-    }
-}
-
-/// A line from a little before the match on, safe to show.
-fn excerpt_at(line: &[u8], at: usize) -> String {
-    const BEFORE: usize = 80;
-    let start = at.saturating_sub(BEFORE);
-    let shown = excerpt(&String::from_utf8_lossy(&line[start..]));
-    if start > 0 { format!("…{shown}") } else { shown }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_syntax_error_is_told_in_one_line() {
-        let wrong = |pattern: &str| compile(Some(pattern.to_owned()), "mustMatch").unwrap_err().to_string();
-        assert_eq!(wrong("a(b"), "mustMatch: must be a regular expression: unclosed group, at character 2");
-        assert!(wrong(r"(?P<n>a)\1").contains("backreferences are not supported, at character 9"));
-        assert!(wrong("(\\w{100}){100}").contains("smaller"));
-        assert!(wrong("a*").contains("empty line"));
-        assert!(wrong("a(\nb").starts_with("mustMatch: must be a regular expression: unclosed group"));
-    }
-
-    #[test]
-    fn a_long_line_is_shown_where_it_matches() {
-        let line = [&b"x".repeat(5000)[..], b"\x1b[31mpanicked\x07 at", &b"y".repeat(5000)].concat();
-        let shown = excerpt_at(&line, 5005);
-        assert!(shown.starts_with("…xxx") && shown.contains("xpanicked at"), "{shown}");
-        assert!(shown.chars().count() < 210 && !shown.contains(char::is_control), "{shown}");
     }
 }

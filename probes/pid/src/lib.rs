@@ -6,23 +6,20 @@
 //! one that was taken for the right one stays it until it ends or the file changes.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::param::clock_ticks_per_second;
-use rustix::time::{ClockId, clock_gettime};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use vitald_core::async_trait;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
 use vitald_core::restarter::ProcessIdentity;
 use vitald_core::wording::{excerpt, system_error};
+use vitald_process::pid_file;
 
 /// Healthy while the component's main process is alive, no zombie, and the one that was started.
 ///
@@ -113,25 +110,24 @@ impl PidProbe {
     async fn named_by(&self, path: &Path) -> Result<Process, ProbeResult> {
         let shown = path.display();
         let owned = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || read_pid_file(&owned)).await;
-        let (content, written) =
+        let read = tokio::task::spawn_blocking(move || pid_file::read(&owned)).await;
+        let (line, written) =
             read.map_err(io::Error::other).and_then(|read| read).map_err(|err| match err.kind() {
                 io::ErrorKind::NotFound => ProbeResult::failure(format!("pid file {shown} does not exist")),
                 _ => ProbeResult::unknown(format!("pid file {shown} cannot be read: {}", system_error(&err))),
             })?;
-        let line = content.lines().next().unwrap_or_default().trim();
         let pid = match line.parse::<i32>() {
             Ok(pid) if pid > 0 => pid,
             _ if line.is_empty() => return Err(ProbeResult::failure(format!("pid file {shown} is empty"))),
             _ => {
-                let found = excerpt(line);
+                let found = excerpt(&line);
                 return Err(ProbeResult::failure(format!("pid file {shown} holds no pid: `{found}`")));
             }
         };
         let process = living(pid)?;
         // A second of slack: file systems differ in the precision of their times.
         let file_age = SystemTime::now().duration_since(written).unwrap_or_default();
-        let seems_too_young = file_age > process.age() + Duration::from_secs(1);
+        let seems_too_young = file_age > pid_file::age(process.start_time) + Duration::from_secs(1);
         let named = Named { written, pid, start_time: process.start_time };
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         match named.is_meant(accepted.as_ref(), seems_too_young) {
@@ -151,10 +147,10 @@ impl PidProbe {
 
     fn check_name(&self, process: &Process) -> Result<(), ProbeResult> {
         let Some(wanted) = &self.process_name else { return Ok(()) };
-        if process.names().iter().any(|name| name == wanted) || process.comm == comm_of(wanted) {
-            return Ok(());
+        match pid_file::is_named(process.pid, &process.comm, wanted) {
+            true => Ok(()),
+            false => Err(ProbeResult::failure(format!("process {process} is not `{wanted}`"))),
         }
-        Err(ProbeResult::failure(format!("process {process} is not `{wanted}`")))
     }
 }
 
@@ -176,21 +172,6 @@ fn same_as(started: &ProcessIdentity) -> Result<Process, ProbeResult> {
     Ok(process)
 }
 
-/// Reads a pid file's beginning, and when it was written.
-fn read_pid_file(path: &Path) -> io::Result<(String, SystemTime)> {
-    const MAX: u64 = 4096;
-    // Opening a FIFO waits for a writer, and opening a device may do things: hence the look beforehand, and
-    // no waiting if the file is replaced in between.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    let mut content = Vec::new();
-    (&file).take(MAX).read_to_end(&mut content)?;
-    Ok((String::from_utf8_lossy(&content).into_owned(), file.metadata()?.modified()?))
-}
-
 /// A living process.
 struct Process {
     pid: i32,
@@ -203,31 +184,6 @@ impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.pid, excerpt(&self.comm))
     }
-}
-
-impl Process {
-    fn age(&self) -> Duration {
-        let now = clock_gettime(ClockId::Boottime);
-        let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
-        let ticks_per_second = clock_ticks_per_second().max(1);
-        now.saturating_sub(Duration::from_millis(self.start_time * 1000 / ticks_per_second))
-    }
-
-    /// The names of its program file and of its first argument, as far as one may see them.
-    fn names(&self) -> Vec<String> {
-        let program = fs::read_link(format!("/proc/{}/exe", self.pid)).unwrap_or_default();
-        let arguments = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
-        let program = program.to_string_lossy();
-        [program.trim_end_matches(" (deleted)"), &String::from_utf8_lossy(first)]
-            .map(|path| path.rsplit('/').next().unwrap_or_default().to_owned())
-            .to_vec()
-    }
-}
-
-/// What the kernel keeps of a name in `comm`: 15 bytes.
-fn comm_of(name: &str) -> String {
-    String::from_utf8_lossy(&name.as_bytes()[..name.len().min(15)]).into_owned()
 }
 
 fn living(pid: i32) -> Result<Process, ProbeResult> {

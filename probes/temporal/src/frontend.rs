@@ -1,15 +1,12 @@
 //! A Temporal frontend, as far as the probe asks it: one connection, a few calls, errors sorted by what
 //! they mean.
 
-use std::error::Error;
 use std::fs;
-use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use hyper_util::rt::TokioIo;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -20,9 +17,10 @@ use tonic_prost::ProstCodec;
 use vitald_core::env_file;
 use vitald_core::probe::SpecError;
 use vitald_core::wording::{excerpt, host_port, system_error};
+use vitald_net::connection::NoConnection;
+use vitald_net::grpc::{self, channel, innermost};
+use vitald_net::tls;
 
-use crate::certificate;
-use crate::connection::{CLOSED, chain, connect, innermost};
 use crate::messages::{
     DescribeNamespaceRequest, DescribeTaskQueueRequest, DescribeTaskQueueResponse,
     DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse, ListWorkflowExecutionsRequest,
@@ -71,6 +69,15 @@ pub(crate) struct Busy {
     pub(crate) is_partial: bool,
 }
 
+impl From<NoConnection> for NoAnswer {
+    fn from(none: NoConnection) -> Self {
+        match none {
+            NoConnection::Refused(reason) => Self::Unavailable(reason),
+            NoConnection::Shortage(reason) => Self::NotAsked(reason),
+        }
+    }
+}
+
 impl Server {
     /// `host:port`, with brackets around an IPv6 address.
     pub(crate) fn parse_address(address: &str) -> Result<(String, u16), SpecError> {
@@ -106,12 +113,7 @@ impl Server {
             Some((path, key)) => Some(bearer(path, key).map_err(NoAnswer::NotAsked)?),
         };
         let endpoint = self.endpoint().map_err(NoAnswer::NotAsked)?;
-        let mut stream = Some(TokioIo::new(connect(&self.host, self.port).await?));
-        let only_once =
-            tower::service_fn(move |_| ready(stream.take().ok_or_else(|| io::Error::other(CLOSED))));
-        let channel = endpoint.connect_with_connector(only_once).await.map_err(|err| {
-            NoAnswer::Unavailable(format!("no gRPC at {}: {}", self.name(), innermost(&err)))
-        })?;
+        let channel = channel(&endpoint, &self.host, self.port).await?;
         Ok(Frontend { server: self, grpc: Grpc::new(channel), authorization, deadline })
     }
 
@@ -127,28 +129,32 @@ impl Server {
         let tls = ClientTlsConfig::new();
         match &self.ca_file {
             Some(path) => {
-                let pem = fs::read(path)
+                let pem = regular(path)
+                    .and_then(fs::read)
                     .map_err(|err| format!("caFile {}: {}", path.display(), system_error(&err)))?;
                 endpoint.tls_config(tls.ca_certificate(Certificate::from_pem(pem))).map_err(refuse)
             }
             // A secret is for the right server only.
             None if self.api_key.is_some() => endpoint.tls_config(tls.with_native_roots()).map_err(refuse),
-            None => endpoint.tls_config_with_verifier(tls, certificate::any()).map_err(refuse),
+            None => endpoint.tls_config_with_verifier(tls, tls::any_certificate()).map_err(refuse),
         }
     }
 }
 
 const USER_AGENT: &str = concat!("vitald/", env!("CARGO_PKG_VERSION"));
 
+/// Opening a pipe would wait for somebody to write to it.
+fn regular(path: &Path) -> io::Result<&Path> {
+    match fs::metadata(path)?.is_file() {
+        true => Ok(path),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
 /// The header that carries the key. What is said of a mistake holds no part of the key.
 fn bearer(path: &Path, key: &str) -> Result<MetadataValue<Ascii>, String> {
     let refuse = |why: String| format!("apiKey: {}{why}", path.display());
-    let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
-    let text = match is_file {
-        // Opening a pipe would wait for somebody to write to it.
-        Ok(false) => Err(io::Error::other("not a regular file")),
-        _ => fs::read_to_string(path),
-    };
+    let text = regular(path).and_then(fs::read_to_string);
     let text = text.map_err(|err| refuse(format!(": {}", system_error(&err))))?;
     let variables = env_file::parse(&text).map_err(|(line, what)| refuse(format!(":{line}: {what}")))?;
     let (_, secret) = variables
@@ -281,23 +287,17 @@ impl Frontend<'_> {
     /// Says what it means that a call has failed.
     fn sort(&self, path: &'static str, status: &Status) -> NoAnswer {
         let server = self.server.name();
+        match grpc::no_answer(&server, status) {
+            Some(grpc::NoAnswer::Late) => return NoAnswer::Late,
+            Some(grpc::NoAnswer::NoGrpc(reason)) => return NoAnswer::Unavailable(reason),
+            None => {}
+        }
         let call = path.rsplit('/').next().unwrap_or(path);
         let said = match excerpt(&self.without_secret(status.message())) {
             said if said.is_empty() => said,
             said => format!(": {said}"),
         };
-        let made_up = "mapped from HTTP status code ";
         match status.code() {
-            // tonic keeps the deadline, too, and may be ahead of the server by a hair.
-            _ if chain(status).any(|err| err.is::<tonic::TimeoutExpired>()) => NoAnswer::Late,
-            _ if status.source().is_some() => {
-                NoAnswer::Unavailable(format!("no gRPC at {server}: {}", innermost(status)))
-            }
-            // tonic's own translation; a 404 becomes Unimplemented, though nothing there speaks gRPC.
-            _ if said.contains(made_up) => {
-                let number = said.rsplit(made_up).next().unwrap_or_default();
-                NoAnswer::Unavailable(format!("no gRPC at {server}: it answers HTTP {number}"))
-            }
             Code::NotFound => {
                 NoAnswer::NoNamespace(format!("{server} has no namespace `{}`{said}", self.server.namespace))
             }

@@ -12,8 +12,6 @@
 //! A server that is down says nothing about its workers. When it is back they get `maxPollAgeSeconds` to
 //! return.
 
-mod certificate;
-mod connection;
 mod frontend;
 mod identity;
 mod messages;

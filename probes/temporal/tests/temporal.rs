@@ -322,6 +322,28 @@ async fn a_key_that_cannot_be_read_is_unknown() {
     assert_eq!(fake.count(), 0);
 }
 
+/// Opening a pipe waits for somebody to write to it, and whoever waits for that keeps no deadline.
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+    let (dir, fake, address) = secure().await;
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let key = json!({"fileKeyRef": {"path": "pipe", "key": "KEY"}});
+    for (field, value, name) in [("caFile", json!("pipe"), "caFile "), ("apiKey", key, "apiKey: ")] {
+        let probe = build(dir.path(), json!({"address": address, "tls": true, field: value}));
+        let probe = probe.expect("a good spec");
+        // On a thread of its own: one that waits there for ever is not to hold up this test.
+        let (told, answer) = std::sync::mpsc::channel();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::spawn(move || told.send(runtime.block_on(ask(&probe))));
+        let answer = tokio::task::spawn_blocking(move || answer.recv_timeout(Duration::from_secs(20)));
+        let result = answer.await.expect("no panic").expect("an answer");
+        let expected = format!("{name}{}: not a regular file", pipe.display());
+        assert_eq!(result, ProbeResult::unknown(expected));
+    }
+    assert_eq!(fake.count(), 0);
+}
+
 #[test]
 fn mistakes_name_their_field() {
     let mistake = |spec| build(Path::new("/"), spec).err().map(|err| err.to_string()).unwrap_or_default();

@@ -5,13 +5,25 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-pub(crate) fn any() -> Arc<dyn ServerCertVerifier> {
+/// Takes whatever certificate the server has: a probe asks whether the server is well, not who it is.
+pub fn any_certificate() -> Arc<dyn ServerCertVerifier> {
     Arc::new(AnyCertificate)
 }
 
-/// Takes whatever certificate the server has: a probe asks whether the server is well, not who it is.
+/// A client without a certificate of its own that takes the server's as it is.
+///
+/// # Errors
+/// The cryptography offers no version of TLS that is safe.
+pub fn client() -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(any_certificate())
+        .with_no_client_auth())
+}
+
 #[derive(Debug)]
 struct AnyCertificate;
 
