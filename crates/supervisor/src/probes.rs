@@ -1,5 +1,6 @@
 //! The probe kinds that a supervisor knows: those of custom crates may be exchanged while it runs.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vitald_core::lifecycle::EventReason;
@@ -15,6 +16,9 @@ use crate::supervisor::Shared;
 pub trait ProbeLibraries: Send + Sync {
     /// All libraries that were found, those that are refused included.
     fn list(&self) -> Vec<PluginStatus>;
+
+    /// The folders that they are looked for in, in order.
+    fn folders(&self) -> Vec<PathBuf>;
 
     /// Looks for them again, and gives all kinds that there are now, the built-in ones included. It may take its
     /// time.
@@ -53,6 +57,11 @@ impl Probes {
     /// Those there are now.
     pub(crate) fn registry(&self) -> Arc<Registry> {
         Arc::clone(&self.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where libraries are looked for.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        self.libraries.as_ref().map(|libraries| libraries.folders()).unwrap_or_default()
     }
 
     /// The libraries that were found.
