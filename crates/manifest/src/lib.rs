@@ -82,6 +82,7 @@ const MOST: usize = 500;
 pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, Diagnostics> {
     let files = files::read(paths);
     let schema = schema::document(options.registry);
+    options.registry.ask_anew();
     let mut documents: Vec<Document> = Vec::new();
     let mut found: Vec<(usize, Diagnostic)> = Vec::new();
     let mut unread: Vec<&str> = Vec::new();

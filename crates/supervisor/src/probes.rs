@@ -107,6 +107,7 @@ pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<PluginChanges, Comman
 /// The first mistake.
 pub(crate) fn check(shared: &Shared, specs: &[ComponentSpec]) -> Result<(), CommandError> {
     let registry = shared.nursery.probes.registry();
+    registry.ask_anew();
     let members = shared.members();
     let is_same = |spec: &ComponentSpec| {
         members.iter().any(|member| member.name == spec.name && member.spec().runs_like(spec))

@@ -195,7 +195,9 @@ impl Look<'_> {
                     return Err(objection);
                 }
                 let (file, about) = (file.clone(), said.about);
-                let loaded = Loaded { file, about, client, in_process, needs: Mutex::default() };
+                let needs = Mutex::default();
+                let (builds, tells) = Default::default();
+                let loaded = Loaded { file, about, client, in_process, needs, builds, tells };
                 Ok(Used { mark, loaded: Arc::new(loaded), kinds })
             }),
         };
