@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use vitald_core::registry::Registry;
 use vitald_core::status::{PluginAbout, PluginChanges, PluginState, PluginStatus};
-use vitald_plugin::{Folder, HostCommand, InUse, Listed, Loading, Options, Plugins, Refusal, Tell};
+use vitald_plugin::{
+    Folder, HostCommand, InUse, Listed, Loading, Objections, Options, Plugins, Refusal, Tell,
+};
 use vitald_supervisor::{ProbeInUse, ProbeLibraries, StateDir};
 
 use crate::exit::Failure;
@@ -91,7 +93,8 @@ pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<
         args: vec![HOST.into()],
     };
     let allow_unsafe = places.plugins.allow_unsafe_plugins;
-    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell })
+    let objections: Objections = Arc::new(vitald_manifest::objections);
+    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), objections, tell })
         .map_err(|err| Failure::usage(err.to_string()))
 }
 
@@ -177,10 +180,11 @@ impl ProbeLibraries for Libraries {
     fn reload(&self, in_use: Vec<ProbeInUse>) -> Result<(PluginChanges, Arc<Registry>), String> {
         let in_use: Vec<InUse> = in_use
             .into_iter()
-            .map(|ProbeInUse { key, config, isolation, component }| InUse {
+            .map(|ProbeInUse { key, config, isolation, role, component }| InUse {
                 key,
                 config,
                 isolation,
+                role,
                 component,
             })
             .collect();

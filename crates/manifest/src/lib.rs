@@ -43,7 +43,7 @@ use std::path::PathBuf;
 use vitald_core::registry::Registry;
 use vitald_core::spec::ComponentSpec;
 
-pub use arguments::handler_config;
+pub use arguments::{handler_config, objections};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Explanation, NoSuchField, explain};
 pub use limits::bytes;

@@ -23,7 +23,7 @@ pub mod library;
 
 pub use discover::Folder;
 pub use model::{
-    About, Changes, HostCommand, InUse, Inspection, Listed, LoadError, Loading, Notice, NoticeKind, Options,
-    Probe, Refusal, Refusals, Tell,
+    About, Changes, HostCommand, InUse, Inspection, Listed, LoadError, Loading, Notice, NoticeKind,
+    Objections, Options, Probe, Refusal, Refusals, Tell,
 };
 pub use plugins::Plugins;

@@ -37,6 +37,8 @@ pub struct ProbeInUse {
     pub config: serde_json::Value,
     /// Where its code runs.
     pub isolation: Isolation,
+    /// Which probe of its component it is, or is a part of.
+    pub role: ProbeRole,
     /// Of which component.
     pub component: ComponentContext,
 }
@@ -164,12 +166,14 @@ fn in_use(shared: &Shared) -> Vec<ProbeInUse> {
     let mut in_use = Vec::new();
     for spec in shared.members().iter().map(|member| member.spec()) {
         let component = context(shared, &spec);
-        for probe in ProbeRole::ALL.into_iter().filter_map(|role| spec.probe(role)) {
+        for role in ProbeRole::ALL {
+            let Some(probe) = spec.probe(role) else { continue };
             let custom = probe.check.configured().into_iter().filter(|(key, ..)| registry.is_custom(key));
             in_use.extend(custom.map(|(key, config, isolation)| ProbeInUse {
                 key: key.to_owned(),
                 config: config.clone(),
                 isolation,
+                role,
                 component: component.clone(),
             }));
         }

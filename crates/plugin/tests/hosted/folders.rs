@@ -164,6 +164,7 @@ fn load(folders: &[Folder], change: impl FnOnce(Options) -> Options) -> Result<P
         allow_unsafe: false,
         host: our_host(),
         taken: std::collections::BTreeMap::new(),
+        objections: Arc::new(|_, _| Vec::new()),
         tell: Arc::new(|_| ()),
     };
     Plugins::load(change(options))

@@ -80,6 +80,7 @@ impl World {
             allow_unsafe: false,
             host,
             taken: taken.map(|(key, what)| (key.to_owned(), what.to_owned())).into(),
+            objections: Arc::new(|_, _| Vec::new()),
             tell: Arc::new(move |notice| teller.lock().unwrap().push(notice)),
         })
         .unwrap();
