@@ -94,7 +94,8 @@ pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<
     };
     let allow_unsafe = places.plugins.allow_unsafe_plugins;
     let objections: Objections = Arc::new(vitald_manifest::objections);
-    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), objections, tell })
+    let limits = places.plugins.limits();
+    Plugins::load(Options { folders, allow_unsafe, host, limits, taken: taken(), objections, tell })
         .map_err(|err| Failure::usage(err.to_string()))
 }
 
@@ -246,7 +247,7 @@ mod tests {
                 temp.path().join("link"),
                 "a".into(),
             ],
-            allow_unsafe_plugins: false,
+            ..crate::cli::PluginFlags::default()
         };
         let places = Places::find(Some(temp.path().join("state").into()), flags).unwrap();
         let folders = folders(&places, &places.own(&[]));

@@ -22,6 +22,7 @@ pub mod host;
 pub mod library;
 
 pub use discover::Folder;
+pub use host::Limits;
 pub use model::{
     About, Changes, HostCommand, InUse, Inspection, Listed, LoadError, Loading, Notice, NoticeKind,
     Objections, Options, Probe, Refusal, Refusals, Tell,

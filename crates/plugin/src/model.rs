@@ -15,6 +15,7 @@ use vitald_core::registry::Isolation;
 use vitald_core::spec::ProbeRole;
 
 use crate::discover::Folder;
+use crate::host::Limits;
 use crate::library::Info;
 
 /// Where libraries are looked for, and how they are run.
@@ -26,6 +27,8 @@ pub struct Options {
     pub allow_unsafe: bool,
     /// What a library's own process is started with.
     pub host: HostCommand,
+    /// What it may use.
+    pub limits: Limits,
     /// Keys that no library may use, and what has each: `a built-in probe`, `a field of every probe`.
     pub taken: BTreeMap<String, String>,
     /// Says what of a configuration a schema does not allow, as where manifests are read.
@@ -34,14 +37,14 @@ pub struct Options {
     pub tell: Tell,
 }
 
-/// A program that calls [`host::serve`](crate::host::serve) with the file that is appended to these arguments.
+/// A program that calls [`host::serve`](crate::host::serve) with what is appended to these arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostCommand {
     /// The program: for vitald, `/proc/self/exe`.
     pub program: PathBuf,
     /// What `ps` shows as its name.
     pub name: OsString,
-    /// The arguments before the library's file: for vitald, `__probe-host`.
+    /// The arguments before those for the process: for vitald, `__probe-host`.
     pub args: Vec<OsString>,
 }
 

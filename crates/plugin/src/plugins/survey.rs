@@ -168,6 +168,7 @@ fn open(
         file: file.to_owned(),
         mark: mark.clone(),
         command: options.host.clone(),
+        limits: options.limits,
         children: Arc::clone(&background.children),
         tell: Arc::clone(&options.tell),
         hello: OnceLock::new(),
