@@ -258,14 +258,9 @@ fn zombies_of(parent: Pid) -> Vec<Pid> {
 fn a_host_has_limits_and_nothing_of_the_supervisors() {
     let ward = Ward::open("Panic");
     let host = ward.first_host();
-    let limits = fs::read_to_string(format!("/proc/{}/limits", host.0)).unwrap();
-    let limit = |name: &str| {
-        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
-        line[name.len()..].split_whitespace().next().unwrap().to_owned()
-    };
-    assert_eq!(limit("Max open files"), "256");
-    assert_eq!(limit("Max data size"), (512 << 20).to_string());
-    assert_eq!(limit("Max core file size"), "0");
+    assert_eq!(limit(host, "Max open files"), "256");
+    assert_eq!(limit(host, "Max data size"), (512 << 20).to_string());
+    assert_eq!(limit(host, "Max core file size"), "0");
     // Neither the lock of the state dir, nor the control socket, nor a log.
     let open: Vec<_> = fs::read_dir(format!("/proc/{}/fd", host.0))
         .unwrap()
@@ -277,6 +272,62 @@ fn a_host_has_limits_and_nothing_of_the_supervisors() {
     assert!(!open.iter().any(|target| target.starts_with(&of_state_dir)), "{open:?}");
     // It does not keep a terminal, nor the folder that it was started in.
     assert!(open.len() < 20, "{open:?}");
+}
+
+fn limit(host: Pid, name: &str) -> String {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", host.0)).unwrap();
+    let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+    line[name.len()..].split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_host_has_the_limits_that_its_supervisor_was_started_with() {
+    let s = Supervisor::prepare(
+        "
+        metadata: {name: asked}
+        spec:
+          command: [vitald-fixture, sleep]
+          livenessProbe: {steady: {trace: beats}, periodSeconds: 0.1}
+        ",
+    );
+    let library = s.install(&libraries().library("steady"));
+    let flags = ["--plugin-memory", "1Gi", "--plugin-open-files", "1500"];
+    let by_variable = s.clone_with_env("VITALD_PLUGIN_MEMORY", "256Mi");
+    let by_variable = by_variable.clone_with_env("VITALD_PLUGIN_OPEN_FILES", "100");
+    for (place, flags, memory, files) in [
+        (&*s, &flags[..], 1 << 30, "1500"),
+        (&by_variable, &[], 256 << 20, "100"),
+        (&*s, &[], 512 << 20, "256"),
+    ] {
+        place.cli(&[&["up", "-f", "manifests"], flags].concat()).expect(0);
+        s.wait_for("asked", "an answer", seconds(15), |c| answers(c, "Success"));
+        let first = host(&library);
+        assert_eq!(limit(first, "Max data size"), memory.to_string());
+        assert_eq!(limit(first, "Max open files"), files);
+        // The one that takes its place, too.
+        first.kill();
+        first.wait_gone(seconds(5));
+        assert_eq!(limit(host(&library), "Max open files"), files);
+        s.cli(&["down"]).expect(0);
+    }
+}
+
+#[test]
+fn limits_that_make_no_sense_are_refused_by_their_names() {
+    let s = Supervisor::prepare("metadata: {name: sleeper}\nspec: {command: [vitald-fixture, sleep]}");
+    for (flag, value, words) in [
+        ("--plugin-memory", "lots", "must be a quantity, such as 512Mi"),
+        ("--plugin-memory", "1Ki", "must be at least 64Mi"),
+        ("--plugin-open-files", "many", "must be a number of files, 64 or more"),
+        ("--plugin-open-files", "0", "must be a number of files, 64 or more"),
+    ] {
+        for command in ["up", "run", "check"] {
+            let told = s.cli(&[command, flag, value]).expect(2).stderr;
+            assert!(told.contains(flag) && told.contains(value) && told.contains(words), "{command}: {told}");
+        }
+    }
+    let told = s.clone_with_env("VITALD_PLUGIN_MEMORY", "lots").cli(&["plugin", "list"]).expect(2).stderr;
+    assert!(told.contains("must be a quantity"), "{told}");
 }
 
 #[test]

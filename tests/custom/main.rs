@@ -8,6 +8,7 @@
 mod certificate;
 mod compilers;
 mod everything;
+mod folders;
 mod host_health;
 mod hosts;
 mod in_process;

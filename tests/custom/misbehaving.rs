@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use vitald_tests::{Pid, eventually, seconds};
+use vitald_tests::{Pid, Supervisor, eventually, seconds};
 
-use crate::ward::{Host, Ward, answers, hosts};
+use crate::ward::{Host, Ward, answers, hosts, libraries};
 
 #[test]
 fn a_panic_is_told_in_its_own_words() {
@@ -53,6 +53,32 @@ fn a_probe_that_is_never_built_is_told_and_its_host_replaced() {
     assert!(output.stderr.contains("test.yaml:7"), "{output:?}");
     ward.cure();
     ward.wait_well(Host::Another);
+}
+
+#[test]
+fn of_many_probes_that_are_never_built_one_is_waited_for() {
+    let component = |n: usize| {
+        format!(
+            "
+        metadata: {{name: patient{n}}}
+        spec:
+          command: [vitald-fixture, sleep]
+          livenessProbe: {{misbehave: {{how: BlockWhenBuilt, while: sick}}}}"
+        )
+    };
+    let s = Supervisor::prepare(&(0..20).map(component).collect::<Vec<_>>().join("\n        ---"));
+    s.install(&libraries().library("misbehaving"));
+    s.write("manifests/sick", "");
+    let told = s.cli(&["validate", "-f", "manifests"]).expect(2);
+    // Each is shown at its line, with the reason.
+    let shown = told.stderr.matches("building a probe misbehave did not end within 5 s").count();
+    assert!(shown >= 20 && told.stdout.contains("20 errors"), "{told:?}");
+    assert!(told.stderr.matches("this one was not tried").count() >= 19, "{told:?}");
+    let ended = told.stderr.lines().filter(|line| line.starts_with("misbehaving: the host of")).count();
+    assert_eq!(ended, 1, "more than one was waited for: {told:?}");
+    // Well again, it is asked as ever.
+    std::fs::remove_file(s.path("manifests/sick")).unwrap();
+    s.cli(&["validate", "-f", "manifests"]).expect(0);
 }
 
 #[test]

@@ -150,6 +150,30 @@ fn a_library_that_cannot_be_used_changes_nothing() {
 }
 
 #[test]
+fn what_only_the_new_schema_does_not_allow_is_refused_by_component_probe_and_field() {
+    let shelf = Shelf::with("steady", "Process");
+    let first = host(&shelf.file);
+    // Its `build` would take everything.
+    shelf.put("steady_choosy");
+    let refused = shelf.reload().expect(1);
+    for words in [
+        "libsteady.so: refuses what component asked has: livenessProbe.steady.trace: ",
+        "livenessProbe.steady.since: required",
+        "nothing was changed",
+    ] {
+        assert!(refused.stderr.contains(words), "no `{words}` in {refused:?}");
+    }
+    let before = beats(&shelf.s);
+    eventually("checks", seconds(10), || (beats(&shelf.s) > before + 3).then_some(()), String::new);
+    assert_eq!(host(&shelf.file), first);
+    shelf.assert_same();
+    // One with the rules of before is taken.
+    shelf.put("steady_again");
+    shelf.reload().expect(0);
+    shelf.wait_says("steady again");
+}
+
+#[test]
 fn a_library_that_is_gone_is_not_taken_from_who_uses_it() {
     let shelf = Shelf::with("steady", "Process");
     let first = host(&shelf.file);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vitald_core::spec::ProbeRole;
+use vitald_plugin::Limits;
 
 /// Kubernetes probes and restarts for the processes on one machine.
 ///
@@ -47,6 +48,38 @@ pub(crate) struct PluginFlags {
     /// Load libraries of custom probes from files and folders that others can write to
     #[arg(long, global = true)]
     pub(crate) allow_unsafe_plugins: bool,
+    /// Most memory for the process of each library of custom probes, such as 1Gi [default: 512Mi]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "VITALD_PLUGIN_MEMORY",
+        hide_env_values = true,
+        value_parser = plugin_memory
+    )]
+    pub(crate) plugin_memory: Option<u64>,
+    /// Most files that it may have open [default: 256]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "VITALD_PLUGIN_OPEN_FILES",
+        hide_env_values = true,
+        value_parser = plugin_open_files,
+        allow_negative_numbers = true
+    )]
+    pub(crate) plugin_open_files: Option<u64>,
+}
+
+impl PluginFlags {
+    /// What the process of a library may use.
+    pub(crate) fn limits(&self) -> Limits {
+        let Limits { memory, open_files } = Limits::default();
+        Limits {
+            memory: self.plugin_memory.unwrap_or(memory),
+            open_files: self.plugin_open_files.unwrap_or(open_files),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -417,6 +450,11 @@ pub(crate) enum Since {
     Time(u64),
 }
 
+/// A host with a small library takes a few MiB; its threads want room for their stacks, too.
+const LEAST_PLUGIN_MEMORY: u64 = 64 << 20;
+/// A host with a small library has about twenty open.
+const LEAST_PLUGIN_FILES: u64 = 64;
+
 /// Most seconds that a deadline may be: beyond that it is as good as none.
 const MAX_SECONDS: f64 = 1e9;
 
@@ -430,6 +468,22 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// Bytes. An empty variable counts as unset.
 fn size(text: &str) -> Result<u64, String> {
     if text.is_empty() { Ok(u64::MAX) } else { vitald_manifest::bytes(text, 1 << 20) }
+}
+
+/// Bytes. An empty variable counts as unset, as it does for the number of files.
+fn plugin_memory(text: &str) -> Result<u64, String> {
+    match text.is_empty() {
+        true => Ok(Limits::default().memory),
+        false => vitald_manifest::bytes(text, LEAST_PLUGIN_MEMORY),
+    }
+}
+
+fn plugin_open_files(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(files) if files >= LEAST_PLUGIN_FILES => Ok(files),
+        _ if text.is_empty() => Ok(Limits::default().open_files),
+        _ => Err(format!("must be a number of files, {LEAST_PLUGIN_FILES} or more")),
+    }
 }
 
 fn positive_seconds(text: &str) -> Result<f64, String> {
@@ -502,6 +556,12 @@ mod tests {
         assert_eq!(size("1.5Gi"), Ok(3 << 29));
         assert_eq!(size("1k"), Err("must be at least 1Mi".into()));
         assert_eq!(size("lots"), Err("must be a quantity, such as 512Mi".into()));
+        assert_eq!(plugin_memory("1Gi"), Ok(1 << 30));
+        assert_eq!(plugin_memory(""), Ok(512 << 20));
+        assert_eq!(plugin_memory("1Mi"), Err("must be at least 64Mi".into()));
+        assert_eq!(plugin_open_files("1024"), Ok(1024));
+        assert_eq!(plugin_open_files(""), Ok(256));
+        assert_eq!(plugin_open_files("-1"), Err("must be a number of files, 64 or more".into()));
         assert_eq!(lines("0"), Ok(0));
         assert!(lines("-1").is_err() && lines("1.5").is_err());
     }

@@ -31,6 +31,8 @@ pub(crate) struct PluginArgs {
     folders: Vec<PathBuf>,
     in_environment: Vec<PathBuf>,
     allow_unsafe: bool,
+    memory: Option<u64>,
+    open_files: Option<u64>,
 }
 
 impl PluginArgs {
@@ -41,6 +43,8 @@ impl PluginArgs {
             folders: places.all_absolute(&flags.plugin_dir),
             in_environment: plugins::in_environment(places),
             allow_unsafe: flags.allow_unsafe_plugins,
+            memory: flags.plugin_memory,
+            open_files: flags.plugin_open_files,
         }
     }
 
@@ -50,6 +54,12 @@ impl PluginArgs {
         }
         if self.allow_unsafe {
             command.arg("--allow-unsafe-plugins");
+        }
+        if let Some(memory) = self.memory {
+            command.arg(format!("--plugin-memory={memory}"));
+        }
+        if let Some(files) = self.open_files {
+            command.arg(format!("--plugin-open-files={files}"));
         }
         // They were divided at the `:` that they would be joined with. No variable is made up: components inherit it.
         if let Ok(folders) = env::join_paths(&self.in_environment)
@@ -188,7 +198,8 @@ mod tests {
             let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
             let (folders, in_environment) = (paths(folders), paths(in_environment));
             let mut command = Command::new("vitald");
-            PluginArgs { folders, in_environment, allow_unsafe: false }.pass(&mut command);
+            PluginArgs { folders, in_environment, allow_unsafe: false, memory: None, open_files: None }
+                .pass(&mut command);
             (
                 command.get_args().count(),
                 command.get_envs().map(|(_, value)| value.map(ToOwned::to_owned)).next(),

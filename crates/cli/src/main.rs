@@ -45,8 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
     // Before anything is read, begun or looked for: the process of a library has no more than that library.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == plugins::HOST) {
-        let file = words.next().context("what hosts a library of probes is started by vitald alone")?;
-        return Ok(vitald_plugin::host::serve(file.as_ref()));
+        return Ok(vitald_plugin::host::serve(words));
     }
     let Cli { state_dir, plugins, command } = Cli::parse();
     // A supervisor has many things to do at once; everything else has one.

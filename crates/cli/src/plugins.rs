@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use vitald_core::registry::Registry;
 use vitald_core::status::{PluginAbout, PluginChanges, PluginState, PluginStatus};
-use vitald_plugin::{Folder, HostCommand, InUse, Listed, Loading, Options, Plugins, Refusal, Tell};
+use vitald_plugin::{
+    Folder, HostCommand, InUse, Listed, Loading, Objections, Options, Plugins, Refusal, Tell,
+};
 use vitald_supervisor::{ProbeInUse, ProbeLibraries, StateDir};
 
 use crate::exit::Failure;
 use crate::format::plain;
 use crate::places::Places;
-use crate::{builtin, output};
+use crate::{builtin, output, reach};
 
 /// What this program is told to be for the process of a library. No command for people: nothing lists it.
 pub(crate) const HOST: &str = "__probe-host";
@@ -23,6 +27,9 @@ pub(crate) const PATH: &str = "VITALD_PLUGIN_PATH";
 
 /// Where in a state dir libraries are.
 const FOLDER: &str = "plugins";
+
+/// How long a supervisor may take to say where it looks.
+const ASKING: Duration = Duration::from_secs(10);
 
 /// The probes that a command knows. Dropped, it takes the processes of libraries with it.
 pub(crate) struct Probes {
@@ -35,21 +42,21 @@ pub(crate) struct Probes {
 /// The libraries, as a supervisor knows them.
 pub(crate) struct Libraries(Plugins);
 
-/// The probes for a command that loads manifests: with the libraries of their state dir. Those that are refused are
-/// told on stderr.
+/// The probes for a command that loads manifests: with the libraries of their state dir, and of the supervisor that
+/// runs there. Those that are refused are told on stderr.
 ///
 /// # Errors
 /// A folder of libraries that was named is not there.
-pub(crate) fn of_manifests(places: &Places, manifests: &[PathBuf]) -> Result<Probes, Failure> {
-    load(places, &[places.of_manifests(manifests)], say_on_stderr())
+pub(crate) async fn of_manifests(places: &Places, manifests: &[PathBuf]) -> Result<Probes, Failure> {
+    load(places, all_folders(places, &[places.of_manifests(manifests)]).await, say_on_stderr())
 }
 
 /// The same for a command that is about no manifests: with the libraries of the current folder's state dir.
 ///
 /// # Errors
 /// A folder of libraries that was named is not there.
-pub(crate) fn of_folder(places: &Places) -> Result<Probes, Failure> {
-    load(places, &places.own(&[]), say_on_stderr())
+pub(crate) async fn of_folder(places: &Places) -> Result<Probes, Failure> {
+    load(places, all_folders(places, &places.own(&[])).await, say_on_stderr())
 }
 
 /// The same for a supervisor, which has its own way to tell of libraries.
@@ -57,11 +64,11 @@ pub(crate) fn of_folder(places: &Places) -> Result<Probes, Failure> {
 /// # Errors
 /// A folder of libraries that was named is not there.
 pub(crate) fn of_supervisor(places: &Places, state_dir: &StateDir, tell: Tell) -> Result<Probes, Failure> {
-    load(places, std::slice::from_ref(state_dir), tell)
+    load(places, folders(places, std::slice::from_ref(state_dir)), tell)
 }
 
-fn load(places: &Places, state_dirs: &[StateDir], tell: Tell) -> Result<Probes, Failure> {
-    let plugins = find(places, folders(places, state_dirs), tell)?;
+fn load(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<Probes, Failure> {
+    let plugins = find(places, folders, tell)?;
     for refused in plugins.refused() {
         output::note(&format!("warning: not used: {}", plain(&refused.to_string())));
     }
@@ -86,18 +93,39 @@ pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<
         args: vec![HOST.into()],
     };
     let allow_unsafe = places.plugins.allow_unsafe_plugins;
-    Plugins::load(Options { folders, allow_unsafe, host, taken: taken(), tell })
+    let objections: Objections = Arc::new(vitald_manifest::objections);
+    let limits = places.plugins.limits();
+    Plugins::load(Options { folders, allow_unsafe, host, limits, taken: taken(), objections, tell })
         .map_err(|err| Failure::usage(err.to_string()))
 }
 
 /// Where libraries are looked for: as named on the command line, then in the environment, then in state dirs.
 pub(crate) fn folders(places: &Places, state_dirs: &[StateDir]) -> Vec<Folder> {
+    ordered(places, Vec::new(), state_dirs)
+}
+
+/// The same, and where the supervisors that run on these state dirs look, since they judge in the end. One that does
+/// not say it soon is left out.
+pub(crate) async fn all_folders(places: &Places, state_dirs: &[StateDir]) -> Vec<Folder> {
+    let mut told = Vec::new();
+    for state_dir in state_dirs.iter().filter(|dir| dir.holder().is_some()) {
+        let ask = async { reach::connect(state_dir).await?.plugin_folders().await.map_err(Failure::from) };
+        if let Ok(Ok(folders)) = timeout(ASKING, ask).await {
+            told.extend(folders);
+        }
+    }
+    ordered(places, told, state_dirs)
+}
+
+/// In the order in which the first of two with the same key counts.
+fn ordered(places: &Places, of_supervisors: Vec<PathBuf>, state_dirs: &[StateDir]) -> Vec<Folder> {
     let named = places.plugins.plugin_dir.iter().map(|dir| Folder::named(places.absolute(dir)));
     let listed = in_environment(places).into_iter().map(Folder::optional);
     let own = state_dirs.iter().map(|dir| Folder::optional(dir.path().join(FOLDER)));
     let mut folders: Vec<Folder> = Vec::new();
     let real = |folder: &Folder| folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
-    for folder in named.chain(listed).chain(own) {
+    let of_supervisors = of_supervisors.into_iter().map(Folder::optional);
+    for folder in named.chain(of_supervisors).chain(listed).chain(own) {
         // A library that is found twice would be in its own way.
         if !folders.iter().any(|other| real(other) == real(&folder)) {
             folders.push(folder);
@@ -142,6 +170,10 @@ impl Libraries {
 }
 
 impl ProbeLibraries for Libraries {
+    fn folders(&self) -> Vec<PathBuf> {
+        self.0.folders().iter().map(|folder| folder.path.clone()).collect()
+    }
+
     fn list(&self) -> Vec<PluginStatus> {
         self.0.list().into_iter().map(status).collect()
     }
@@ -149,10 +181,11 @@ impl ProbeLibraries for Libraries {
     fn reload(&self, in_use: Vec<ProbeInUse>) -> Result<(PluginChanges, Arc<Registry>), String> {
         let in_use: Vec<InUse> = in_use
             .into_iter()
-            .map(|ProbeInUse { key, config, isolation, component }| InUse {
+            .map(|ProbeInUse { key, config, isolation, role, component }| InUse {
                 key,
                 config,
                 isolation,
+                role,
                 component,
             })
             .collect();
@@ -214,7 +247,7 @@ mod tests {
                 temp.path().join("link"),
                 "a".into(),
             ],
-            allow_unsafe_plugins: false,
+            ..crate::cli::PluginFlags::default()
         };
         let places = Places::find(Some(temp.path().join("state").into()), flags).unwrap();
         let folders = folders(&places, &places.own(&[]));

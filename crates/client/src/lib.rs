@@ -212,6 +212,14 @@ impl Client {
         self.transport.ask(Method::GET, "/v1/plugins", None::<&()>, CHECK).await
     }
 
+    /// The folders that the supervisor looks for libraries of custom probes in, in order: absolute paths.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn plugin_folders(&self) -> Result<Vec<PathBuf>, Error> {
+        self.transport.ask(Method::GET, "/v1/plugins/folders", None::<&()>, QUESTION).await
+    }
+
     /// Has the supervisor look for libraries of custom probes again. Checks that are under way end first; no
     /// component is touched.
     ///

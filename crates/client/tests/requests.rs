@@ -194,11 +194,16 @@ async fn libraries_of_custom_probes_are_listed_and_looked_for_again() {
     let refusal = json!({"error": "/p/a.so: path: must be absolute; nothing was changed"});
     let routes = Router::new()
         .route("/v1/plugins", get(async move || Json(list)))
+        .route("/v1/plugins/folders", get(async || Json(json!(["/p", "/state/plugins"]))))
         .route("/v1/plugins/reload", post(async move || (StatusCode::CONFLICT, Json(refusal))));
     let (_dir, client) = supervisor(routes).await;
     let plugins = client.plugins().await.unwrap();
     assert_eq!((plugins[0].state, plugins[1].state), (PluginState::Loaded, PluginState::Refused));
     assert_eq!(plugins[0].about.as_ref().map(|about| about.name.as_str()), Some("disk-space"));
+    assert_eq!(
+        client.plugin_folders().await.unwrap(),
+        ["/p", "/state/plugins"].map(std::path::PathBuf::from)
+    );
     let Err(Error::Refused { status: 409, message }) = client.reload_plugins().await else { panic!() };
     assert!(message.ends_with("nothing was changed"), "{message}");
 }

@@ -19,6 +19,7 @@
 //! | `POST /v1/plan` | `{"components": [SPEC, …]}`, each after what it depends on | the [`Plan`](vitald_core::status::Plan): what becomes of the components when these are applied |
 //! | `POST /v1/apply` | the same, and `"manifests": ["…"]`: where they are from, absolute paths that SIGHUP is to read again | once it has taken effect: what became of them |
 //! | `GET /v1/plugins` | | the libraries of custom probes that the supervisor has found: [`PluginStatus`](vitald_core::status::PluginStatus) |
+//! | `GET /v1/plugins/folders` | | the folders that it looks for them in, in order: absolute paths |
 //! | `POST /v1/plugins/reload` | | once they were looked for again: the [`PluginChanges`](vitald_core::status::PluginChanges); no component is touched |
 //! | `POST /v1/shutdown` | `{"mode": "graceful"}`, `"now"`, or `"keep"` for leaving the components to the next supervisor; none is graceful | 202 at once; all is over when the lock is free |
 //!

@@ -46,6 +46,7 @@ pub(crate) fn router(supervisor: SupervisorHandle, stop: CancellationToken) -> R
         .route("/v1/plan", post(plan))
         .route("/v1/apply", post(apply))
         .route("/v1/plugins", get(plugins))
+        .route("/v1/plugins/folders", get(plugin_folders))
         .route("/v1/plugins/reload", post(reload_plugins))
         .route("/v1/shutdown", post(shutdown))
         .fallback(async |uri: Uri| Refusal::not_found(format!("there is no {}", uri.path())))
@@ -170,6 +171,17 @@ async fn apply(
 
 async fn plugins(State(api): State<Api>) -> Json<Vec<PluginStatus>> {
     Json(api.supervisor.plugins().await)
+}
+
+async fn plugin_folders(State(api): State<Api>) -> Json<Vec<String>> {
+    // JSON is text, and paths need not be.
+    Json(
+        api.supervisor
+            .plugin_folders()
+            .iter()
+            .filter_map(|folder| Some(folder.to_str()?.to_owned()))
+            .collect(),
+    )
 }
 
 async fn reload_plugins(State(api): State<Api>) -> Result<Json<PluginChanges>, Refusal> {

@@ -39,6 +39,10 @@ pub trait AnyKind: Send + Sync + 'static {
     /// A mistake in the configuration.
     fn validate(&self, config: &serde_json::Value, component: &ComponentContext) -> Result<(), SpecError>;
 
+    /// Somebody begins to validate. What was waited for in vain the last time is waited for again, once; whoever has
+    /// many configurations to ask for does not wait for each.
+    fn ask_anew(&self) {}
+
     /// Builds the probe for one run, and comes back at once: what would take time is put off until it is asked.
     ///
     /// # Errors
@@ -151,6 +155,11 @@ impl Registry {
     /// Where the code of a kind is from.
     pub fn origin(&self, key: &str) -> Option<Origin> {
         self.get(key).map(|kind| kind.origin())
+    }
+
+    /// Begins to [`validate`](Self::validate) anew: see [`AnyKind::ask_anew`].
+    pub fn ask_anew(&self) {
+        self.kinds.values().for_each(|kind| kind.ask_anew());
     }
 
     /// Whether a probe of the kind `key` can be built from a configuration. It may take a while: see

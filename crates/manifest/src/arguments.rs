@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use schemars::Schema;
 use serde_json::{Map, Value as Json};
+use vitald_core::probe::SpecError;
 use vitald_core::registry::Registry;
 
 use crate::check::samples::words;
@@ -56,6 +58,17 @@ pub fn handler_config(registry: &Registry, key: &str, args: &[String]) -> Result
     }
     mistakes.extend(found.iter().map(Mistake::inline));
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes.join("\n")) }
+}
+
+/// Every mistake in a configuration of a handler, by its schema alone: paths begin below its key.
+pub fn objections(schema: &Schema, config: &Json) -> Vec<SpecError> {
+    let mut tree = Tree::from_json(config);
+    let schema = schema::below_key(schema);
+    let mistakes = check::check(&mut tree, Tree::ROOT, (&schema, &schema), "", &[]);
+    mistakes
+        .into_iter()
+        .map(|mistake| SpecError { path: mistake.path, ..SpecError::new(mistake.message) })
+        .collect()
 }
 
 /// Adds one argument to the configuration. Where a word is given for a list: the path, and how to write it.

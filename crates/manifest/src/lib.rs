@@ -43,7 +43,7 @@ use std::path::PathBuf;
 use vitald_core::registry::Registry;
 use vitald_core::spec::ComponentSpec;
 
-pub use arguments::handler_config;
+pub use arguments::{handler_config, objections};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Explanation, NoSuchField, explain};
 pub use limits::bytes;
@@ -82,6 +82,7 @@ const MOST: usize = 500;
 pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, Diagnostics> {
     let files = files::read(paths);
     let schema = schema::document(options.registry);
+    options.registry.ask_anew();
     let mut documents: Vec<Document> = Vec::new();
     let mut found: Vec<(usize, Diagnostic)> = Vec::new();
     let mut unread: Vec<&str> = Vec::new();

@@ -1,6 +1,6 @@
 //! The JSON Schema of a document, put together from the fields here and the declarations of the probes.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value as Json, json};
 use vitald_core::registry::Registry;
 use vitald_core::spec::{ProbeRole, ProbeSpec};
@@ -104,7 +104,12 @@ fn choose(schema: &mut Json, how: &str, fields: &[&str]) {
 
 /// A handler's schema as it stands below its key; null for one that is not there.
 pub(crate) fn handler(registry: &Registry, key: &str) -> Json {
-    let mut schema = registry.schema(key).map(|schema| schema.as_value().clone()).unwrap_or_default();
+    registry.schema(key).map(below_key).unwrap_or_default()
+}
+
+/// The schema of a handler's configuration as it stands below its key.
+pub(crate) fn below_key(schema: &Schema) -> Json {
+    let mut schema = schema.as_value().clone();
     if let Some(schema) = schema.as_object_mut() {
         schema.shift_remove("$schema");
         schema.shift_remove("title");

@@ -69,3 +69,15 @@ fn a_handler_that_is_not_there_may_be_of_a_library_that_was_refused() {
     assert!(told("diskSpac").contains("did you mean `diskSpace`? if not, it may be of a library"));
     assert!(told("diskSpace").starts_with("path: required"));
 }
+
+#[test]
+fn a_configuration_is_held_against_a_schema_that_is_not_its_own() {
+    let registry = support::registry();
+    let told = |config: serde_json::Value| -> Vec<String> {
+        let schema = registry.schema("tcpSocket").unwrap();
+        vitald_manifest::objections(schema, &config).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(told(json!({ "port": 80 })), [""; 0]);
+    assert_eq!(told(json!({ "host": "x" })), ["port: required field is missing"]);
+    assert_eq!(told(json!({ "port": "http", "prot": 1 })), ["prot: unknown field"]);
+}

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
 use vitald_core::registry::{Isolation, Registry};
-use vitald_plugin::{Folder, HostCommand, Options, Plugins};
+use vitald_plugin::{Folder, HostCommand, Limits, Options, Plugins};
 use vitald_probe_exec::ExecProbe;
 use vitald_process::LocalExecutor;
 
@@ -93,7 +93,9 @@ fn load(folder: &Path, vitald: &Path) -> Result<Plugins> {
             name: "vitald".into(),
             args: vec!["__probe-host".into()],
         },
+        limits: Limits::default(),
         taken: BTreeMap::new(),
+        objections: Arc::new(|_, _| Vec::new()),
         tell: Arc::new(|_| {}),
     })?)
 }

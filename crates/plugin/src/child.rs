@@ -14,6 +14,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::sync::watch;
 
+use crate::host::Limits;
 use crate::model::HostCommand;
 use crate::offspring;
 
@@ -84,12 +85,18 @@ impl Group {
 ///
 /// # Errors
 /// The program could not be started.
-pub(crate) fn spawn(command: &HostCommand, file: &Path, living: &Arc<Living>) -> io::Result<Spawned> {
+pub(crate) fn spawn(
+    command: &HostCommand,
+    limits: Limits,
+    file: &Path,
+    living: &Arc<Living>,
+) -> io::Result<Spawned> {
     let (ours, theirs) = UnixStream::pair()?;
     let (output, printed) = io::pipe()?;
     let mut host = Command::new(&command.program);
     host.arg0(&command.name)
         .args(&command.args)
+        .args(limits.args())
         .arg(file)
         .stdin(OwnedFd::from(theirs))
         .stdout(printed.try_clone()?)

@@ -7,13 +7,16 @@ mod limits;
 mod service;
 mod signals;
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::fs::FileType;
+
+pub use limits::Limits;
 
 /// Where the connection is moved to, out of the way of what counts its descriptors from zero.
 const OUT_OF_THE_WAY: i32 = 200;
@@ -23,9 +26,13 @@ const MOST_BLOCKING: usize = 32;
 /// Is the process of a library, until the supervisor that has started it goes away. Not for people: the supervisor is
 /// at its stdin. Not to be called within a runtime: it has one of its own.
 ///
+/// `args` are those that the supervisor has appended to its own: limits, and last the library's file.
+///
 /// It never comes back once it serves: it ends itself by SIGKILL, whatever threads of the library do.
-pub fn serve(file: &Path) -> ExitCode {
-    match connect().and_then(|socket| run(socket, file)) {
+pub fn serve(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut limits = Limits::default();
+    let file = args.into_iter().find(|arg| !limits.take(arg)).map(PathBuf::from).unwrap_or_default();
+    match connect().and_then(|socket| run(socket, &file, limits)) {
         Ok(never) => match never {},
         Err(err) => {
             let sentence = format!("cannot be the process of {}: {err}\n", file.display());
@@ -56,7 +63,7 @@ fn connect() -> io::Result<UnixStream> {
     Ok(socket)
 }
 
-fn run(socket: UnixStream, file: &Path) -> io::Result<std::convert::Infallible> {
+fn run(socket: UnixStream, file: &Path, limits: Limits) -> io::Result<std::convert::Infallible> {
     // For `ps` and `top`, which show this where they do not show the arguments.
     rustix::thread::set_name(c"vitald-probes")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,7 +71,7 @@ fn run(socket: UnixStream, file: &Path) -> io::Result<std::convert::Infallible> 
         .max_blocking_threads(MOST_BLOCKING)
         .thread_name("probes")
         .build()?;
-    limits::set()?;
+    limits.set()?;
     signals::restore()?;
     end::watch(&socket)?;
     // An error says that nobody is there who could be told.

@@ -26,6 +26,7 @@ use vitald_core::probe::ProbeResult;
 use vitald_sdk::message::{BuildRequest, CheckRequest, NeedsRequest, ServiceAnswer, ServiceRequest};
 
 use crate::child::Living;
+use crate::host::Limits;
 use crate::library::{CallError, Services};
 use crate::mark::Mark;
 use crate::model::{HostCommand, Notice, NoticeKind, Tell};
@@ -43,6 +44,8 @@ pub(crate) struct Place {
     pub(crate) mark: Mark,
     /// What its process is started with.
     pub(crate) command: HostCommand,
+    /// What its process may use.
+    pub(crate) limits: Limits,
     /// Those that are there.
     pub(crate) children: Arc<Living>,
     /// Is told what people should hear of.

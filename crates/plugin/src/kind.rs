@@ -17,6 +17,7 @@ use crate::host_client::{CallFailure, HostClient, HostedProbe};
 use crate::in_process::{InProcess, LocalProbe};
 use crate::library::{CallError, RunServices, request};
 use crate::model::About;
+use crate::silence::Silence;
 
 /// Configurations whose needs are remembered, for each library.
 const MOST_NEEDS: usize = 1024;
@@ -32,6 +33,9 @@ pub(crate) struct Loaded {
     pub(crate) in_process: Arc<InProcess>,
     /// By key and configuration.
     pub(crate) needs: Mutex<HashMap<(String, String), RunNeeds>>,
+    /// Whether it can be asked to build a probe, and what a run needs.
+    pub(crate) builds: Silence,
+    pub(crate) tells: Silence,
 }
 
 impl Loaded {
@@ -42,7 +46,10 @@ impl Loaded {
         if let Some(needs) = self.known_needs().get(&probe) {
             return *needs;
         }
-        let asked = self.client.needs(NeedsRequest { key: key.to_owned(), config });
+        let request = NeedsRequest { key: key.to_owned(), config };
+        let Some(asked) = self.tells.unless(|| self.client.needs(request)) else {
+            return RunNeeds::default();
+        };
         // A library that cannot tell is not asked again and again: each time may take seconds.
         let needs = asked.unwrap_or_default();
         let mut known = self.known_needs();
@@ -103,7 +110,7 @@ fn gone(key: &str) -> String {
     format!("no library has the probe {key} any more")
 }
 
-/// Whether a probe of the library can be built. Blocks for a few seconds at most.
+/// Whether a probe of the library can be built. Blocks for a few seconds at most, and only until that was in vain once.
 pub(crate) fn validate(
     library: &Loaded,
     key: &str,
@@ -112,7 +119,11 @@ pub(crate) fn validate(
 ) -> Result<(), SpecError> {
     let request =
         BuildRequest { key: key.to_owned(), config: settings(config), component: component.clone() };
-    library.client.validate(request).map_err(|failure| match failure {
+    let Some(valid) = library.builds.unless(|| library.client.validate(request)) else {
+        let why = library.builds.why();
+        return Err(SpecError::new(clipped(format!("{why}; after that, this one was not tried"))));
+    };
+    valid.map_err(|failure| match failure {
         CallFailure::Library(CallError::Refused(err)) => SpecError {
             path: clipped(err.path),
             message: clipped(err.message),
@@ -170,6 +181,13 @@ impl AnyKind for PluginKind {
         let (key, config, component) = (self.slot.key.clone(), settings(config), component.clone());
         let request = Arc::new(BuildRequest { key, config, component });
         Ok(Box::new(PluginProbe { slot: Arc::clone(&self.slot), request, isolation, held: Mutex::default() }))
+    }
+
+    fn ask_anew(&self) {
+        if let Some(library) = self.slot.library() {
+            library.builds.end();
+            library.tells.end();
+        }
     }
 
     fn needs(&self, config: &Value) -> RunNeeds {

@@ -14,6 +14,7 @@ mod mark;
 mod model;
 mod offspring;
 mod plugins;
+mod silence;
 mod trust;
 mod wire;
 
@@ -21,8 +22,9 @@ pub mod host;
 pub mod library;
 
 pub use discover::Folder;
+pub use host::Limits;
 pub use model::{
-    About, Changes, HostCommand, InUse, Inspection, Listed, LoadError, Loading, Notice, NoticeKind, Options,
-    Probe, Refusal, Refusals, Tell,
+    About, Changes, HostCommand, InUse, Inspection, Listed, LoadError, Loading, Notice, NoticeKind,
+    Objections, Options, Probe, Refusal, Refusals, Tell,
 };
 pub use plugins::Plugins;

@@ -10,10 +10,12 @@ use schemars::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
-use vitald_core::probe::ComponentContext;
+use vitald_core::probe::{ComponentContext, SpecError};
 use vitald_core::registry::Isolation;
+use vitald_core::spec::ProbeRole;
 
 use crate::discover::Folder;
+use crate::host::Limits;
 use crate::library::Info;
 
 /// Where libraries are looked for, and how they are run.
@@ -25,22 +27,29 @@ pub struct Options {
     pub allow_unsafe: bool,
     /// What a library's own process is started with.
     pub host: HostCommand,
+    /// What it may use.
+    pub limits: Limits,
     /// Keys that no library may use, and what has each: `a built-in probe`, `a field of every probe`.
     pub taken: BTreeMap<String, String>,
+    /// Says what of a configuration a schema does not allow, as where manifests are read.
+    pub objections: Objections,
     /// Is told what people should hear of. Called from a thread of its own; it must come back soon.
     pub tell: Tell,
 }
 
-/// A program that calls [`host::serve`](crate::host::serve) with the file that is appended to these arguments.
+/// A program that calls [`host::serve`](crate::host::serve) with what is appended to these arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostCommand {
     /// The program: for vitald, `/proc/self/exe`.
     pub program: PathBuf,
     /// What `ps` shows as its name.
     pub name: OsString,
-    /// The arguments before the library's file: for vitald, `__probe-host`.
+    /// The arguments before those for the process: for vitald, `__probe-host`.
     pub args: Vec<OsString>,
 }
+
+/// Every mistake in a configuration, by the schema of its kind alone.
+pub type Objections = Arc<dyn Fn(&Schema, &Value) -> Vec<SpecError> + Send + Sync>;
 
 /// Takes what people should hear of.
 pub type Tell = Arc<dyn Fn(Notice) + Send + Sync>;
@@ -203,6 +212,8 @@ pub struct InUse {
     pub config: Value,
     /// Where its code runs.
     pub isolation: Isolation,
+    /// Which probe of its component it is, or is a part of.
+    pub role: ProbeRole,
     /// Of which component.
     pub component: ComponentContext,
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vitald_core::registry::AnyKind;
 
 use crate::background::Background;
+use crate::discover::Folder;
 use crate::kind::{PluginKind, Slot};
 use crate::mark::Mark;
 use crate::model::{Changes, InUse, Inspection, Listed, LoadError, Options, Refusal, Refusals};
@@ -62,6 +63,11 @@ impl Plugins {
             }
         }
         kinds
+    }
+
+    /// Where they are looked for, in order.
+    pub fn folders(&self) -> &[Folder] {
+        &self.options.folders
     }
 
     /// All that were found, in order.

@@ -328,6 +328,11 @@ impl SupervisorHandle {
         listed.await.unwrap_or_default()
     }
 
+    /// The folders that it looks for libraries of custom probes in, in order.
+    pub fn plugin_folders(&self) -> Vec<PathBuf> {
+        self.shared.nursery.probes.folders()
+    }
+
     /// Looks for libraries of custom probes again. Checks that are under way end first, no component is touched, and
     /// from then on its probes are those of the new library.
     ///

@@ -1,5 +1,6 @@
 //! The probe kinds that a supervisor knows: those of custom crates may be exchanged while it runs.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vitald_core::lifecycle::EventReason;
@@ -15,6 +16,9 @@ use crate::supervisor::Shared;
 pub trait ProbeLibraries: Send + Sync {
     /// All libraries that were found, those that are refused included.
     fn list(&self) -> Vec<PluginStatus>;
+
+    /// The folders that they are looked for in, in order.
+    fn folders(&self) -> Vec<PathBuf>;
 
     /// Looks for them again, and gives all kinds that there are now, the built-in ones included. It may take its
     /// time.
@@ -33,6 +37,8 @@ pub struct ProbeInUse {
     pub config: serde_json::Value,
     /// Where its code runs.
     pub isolation: Isolation,
+    /// Which probe of its component it is, or is a part of.
+    pub role: ProbeRole,
     /// Of which component.
     pub component: ComponentContext,
 }
@@ -53,6 +59,11 @@ impl Probes {
     /// Those there are now.
     pub(crate) fn registry(&self) -> Arc<Registry> {
         Arc::clone(&self.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where libraries are looked for.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        self.libraries.as_ref().map(|libraries| libraries.folders()).unwrap_or_default()
     }
 
     /// The libraries that were found.
@@ -98,6 +109,7 @@ pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<PluginChanges, Comman
 /// The first mistake.
 pub(crate) fn check(shared: &Shared, specs: &[ComponentSpec]) -> Result<(), CommandError> {
     let registry = shared.nursery.probes.registry();
+    registry.ask_anew();
     let members = shared.members();
     let is_same = |spec: &ComponentSpec| {
         members.iter().any(|member| member.name == spec.name && member.spec().runs_like(spec))
@@ -154,12 +166,14 @@ fn in_use(shared: &Shared) -> Vec<ProbeInUse> {
     let mut in_use = Vec::new();
     for spec in shared.members().iter().map(|member| member.spec()) {
         let component = context(shared, &spec);
-        for probe in ProbeRole::ALL.into_iter().filter_map(|role| spec.probe(role)) {
+        for role in ProbeRole::ALL {
+            let Some(probe) = spec.probe(role) else { continue };
             let custom = probe.check.configured().into_iter().filter(|(key, ..)| registry.is_custom(key));
             in_use.extend(custom.map(|(key, config, isolation)| ProbeInUse {
                 key: key.to_owned(),
                 config: config.clone(),
                 isolation,
+                role,
                 component: component.clone(),
             }));
         }

@@ -12,7 +12,7 @@ use crate::{format, manifests, output, plugins, reach};
 /// Makes the components what the manifests say, and tells what became of each.
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let paths = places.manifests(&args.filename)?;
-    let components = manifests::load(&paths, &plugins::of_manifests(places, &paths)?.registry)?;
+    let components = manifests::load(&paths, &plugins::of_manifests(places, &paths).await?.registry)?;
     // Never another folder's supervisor, whose components would all be stopped.
     let client = reach::supervisor(places, &paths).await?;
     let plan = client.apply(&components, Some(&places.all_absolute(&paths))).await?;

@@ -18,7 +18,7 @@ use crate::{format, output, plugins};
 
 /// Runs one probe once, outside any supervisor.
 pub(crate) async fn run(args: &Check, places: &Places) -> Outcome {
-    let probes = plugins::of_folder(places)?;
+    let probes = plugins::of_folder(places).await?;
     let registry = &probes.registry;
     let config =
         vitald_manifest::handler_config(registry, &args.handler, &args.settings).map_err(Failure::usage)?;

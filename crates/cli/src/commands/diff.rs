@@ -16,7 +16,7 @@ const CONTEXT: usize = 3;
 /// Shows what `apply` would do, and does nothing.
 pub(crate) async fn run(args: &Selector, places: &Places) -> Outcome {
     let paths = places.manifests(&args.filename)?;
-    let wanted = manifests::load(&paths, &plugins::of_manifests(places, &paths)?.registry)?;
+    let wanted = manifests::load(&paths, &plugins::of_manifests(places, &paths).await?.registry)?;
     let client = reach::supervisor(places, &paths).await?;
     let plan = client.plan(&wanted).await?;
     if plan.is_empty() {

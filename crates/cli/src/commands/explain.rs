@@ -12,9 +12,9 @@ const ORDINARY_WIDTH: usize = 80;
 const WIDEST: usize = 100;
 
 /// Shows what a field of the manifest means.
-pub(crate) fn run(args: &Explain, places: &Places) -> Outcome {
+pub(crate) async fn run(args: &Explain, places: &Places) -> Outcome {
     let path = args.path.as_deref().unwrap_or_default();
-    let registry = plugins::of_folder(places)?.registry;
+    let registry = plugins::of_folder(places).await?.registry;
     let explanation = vitald_manifest::explain(&registry, path)
         .map_err(|no_such_field| Failure::usage(no_such_field.to_string()))?;
     match args.output {

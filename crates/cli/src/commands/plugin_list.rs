@@ -16,7 +16,7 @@ pub(crate) async fn run(args: &PluginList, places: &Places) -> Outcome {
             let client = reach::supervisor(places, named).await?;
             (client.plugins().await?, "the supervisor has found no library of custom probes".to_owned())
         }
-        false => find(places, args)?,
+        false => find(places, args).await?,
     };
     match args.output {
         Format::Json => output::json(&libraries)?,
@@ -30,8 +30,8 @@ pub(crate) async fn run(args: &PluginList, places: &Places) -> Outcome {
 }
 
 /// What a command finds now, and what is said if that is nothing.
-fn find(places: &Places, args: &PluginList) -> Result<(Vec<PluginStatus>, String), Failure> {
-    let folders = plugins::folders(places, &places.own(&args.selector.filename));
+async fn find(places: &Places, args: &PluginList) -> Result<(Vec<PluginStatus>, String), Failure> {
+    let folders = plugins::all_folders(places, &places.own(&args.selector.filename)).await;
     let list: String = folders.iter().map(|folder| format!("\n  {}", folder.path.display())).collect();
     let nothing = match list.is_empty() {
         true => "no folder of libraries is known here; name one with --plugin-dir".to_owned(),

@@ -29,8 +29,8 @@ struct Field {
 }
 
 /// Shows what probes there are.
-pub(crate) fn run(args: &Listing, places: &Places) -> Outcome {
-    let kinds = kinds(&plugins::of_folder(places)?.registry);
+pub(crate) async fn run(args: &Listing, places: &Places) -> Outcome {
+    let kinds = kinds(&plugins::of_folder(places).await?.registry);
     match args.output {
         Format::Json => output::json(&kinds)?,
         Format::Yaml => output::yaml(&kinds)?,

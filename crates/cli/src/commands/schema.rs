@@ -5,7 +5,7 @@ use crate::places::Places;
 use crate::{output, plugins};
 
 /// Prints the JSON Schema of manifests.
-pub(crate) fn run(places: &Places) -> Outcome {
-    output::json(&vitald_manifest::schema(&plugins::of_folder(places)?.registry))?;
+pub(crate) async fn run(places: &Places) -> Outcome {
+    output::json(&vitald_manifest::schema(&plugins::of_folder(places).await?.registry))?;
     Ok(Exit::Done)
 }

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
              `vitald run -f -`",
         ));
     }
-    let components = manifests::load(&paths, &plugins::of_manifests(places, &paths)?.registry)?;
+    let components = manifests::load(&paths, &plugins::of_manifests(places, &paths).await?.registry)?;
     let state_dir = places.of_manifests(&paths);
     let mut up = Attempt {
         manifests: places.all_absolute(&paths),

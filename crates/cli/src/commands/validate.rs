@@ -11,10 +11,10 @@ use crate::places::Places;
 use crate::{output, plugins};
 
 /// Prints all that is wrong with manifests.
-pub(crate) fn run(args: &Validate, places: &Places) -> Outcome {
+pub(crate) async fn run(args: &Validate, places: &Places) -> Outcome {
     let named = [args.manifests.filename.as_slice(), &args.path].concat();
     let paths = places.manifests(&named)?;
-    let registry = plugins::of_manifests(places, &paths)?.registry;
+    let registry = plugins::of_manifests(places, &paths).await?.registry;
     let options = LoadOptions { registry: &registry, env_path: env::var_os("PATH") };
     let (components, diagnostics) = match vitald_manifest::load(&paths, &options) {
         Ok(manifests) => (Some(manifests.components.len()), Diagnostics(manifests.warnings)),

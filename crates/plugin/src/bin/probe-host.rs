@@ -3,8 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args_os().next_back() {
-        Some(file) => vitald_plugin::host::serve(file.as_ref()),
-        None => ExitCode::FAILURE,
-    }
+    vitald_plugin::host::serve(std::env::args_os().skip(2))
 }

@@ -58,7 +58,7 @@ impl Connection {
     /// # Errors
     /// The system refuses.
     pub(super) fn open(place: &Arc<Place>) -> io::Result<Self> {
-        let spawned = child::spawn(&place.command, &place.file, &place.children)?;
+        let spawned = child::spawn(&place.command, place.limits, &place.file, &place.children)?;
         spawned.socket.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(spawned.socket)?.into_split();
         let output = pipe::Receiver::from_owned_fd(OwnedFd::from(spawned.output))?;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use vitald_core::probe::SpecError;
+
 use crate::background::Background;
 use crate::kind;
 use crate::model::{Changes, InUse, LoadError, Options, Refusal, Refusals};
@@ -29,11 +31,9 @@ pub(super) fn prepare(
         let was_used = before.library(&refusal.file).is_some();
         if was_used { &mut wrong } else { &mut changes.refused }.push(refusal);
     }
-    for used in in_use {
-        // Several probes of one component may be wrong in the same way.
-        if let Err(refusal) = still_good(used, before, &now)
-            && !wrong.contains(&refusal)
-        {
+    for refusal in in_use.iter().flat_map(|used| refusals(options, used, before, &now)) {
+        // Several parts of one probe may be wrong in the same way.
+        if !wrong.contains(&refusal) {
             wrong.push(refusal);
         }
     }
@@ -51,32 +51,42 @@ pub(super) fn prepare(
     Ok((now, changes))
 }
 
-/// Whether a configuration that is in use can still be: where its library is another one now, that is asked.
-fn still_good(used: &InUse, before: &Survey, now: &Survey) -> Result<(), Refusal> {
-    let Some(old) = before.with_key(&used.key) else { return Ok(()) };
+/// Why a configuration that is in use can be so no more: where its library is another one now, that one's schema says
+/// so, or the library itself, which is asked.
+fn refusals(options: &Options, used: &InUse, before: &Survey, now: &Survey) -> Vec<Refusal> {
+    let Some(old) = before.with_key(&used.key) else { return Vec::new() };
     let Some(new) = now.with_key(&used.key) else {
         let file = old.loaded.file.clone();
         if now.refused().iter().any(|refusal| refusal.file == file) {
             // That says it all.
-            return Ok(());
+            return Vec::new();
         }
         let reason =
             format!("{} uses its probe `{}`, which no library has any more", component(used), used.key);
-        return Err(Refusal { file, reason });
+        return vec![Refusal { file, reason }];
     };
     if is_same(Some(old), Some(new)) {
-        return Ok(());
+        return Vec::new();
+    }
+    let refusal = |err: SpecError| {
+        let SpecError { path, message, .. } = err.at(&used.key).at(used.role.field());
+        let reason = format!("refuses what {} has: {path}: {message}", component(used));
+        Refusal { file: new.loaded.file.clone(), reason }
+    };
+    let of_schema = new.kinds.get(&used.key).map(|schema| (options.objections)(schema, &used.config));
+    let of_schema = of_schema.unwrap_or_default();
+    if !of_schema.is_empty() {
+        return of_schema.into_iter().map(refusal).collect();
     }
     let valid = kind::validate(&new.loaded, &used.key, &used.config, &used.component);
-    let valid = valid.and_then(|()| kind::may_run(&new.loaded.about, used.isolation));
-    valid.map_err(|err| {
-        let at = if err.path.is_empty() { String::new() } else { format!(".{}", err.path) };
-        let reason = format!("refuses what {} has: {}{at}: {}", component(used), used.key, err.message);
-        Refusal { file: new.loaded.file.clone(), reason }
-    })?;
-    // Asked for soon, and then by somebody who would rather not wait.
-    new.loaded.needs(&used.key, &used.config);
-    Ok(())
+    match valid.and_then(|()| kind::may_run(&new.loaded.about, used.isolation)) {
+        Ok(()) => {
+            // Asked for soon, and then by somebody who would rather not wait.
+            new.loaded.needs(&used.key, &used.config);
+            Vec::new()
+        }
+        Err(err) => vec![refusal(err)],
+    }
 }
 
 fn component(used: &InUse) -> String {

@@ -168,6 +168,7 @@ fn open(
         file: file.to_owned(),
         mark: mark.clone(),
         command: options.host.clone(),
+        limits: options.limits,
         children: Arc::clone(&background.children),
         tell: Arc::clone(&options.tell),
         hello: OnceLock::new(),
@@ -195,7 +196,9 @@ impl Look<'_> {
                     return Err(objection);
                 }
                 let (file, about) = (file.clone(), said.about);
-                let loaded = Loaded { file, about, client, in_process, needs: Mutex::default() };
+                let needs = Mutex::default();
+                let (builds, tells) = Default::default();
+                let loaded = Loaded { file, about, client, in_process, needs, builds, tells };
                 Ok(Used { mark, loaded: Arc::new(loaded), kinds })
             }),
         };

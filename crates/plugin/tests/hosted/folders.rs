@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use vitald_core::probe::ProbeResult;
 use vitald_core::registry::Origin;
-use vitald_plugin::{Folder, LoadError, Loading, Options, Plugins};
+use vitald_plugin::{Folder, Limits, LoadError, Loading, Options, Plugins};
 
 use crate::world::{World, ask, counted, folder, our_host};
 
@@ -163,7 +163,9 @@ fn load(folders: &[Folder], change: impl FnOnce(Options) -> Options) -> Result<P
         folders: folders.to_vec(),
         allow_unsafe: false,
         host: our_host(),
+        limits: Limits::default(),
         taken: std::collections::BTreeMap::new(),
+        objections: Arc::new(|_, _| Vec::new()),
         tell: Arc::new(|_| ()),
     };
     Plugins::load(change(options))

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 use vitald_core::probe::ProbeResult;
-use vitald_plugin::NoticeKind;
+use vitald_plugin::{Limits, NoticeKind};
 
 use crate::world::{
     PATIENCE, World, ask, counted, folder, hosts_of, is_alive, kill, our_host, script, wait_for,
@@ -39,12 +39,10 @@ async fn it_has_a_name_and_limits_and_nothing_of_ours() {
     // The one to us; a runtime's are unnamed pairs for signals.
     assert!(open.lines().any(|link| link.starts_with("socket:")), "{open}");
 
-    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
     for (name, limit) in
         [("Max data size", "536870912"), ("Max open files", "256"), ("Max core file size", "0")]
     {
-        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
-        assert_eq!(line[name.len()..].split_whitespace().next(), Some(limit), "{line}");
+        assert_eq!(limits(process, name), [limit, limit], "{name}");
     }
     let oom = fs::read_to_string(format!("/proc/{process}/oom_score_adj")).unwrap();
     assert_eq!(oom, "500\n");
@@ -55,6 +53,31 @@ async fn it_has_a_name_and_limits_and_nothing_of_ours() {
     let path = ask(&*world.probe(json!({ "environment": "PATH" }))).await;
     assert_eq!(path.message(), format!("{:?}", std::env::var_os("PATH")));
     assert_eq!(fs::metadata(format!("/proc/{process}")).unwrap().uid(), nix::unistd::getuid().as_raw());
+}
+
+/// The soft one and the hard one.
+fn limits(process: i32, name: &str) -> [String; 2] {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+    let mut words = line[name.len()..].split_whitespace().map(ToOwned::to_owned);
+    [words.next().unwrap(), words.next().unwrap()]
+}
+
+#[tokio::test]
+async fn its_limits_are_those_that_somebody_wants() {
+    let dir = folder(&["libodd.so"]);
+    // More files than a shell has usually, and less than it may have.
+    let wanted = Limits { memory: 64 << 20, open_files: 2000 };
+    let world = World::limited(dir.path(), our_host(), wanted);
+    let (_, _, process) = counted(&*world.probe(json!("count"))).await;
+    assert_eq!(limits(process, "Max data size"), ["67108864"; 2]);
+    assert_eq!(limits(process, "Max open files"), ["2000"; 2]);
+    let leaks = ask(&*world.probe(json!("leak"))).await;
+    assert!(leaks.message().contains("was ended by SIGABRT"), "{leaks:?}");
+    // With as little as may be said it works.
+    let world = World::limited(dir.path(), our_host(), Limits { memory: 64 << 20, open_files: 64 });
+    let said = ask(&*world.probe(json!({ "runMany": [40, ["echo", "-n", "."]] }))).await;
+    assert_eq!(said, ProbeResult::failure(".".repeat(40)));
 }
 
 #[tokio::test]

@@ -11,4 +11,5 @@ mod hosts;
 mod in_process;
 mod reload;
 mod rubbish;
+mod silence;
 mod world;

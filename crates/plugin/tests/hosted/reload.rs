@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use vitald_core::probe::{ComponentContext, ProbeResult};
 use vitald_core::registry::Isolation;
+use vitald_core::spec::ProbeRole;
 use vitald_plugin::{InUse, Loading};
 
 use crate::build;
@@ -14,7 +15,7 @@ use crate::world::{World, ask, counted, folder, install, is_alive, replace, wait
 fn in_use(does: serde_json::Value) -> InUse {
     let component = ComponentContext { name: "web".to_owned(), ..ComponentContext::default() };
     let (config, isolation) = (json!({ "does": does }), Isolation::Process);
-    InUse { key: "odd".to_owned(), config, isolation, component }
+    InUse { key: "odd".to_owned(), config, isolation, role: ProbeRole::Liveness, component }
 }
 
 #[tokio::test]
@@ -53,7 +54,8 @@ async fn what_refuses_what_is_in_use_changes_nothing() {
     fs::write(dir.path().join("libodd.strict"), "").unwrap();
     install(&file);
     let refusals = world.plugins.reload(&[in_use(json!("count"))]).unwrap_err();
-    let sentence = format!("{}: refuses what component web has: odd.does: must not count", file.display());
+    let sentence =
+        format!("{}: refuses what component web has: livenessProbe.odd.does: must not count", file.display());
     assert_eq!(refusals.to_string(), sentence);
     assert_eq!(counted(&*count).await, (before.0, before.1 + 1, before.2));
     // Where nobody uses it that way, it is taken.

@@ -11,7 +11,7 @@ use vitald_core::async_trait;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult};
 use vitald_core::registry::{Isolation, Registry};
 use vitald_core::restarter::{ExecOutput, ExecRequest, Executor, Exit, StartError};
-use vitald_plugin::{Folder, HostCommand, Notice, NoticeKind, Options, Plugins};
+use vitald_plugin::{Folder, HostCommand, Limits, Notice, NoticeKind, Options, Plugins};
 
 use crate::build;
 
@@ -72,6 +72,10 @@ impl World {
     }
 
     pub(crate) fn with(dir: &Path, host: HostCommand) -> Self {
+        Self::limited(dir, host, Limits::default())
+    }
+
+    pub(crate) fn limited(dir: &Path, host: HostCommand, limits: Limits) -> Self {
         let told: Arc<Mutex<Vec<Notice>>> = Arc::default();
         let teller = Arc::clone(&told);
         let taken = [("tcpSocket", "a built-in probe")];
@@ -79,7 +83,9 @@ impl World {
             folders: vec![Folder::named(dir)],
             allow_unsafe: false,
             host,
+            limits,
             taken: taken.map(|(key, what)| (key.to_owned(), what.to_owned())).into(),
+            objections: Arc::new(|_, _| Vec::new()),
             tell: Arc::new(move |notice| teller.lock().unwrap().push(notice)),
         })
         .unwrap();

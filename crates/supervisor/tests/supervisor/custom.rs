@@ -30,6 +30,10 @@ impl ProbeLibraries for Libraries {
         vec![PluginStatus { file: FILE.into(), state, message: String::new(), probes: keys, about: None }]
     }
 
+    fn folders(&self) -> Vec<std::path::PathBuf> {
+        vec!["/plugins".into()]
+    }
+
     fn reload(&self, in_use: Vec<ProbeInUse>) -> Result<(PluginChanges, Arc<Registry>), String> {
         *self.asked.lock().unwrap() = in_use;
         if let Some(why) = self.refuses.lock().unwrap().clone() {
@@ -130,6 +134,7 @@ async fn a_probe_whose_library_comes_later_is_asked_without_a_restart() {
         ["libraries of custom probes: /plugins/libcustom.so replaced"]
     );
     assert_eq!(supervisor.plugins().await[0].probes, ["diskSpace"]);
+    assert_eq!(supervisor.plugin_folders(), [std::path::Path::new("/plugins")]);
     assert_eq!(supervisor.registry().keys().collect::<Vec<_>>(), ["diskSpace"]);
 }
 
