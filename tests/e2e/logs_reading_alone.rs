@@ -180,7 +180,8 @@ fn logs_that_cannot_be_kept_at_first_are_later() {
     assert!(!s.state_dir().join("logs/web.log.1").exists());
     let target = s.pid().0.to_string();
     let raise = "echo 100 >/proc/sys/user/max_inotify_instances";
-    Output::of(Command::new("nsenter").args(["--user", "--target", &target, "sh", "-c", raise])).expect(0);
+    let inside = ["--preserve-credentials", "--user", "--target", &target];
+    Output::of(Command::new("nsenter").args(inside).args(["sh", "-c", raise])).expect(0);
     told("logs are kept from now on");
     let rotated = || s.state_dir().join("logs/web.log.1").exists().then_some(());
     eventually("rotation", seconds(10), rotated, || s.cli(&["events"]).all());

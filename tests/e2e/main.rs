@@ -26,6 +26,7 @@ mod manifests;
 mod memory;
 mod midway;
 mod notify;
+mod ordinary;
 mod outages;
 mod probes;
 mod process;

@@ -24,6 +24,7 @@ mod log_files;
 mod namespace;
 mod net;
 mod numbered;
+mod ordinary;
 mod place;
 mod process;
 mod program;

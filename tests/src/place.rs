@@ -20,6 +20,8 @@ pub struct Place {
     pub(crate) state_dir: PathBuf,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) prefix: Vec<String>,
+    /// Where copies of the programs are, if those that were built are not to be used.
+    pub(crate) programs: Option<PathBuf>,
 }
 
 impl Place {
@@ -27,7 +29,8 @@ impl Place {
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("v").tempdir().expect("a temporary folder");
         fs::create_dir(dir.path().join("tmp")).expect("a folder for the test's own temporary files");
-        Self { state_dir: dir.path().join("state"), dir: Arc::new(dir), env: Vec::new(), prefix: Vec::new() }
+        let state_dir = dir.path().join("state");
+        Self { state_dir, dir: Arc::new(dir), env: Vec::new(), prefix: Vec::new(), programs: None }
     }
 
     /// Writes other manifests over the first ones. `TRACES` in them is the folder of [`Self::traces`].
@@ -93,8 +96,8 @@ impl Place {
 
     /// Any command, ready to be started.
     pub fn command(&self, args: &[&str]) -> Command {
-        let vitald = program("vitald");
-        let fixtures = program("vitald-fixture");
+        let vitald = self.program("vitald");
+        let fixtures = self.program("vitald-fixture");
         let path = [fixtures.parent(), vitald.parent()].map(|dir| dir.expect("a folder").to_owned());
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(path.into_iter().chain(std::env::split_paths(&inherited)));
@@ -117,6 +120,10 @@ impl Place {
             .env("VITALD_STATE_DIR", &self.state_dir)
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.programs.as_ref().map_or_else(|| program(name), |folder| folder.join(name))
     }
 
     /// `vitald status -o json`.
@@ -224,7 +231,7 @@ impl Place {
 
     /// The processes that supervise, or are about to.
     pub fn supervisors(&self) -> Vec<Pid> {
-        let vitald = fs::canonicalize(program("vitald")).expect("a program");
+        let vitald = fs::canonicalize(self.program("vitald")).expect("a program");
         let supervises = |pid: &Pid| {
             let exe = fs::read_link(format!("/proc/{}/exe", pid.0)).unwrap_or_default();
             exe == vitald && pid.command().split(' ').nth(1) == Some("run")

@@ -15,7 +15,7 @@ use crate::{Pid, Place, eventually, seconds};
 ///
 /// Dropped, it stops everything; what does not go fails the test.
 pub struct Supervisor {
-    place: Place,
+    pub(crate) place: Place,
     foreground: Option<Child>,
 }
 

@@ -12,7 +12,7 @@ use vitald_supervisor::StateDir;
 
 use crate::cli::{LogFormat, SupervisorLogs};
 use crate::exit::Failure;
-use crate::places::Places;
+use crate::places::{ANOTHER_PLACE, Places};
 use crate::{log_file, plugins, scope};
 
 /// How many lines of its log tell why a supervisor died at once.
@@ -82,7 +82,7 @@ pub(crate) fn start(
 ) -> Result<Detached, Failure> {
     let log = state_dir.supervisor_log();
     let file = open_log(state_dir.path(), &log)
-        .map_err(|err| Failure::not(format!("cannot write {}: {err}", log.display())))?;
+        .map_err(|err| Failure::not(format!("cannot write {}: {err}; {ANOTHER_PLACE}", log.display())))?;
     let begin = || -> io::Result<(u64, Child)> {
         // The supervisor gets nothing but its stdio: a pipe or a lock of our caller's that it kept open would
         // keep others waiting for as long as it lives.

@@ -119,6 +119,12 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// How many columns the terminal at stdout has; none where there is none, or where it does not tell.
+pub(crate) fn width() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col).filter(|width| *width > 0)
+}
+
 /// The style, or none where colour is not welcome.
 pub(crate) fn paint(style: Style, colour: bool) -> Style {
     if colour { style } else { Style::new() }

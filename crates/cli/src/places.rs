@@ -50,6 +50,9 @@ impl Found {
 /// What names standard input among manifests.
 pub(crate) const STDIN: &str = "-";
 
+/// What to do where no state can be kept.
+pub(crate) const ANOTHER_PLACE: &str = "--state-dir or VITALD_STATE_DIR names another folder";
+
 /// The folder of manifests where none is named.
 const DEFAULT_MANIFESTS: &str = "manifests";
 
@@ -146,10 +149,17 @@ impl Places {
     /// The same for a command that can do without.
     ///
     /// # Errors
-    /// There are several, or what is named does not exist.
+    /// There are several, or what is named does not exist, or its state dir is another user's.
     pub(crate) fn find_running(&self, named: &[PathBuf]) -> Result<Option<Found>, Failure> {
         self.check_named(named)?;
-        let own = self.own(named).into_iter().find(|dir| dir.holder().is_some());
+        let own = self.own(named);
+        if let Some((dir, err)) = own.iter().find_map(|dir| Some((dir, dir.hidden()?))) {
+            return Err(Failure::not(format!(
+                "whether a supervisor runs on {} cannot be seen: {err}; it is private to the user whose it is",
+                dir.path().display()
+            )));
+        }
+        let own = own.into_iter().find(|dir| dir.holder().is_some());
         if own.is_some() || self.is_chosen(named) || self.had_one() {
             return Ok(own.map(|state_dir| Found { state_dir, elsewhere: false }));
         }
@@ -170,7 +180,8 @@ impl Places {
     /// There is none.
     pub(crate) fn readable(&self, named: &[PathBuf]) -> Result<StateDir, Failure> {
         self.running(named).map(|found| found.state_dir).or_else(|failure| {
-            let is_there = |dir: &StateDir| failure.exit != Exit::Usage && dir.path().join("logs").is_dir();
+            let is_there =
+                |dir: &StateDir| failure.exit == Exit::NoSupervisor && dir.path().join("logs").is_dir();
             self.own(named).into_iter().find(is_there).ok_or(failure)
         })
     }

@@ -1,10 +1,13 @@
 //! Tables in the style of kubectl.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, Color, Table};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table};
 use vitald_core::status::{ComponentStatus, EventRecord, EventType, ProbeState, State};
 
 use crate::format;
+
+/// Of how many characters a line has to be at least, for sentences to be broken into such.
+const NARROWEST: u16 = 16;
 
 /// A table without lines, its columns two spaces apart; colour only where it is welcome.
 pub(crate) fn new(header: &[&str], colour: bool) -> Table {
@@ -24,6 +27,25 @@ pub(crate) fn new(header: &[&str], colour: bool) -> Table {
 /// The table's text, without spaces at the ends of lines.
 pub(crate) fn text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Breaks the lines of columns that hold sentences, so that a row that is wider than the window can still be read.
+/// Where too little room is left for them, the terminal breaks the rows as it can.
+pub(crate) fn fit(table: &mut Table, sentences: &[usize], window: Option<u16>) {
+    let widths = table.column_max_content_widths();
+    let others = widths.iter().enumerate().filter(|(index, _)| !sentences.contains(index));
+    // Two spaces follow each column.
+    let taken: u16 = others.map(|(_, width)| width + 2).sum();
+    let Some(window) = window.filter(|window| *window >= taken + NARROWEST * sentences.len() as u16) else {
+        return;
+    };
+    // What follows the last one is cut off.
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(window + 2);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if !sentences.contains(&index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
 }
 
 /// One row a component.
@@ -184,6 +206,37 @@ pub(crate) mod tests {
     fn wide() {
         let components = [running("postgres"), crashing("workflow-runner")];
         insta::assert_snapshot!(status(&components, true, false));
+    }
+
+    #[test]
+    fn sentences_are_broken_where_there_is_room_for_their_lines() {
+        let shown = |window| {
+            let mut table = new(&["KEY", "CHECKS", "FIELDS"], false);
+            table.add_row([
+                "tcpSocket",
+                "Healthy when a TCP connection opens.",
+                "port, host, and whatever else",
+            ]);
+            table.add_row(["pid", "Healthy.", ""]);
+            fit(&mut table, &[1, 2], window);
+            text(&table)
+        };
+        let plain = "KEY        CHECKS                                FIELDS\n\
+                     tcpSocket  Healthy when a TCP connection opens.  port, host, and whatever else\n\
+                     pid        Healthy.";
+        for window in [None, Some(79), Some(200), Some(40)] {
+            assert_eq!(shown(window), plain, "{window:?}");
+        }
+        insta::assert_snapshot!(shown(Some(50)), @r"
+        KEY        CHECKS              FIELDS
+        tcpSocket  Healthy when a TCP  port, host, and
+                   connection opens.   whatever else
+        pid        Healthy.
+        ");
+        for window in 43..79 {
+            let longest = shown(Some(window)).lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(usize::from(window)), "{window}: {longest:?}");
+        }
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Whether others could have put their code into a library: as sshd treats keys.
 
+use std::cell::OnceCell;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-const GROUP_OR_OTHERS: u32 = 0o022;
+use crate::private_group;
+
+const GROUP: u32 = 0o020;
+const OTHERS: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
 /// Why a library is not trusted.
@@ -45,8 +50,11 @@ pub(crate) enum Distrust {
 /// # Errors
 /// Which of them is at fault, and how.
 pub(crate) fn check(file: &Path) -> Result<(), Distrust> {
+    check_for(file, &Us::here())
+}
+
+fn check_for(file: &Path, us: &Us) -> Result<(), Distrust> {
     is_file(file)?;
-    let us = rustix::process::geteuid().as_raw();
     judge_all(&look(file, |path| std::path::absolute(path))?, 0, us)
 }
 
@@ -55,8 +63,27 @@ pub(crate) fn check(file: &Path) -> Result<(), Distrust> {
 /// # Errors
 /// What is at fault, and how.
 pub(crate) fn check_folder(folder: &Path) -> Result<(), Distrust> {
-    let us = rustix::process::geteuid().as_raw();
-    judge_all(&look(folder, |path| std::path::absolute(path))?, 1, us)
+    judge_all(&look(folder, |path| std::path::absolute(path))?, 1, &Us::here())
+}
+
+/// Who may write without being others: we, and the group of which we are alone.
+struct Us {
+    uid: u32,
+    /// Looked up where it matters.
+    group: OnceCell<Option<u32>>,
+}
+
+impl Us {
+    fn here() -> Self {
+        Self { uid: rustix::process::geteuid().as_raw(), group: OnceCell::new() }
+    }
+
+    /// Whether anybody else may write to what was found.
+    fn share(&self, path: &Path, found: &Metadata) -> bool {
+        let is_ours = || *self.group.get_or_init(|| private_group::of(self.uid)) == Some(found.gid());
+        let is_alone = || is_ours() && !private_group::has_access_list(path);
+        found.mode() & OTHERS != 0 || found.mode() & GROUP != 0 && !is_alone()
+    }
 }
 
 /// Whether it is a file at all: nobody waits for what comes out of a pipe.
@@ -71,7 +98,7 @@ pub(crate) fn is_file(file: &Path) -> Result<(), Distrust> {
 }
 
 /// Judges a path and all above it. `depth` 0 is the file itself, 1 the folder that it lies in.
-fn judge_all(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
+fn judge_all(path: &Path, depth: usize, us: &Us) -> Result<(), Distrust> {
     let mut writable = Vec::new();
     walk(path, depth, us, &mut writable)?;
     // Where all that is made is writable for the group, that is all of them: one command mends it.
@@ -87,15 +114,15 @@ fn judge_all(path: &Path, depth: usize, us: u32) -> Result<(), Distrust> {
 }
 
 /// Collects what others may write to. Ends, since the system has followed the links before.
-fn walk(path: &Path, depth: usize, us: u32, writable: &mut Vec<(PathBuf, u32)>) -> Result<(), Distrust> {
+fn walk(path: &Path, depth: usize, us: &Us, writable: &mut Vec<(PathBuf, u32)>) -> Result<(), Distrust> {
     path.ancestors().enumerate().try_for_each(|(above, path)| judge(path, depth + above, us, writable))
 }
 
-fn judge(path: &Path, depth: usize, us: u32, writable: &mut Vec<(PathBuf, u32)>) -> Result<(), Distrust> {
+fn judge(path: &Path, depth: usize, us: &Us, writable: &mut Vec<(PathBuf, u32)>) -> Result<(), Distrust> {
     let found = look(path, |path| std::fs::symlink_metadata(path))?;
     let owner = found.uid();
-    if owner != 0 && owner != us {
-        return Err(Distrust::Owner { path: path.to_owned(), owner, us });
+    if owner != 0 && owner != us.uid {
+        return Err(Distrust::Owner { path: path.to_owned(), owner, us: us.uid });
     }
     // A link's own mode says nothing; what it leads to is judged by itself.
     if found.is_symlink() {
@@ -107,7 +134,7 @@ fn judge(path: &Path, depth: usize, us: u32, writable: &mut Vec<(PathBuf, u32)>)
     // In a folder such as /tmp nobody can replace what is not theirs; what lies right in it may have been put there
     // by anybody, all the same.
     let is_shared_ancestor = depth > 1 && mode & STICKY != 0;
-    if mode & GROUP_OR_OTHERS != 0 && !is_shared_ancestor {
+    if !is_shared_ancestor && us.share(path, &found) {
         writable.push((path.to_owned(), mode));
     }
     Ok(())
@@ -135,6 +162,11 @@ mod tests {
             set_mode(path, mode);
         }
         (dir, file)
+    }
+
+    /// Who has no group for themselves.
+    fn check(file: &Path) -> Result<(), Distrust> {
+        check_for(file, &Us { group: OnceCell::from(None), ..Us::here() })
     }
 
     fn set_mode(path: &Path, mode: u32) {
@@ -176,6 +208,38 @@ mod tests {
         set_mode(folder, 0o755);
         set_mode(dir.path(), 0o775);
         refused(&file, dir.path(), "0775");
+    }
+
+    #[test]
+    fn what_a_group_of_ours_alone_may_write_to_is_ours() {
+        let (dir, file) = library();
+        let all = [file.as_path(), file.parent().unwrap(), dir.path()];
+        all.iter().for_each(|path| set_mode(path, 0o775));
+        let gid = fs::metadata(&file).unwrap().gid();
+        let alone = Us { group: OnceCell::from(Some(gid)), ..Us::here() };
+        check_for(&file, &alone).unwrap();
+        assert!(check_for(&file, &Us { group: OnceCell::from(Some(gid + 1)), ..Us::here() }).is_err());
+        set_mode(&file, 0o777);
+        assert!(check_for(&file, &alone).is_err(), "and others may write to it");
+        set_mode(&file, 0o775);
+
+        // user::rwx, user:65534:rwx, group::r-x, mask::rwx, other::r-x; version 2. acl(5)
+        let entries =
+            [(1u16, 7u16, u32::MAX), (2, 7, 65534), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)];
+        let mut list = 2u32.to_le_bytes().to_vec();
+        for (tag, permissions, id) in entries {
+            list.extend(tag.to_le_bytes());
+            list.extend(permissions.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        match rustix::fs::setxattr(&file, "system.posix_acl_access", &list, flags) {
+            Ok(()) => assert!(check_for(&file, &alone).is_err(), "another user is on its list"),
+            Err(err) => {
+                assert!(std::env::var_os("CI").is_none(), "CI has lists of who may do what: {err}");
+                eprintln!("skipped: no access control lists here: {err}");
+            }
+        }
     }
 
     #[test]

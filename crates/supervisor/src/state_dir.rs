@@ -157,6 +157,11 @@ impl StateDir {
         }
     }
 
+    /// Why nobody here can tell whether a supervisor runs, if that is so: it is another user's, and private.
+    pub fn hidden(&self) -> Option<std::io::Error> {
+        File::open(self.lock_file()).err().filter(|err| err.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+
     fn create(&self) -> Result<(), StateDirError> {
         for dir in [&self.0, &self.logs(), &self.0.join("components"), &self.0.join("locks")] {
             DirBuilder::new()

@@ -12,7 +12,7 @@ use vitald_process::Capability;
 
 use crate::cli::{Format, Listing};
 use crate::exit::{Exit, Outcome};
-use crate::places::Places;
+use crate::places::{ANOTHER_PLACE, Places};
 use crate::{output, plugins, scope};
 
 /// Shows what this machine offers, and what is degraded where it does not.
@@ -74,8 +74,8 @@ impl From<Capability> for Finding {
 
 /// Whether a supervisor can keep its state.
 fn state(folder: &Path) -> Finding {
-    let without_it = "no supervisor can be started; --state-dir or VITALD_STATE_DIR names another folder";
-    Finding { essential: true, ..Finding::new("state", usable(folder), without_it) }
+    let without_it = format!("no supervisor can be started; {ANOTHER_PLACE}");
+    Finding { essential: true, ..Finding::new("state", usable(folder), &without_it) }
 }
 
 fn usable(folder: &Path) -> Result<String, String> {
@@ -83,7 +83,10 @@ fn usable(folder: &Path) -> Result<String, String> {
     let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
         return Err(format!("{name} is nowhere"));
     };
-    let cannot = |err: io::Error| format!("{} cannot be written: {err}", there.display());
+    let cannot = |err: io::Error| match there == folder {
+        true => format!("{name} cannot be written: {err}"),
+        false => format!("{name} cannot be made: {} cannot be written: {err}", there.display()),
+    };
     if !there.is_dir() {
         return Err(cannot(io::ErrorKind::NotADirectory.into()));
     }

@@ -32,6 +32,5 @@ fn shown(page: &str) -> String {
 }
 
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).unwrap_or(ORDINARY_WIDTH).min(WIDEST)
+    output::width().map_or(ORDINARY_WIDTH, usize::from).min(WIDEST)
 }

@@ -40,6 +40,7 @@ pub(crate) async fn run(args: &Listing, places: &Places) -> Outcome {
                 let fields: Vec<_> = kind.fields.iter().map(|field| field.name.as_str()).collect();
                 table.add_row([kind.key.as_str(), &kind.from, &kind.summary, &fields.join(", ")]);
             }
+            table::fit(&mut table, &[2, 3], output::width());
             output::line(table::text(&table))?;
         }
         Format::Wide => output::line(fields_table(&kinds, true, output::colour()))?,
@@ -84,6 +85,7 @@ pub(super) fn fields_table(kinds: &[Kind], from: bool, colour: bool) -> String {
             table.add_row(["", "", &field.name, required, &field.description]);
         }
     }
+    table::fit(&mut table, &[4], output::width());
     if let Some(column) = table.column_mut(1).filter(|_| !from) {
         column.set_constraint(ColumnConstraint::Hidden);
     }

@@ -16,7 +16,7 @@ use crate::account::{Account, Look};
 use crate::cli::{LogFormat, Run, SupervisorLogs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
-use crate::places::Places;
+use crate::places::{ANOTHER_PLACE, Places};
 use crate::plugin_news::{self, News, PluginNews};
 use crate::{detach, manifests, output, plugins, reload, survivors, table, wiring};
 
@@ -99,7 +99,7 @@ fn lock(state_dir: &StateDir) -> Result<StateLock, Failure> {
         StateDirError::Held { .. } => Failure::no_supervisor(format!(
             "{err}; `vitald status` shows how it is, `vitald down` ends it, --state-dir chooses another place"
         )),
-        StateDirError::Io { .. } => Failure::not(err.to_string()),
+        StateDirError::Io { .. } => Failure::not(format!("{err}; {ANOTHER_PLACE}")),
     })
 }
 

@@ -119,17 +119,26 @@ fn folder() -> io::Result<PathBuf> {
 /// Makes it where it is missing. Where anybody may make folders, somebody else may have been first.
 fn own(folder: PathBuf) -> io::Result<PathBuf> {
     match DirBuilder::new().mode(FOLDER_MODE).create(&folder) {
-        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => return Err(err),
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(io::Error::new(err.kind(), format!("{}: {err}", folder.display())));
+        }
         Ok(()) | Err(_) => {}
     }
     let no_link = i32::try_from((OFlags::DIRECTORY | OFlags::NOFOLLOW).bits()).map_err(io::Error::other)?;
-    let opened: File = OpenOptions::new().read(true).custom_flags(no_link).open(&folder)?;
+    let of_another = |uid: u32| {
+        let words = format!("{} belongs to another user (uid {uid})", folder.display());
+        io::Error::new(io::ErrorKind::PermissionDenied, words)
+    };
+    let opened: File = OpenOptions::new().read(true).custom_flags(no_link).open(&folder).map_err(|err| {
+        // What is somebody else's can often not even be opened.
+        match fs::symlink_metadata(&folder) {
+            Ok(found) if found.uid() != geteuid().as_raw() => of_another(found.uid()),
+            Ok(_) | Err(_) => io::Error::new(err.kind(), format!("{}: {err}", folder.display())),
+        }
+    })?;
     let metadata = opened.metadata()?;
     if metadata.uid() != geteuid().as_raw() {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("{} belongs to another user (uid {})", folder.display(), metadata.uid()),
-        ));
+        return Err(of_another(metadata.uid()));
     }
     if metadata.mode() & 0o777 != FOLDER_MODE {
         opened.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
