@@ -99,7 +99,8 @@ impl<'a> Leftovers<'a> {
         grace: Duration,
     ) -> Result<(), StartError> {
         let state = found.state.clone().unwrap_or_default();
-        let watched = Watched { engine: self.engine, id, started_at: state.started_at.as_deref() };
+        let watched =
+            Watched { engine: self.engine, id, started_at: state.started_at.as_deref(), pid: state.pid };
         let stop_signal = found.config.as_ref().and_then(|config| config.stop_signal.as_deref());
         let signals = [
             (stop_signal.filter(|signal| !signal.is_empty()).unwrap_or("SIGTERM"), grace),

@@ -25,6 +25,7 @@ mod engine;
 mod executor;
 mod failure;
 mod image;
+mod kernel;
 mod labels;
 mod leftovers;
 mod log;

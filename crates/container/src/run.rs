@@ -33,6 +33,8 @@ pub(crate) struct Run {
     id: String,
     engine: Arc<Engine>,
     started_at: Option<String>,
+    /// What the engine says that its main process is; `None` if it has said nothing, or had ended when it was asked.
+    pid: Option<i64>,
     /// With pid 0 where its processes are none of this machine's, as with a virtual machine in between.
     process: ProcessIdentity,
     log_offset: u64,
@@ -78,13 +80,15 @@ impl Run {
     ) -> Arc<Self> {
         let state = inspected.state.clone().unwrap_or_default();
         let id = inspected.id.clone().unwrap_or_default();
-        let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        let told = state.pid.filter(|pid| *pid > 0);
+        let pid = told.and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         let stop_signal = inspected.config.as_ref().and_then(|config| config.stop_signal.clone());
         let process = own_process(pid, &id).unwrap_or_else(nobody);
         let run = Self {
             process,
             engine,
             started_at: state.started_at,
+            pid: told,
             log_offset,
             stop_signal: stop_signal.filter(|signal| !signal.is_empty()).unwrap_or_else(|| "SIGTERM".into()),
             shortcomings,
@@ -107,6 +111,7 @@ impl Run {
             id,
             engine,
             started_at: None,
+            pid: Some(process.pid.into()).filter(|pid| *pid > 0),
             process,
             log_offset,
             stop_signal: "SIGTERM".into(),
@@ -125,7 +130,8 @@ impl Run {
 
     async fn to_its_end(self: Arc<Self>, copy: Copy) {
         let following = tokio::spawn(Arc::clone(&self).follow(copy));
-        let watched = Watched { engine: &self.engine, id: &self.id, started_at: self.started_at.as_deref() };
+        let (engine, id, started_at) = (&self.engine, &self.id, self.started_at.as_deref());
+        let watched = Watched { engine, id, started_at, pid: self.pid };
         let exit = watched.ended(|| self.is_known_dead().then_some(Exit::Unknown)).await;
         self.phase.send_replace(Phase::Ended(exit.clone()));
         let mut copy = following.await.ok();

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EventMessage};
 use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions};
-use futures_util::StreamExt;
-use tokio::time::{Instant, sleep_until};
+use futures_util::{Stream, StreamExt};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until, timeout};
 use vitald_core::restarter::Exit;
 
 use crate::engine::{Engine, EngineError, Pauses, SOON};
+use crate::kernel;
 
 /// When a container is looked at although nothing was told: at once, soon after, for what happened while the
 /// connection was being made, and then now and then.
@@ -17,6 +20,9 @@ const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_se
 
 /// How long before its end a container was out of memory that ended for that, in seconds.
 const OOM_BEFORE: i64 = 2;
+
+/// How long after an end the engine may take to tell that it was for memory.
+const LATE_WORD: Duration = Duration::from_millis(500);
 
 /// What an exit status means beyond this: the number of a signal. A shell's way, and the engine's.
 const SIGNALLED: i64 = 128;
@@ -28,6 +34,8 @@ pub(crate) struct Watched<'a> {
     /// When its main process was started, as the engine has it. Another time, another process.
     /// `None` if that is not known.
     pub(crate) started_at: Option<&'a str>,
+    /// Its main process, as the engine counts. `None` if that is not known.
+    pub(crate) pid: Option<i64>,
 }
 
 impl Watched<'_> {
@@ -52,27 +60,26 @@ impl Watched<'_> {
         let mut options = EventsOptionsBuilder::new().filters(&self.filters());
         if let Some(since) = self.started_at.and_then(seconds) {
             // What has happened already is told again.
-            options = options.since(&since);
+            options = options.since(&since.to_string());
         }
-        let mut events = client.events(Some(options.build()));
-        let mut out_of_memory = None;
+        let mut events = Box::pin(client.events(Some(options.build())));
+        let mut heard = Heard::default();
         let mut looks = 0;
         let mut next_look = Instant::now();
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) if event.action.as_deref() == Some("oom") => out_of_memory = event.time,
                     Some(Ok(event)) if event.action.as_deref() == Some("die") => {
-                        let oom = out_of_memory.zip(event.time).map(|(oom, died)| died - oom <= OOM_BEFORE);
-                        return Ok(self.exit(Some(&event), oom).await?.unwrap_or(Exit::Unknown));
+                        let ended = self.ended_by_now(Some(&event), &heard).await?;
+                        return Ok(self.explained(ended.unwrap_or_default(), &mut heard, &mut events).await);
                     }
-                    Some(Ok(_)) => {}
+                    Some(Ok(event)) => heard.note(&event),
                     Some(Err(err)) => return Err(self.engine.failure(err)),
                     None => return Err(self.engine.away("it has closed the connection".into())),
                 },
                 () = sleep_until(next_look) => {
-                    if let Some(exit) = self.exit(None, None).await? {
-                        return Ok(exit);
+                    if let Some(ended) = self.ended_by_now(None, &heard).await? {
+                        return Ok(self.explained(ended, &mut heard, &mut events).await);
                     }
                     *pauses = Pauses::new();
                     next_look = Instant::now() + LOOK_AGAIN[usize::min(looks, LOOK_AGAIN.len() - 1)];
@@ -83,35 +90,122 @@ impl Watched<'_> {
     }
 
     fn filters(&self) -> HashMap<String, Vec<String>> {
-        [("type", vec!["container"]), ("container", vec![self.id]), ("event", vec!["die", "oom"])]
+        [("type", vec!["container"]), ("container", vec![self.id]), ("event", vec!["die", "kill", "oom"])]
             .map(|(name, values)| (name.to_owned(), values.into_iter().map(str::to_owned).collect()))
             .into()
     }
 
-    /// How it ended, as far as the engine tells; `None` if it has not. `oom` is what events tell of its memory: the
+    /// How it ended, as far as the engine tells; `None` if it has not. What events tell of its memory comes first: the
     /// engine itself goes on saying that it was out of memory once a child of it was ended for that.
-    async fn exit(
+    async fn ended_by_now(
         &self,
         died: Option<&EventMessage>,
-        oom: Option<bool>,
-    ) -> Result<Option<Exit>, EngineError> {
-        let told =
-            died.and_then(|event| event.actor.as_ref()?.attributes.as_ref()?.get("exitCode")?.parse().ok());
-        let by_event = || told.map(|code| exit_of(code, oom.unwrap_or_default()));
+        heard: &Heard,
+    ) -> Result<Option<Ended>, EngineError> {
+        let told = died.and_then(|event| attribute(event, "exitCode")?.parse().ok());
+        let time = died.and_then(|event| event.time);
+        let by_event = || {
+            let exit = told.map(|code| exit_of(code, heard.was_out_of_memory(time).unwrap_or_default()));
+            exit.map(|exit| Ended { exit, at: time, lived: None })
+        };
         let state = match inspect(self.engine, self.id).await {
             Ok(inspected) => inspected.state.unwrap_or_default(),
             // Somebody has removed it, or the engine is on its way out.
-            Err(err) if err.is_not_found() => return Ok(Some(by_event().unwrap_or(Exit::Unknown))),
+            Err(err) if err.is_not_found() => return Ok(Some(by_event().unwrap_or_default())),
             Err(err) => return by_event().map(Some).ok_or(err),
         };
         if self.started_at.is_some_and(|time| state.started_at.as_deref() != Some(time)) {
             // Somebody has started it again behind our back: that is another run, and none of ours.
-            return Ok(Some(by_event().unwrap_or(Exit::Unknown)));
+            return Ok(Some(by_event().unwrap_or_default()));
         }
+        // The event is told when all is cleared away, which can take its time.
+        let at = state.finished_at.as_deref().and_then(seconds).filter(|time| *time > 0).or(time);
+        let lived = at.zip(state.started_at.as_deref().and_then(seconds)).map(|(end, start)| end - start);
+        let oom = heard.was_out_of_memory(at).or(state.oom_killed);
         // One that is being removed has no status any more.
-        let killed = || oom.or(state.oom_killed).unwrap_or_default();
-        Ok(told.map(|code| exit_of(code, killed())).or_else(|| exit_in(&state)))
+        let by_code = told.map(|code| exit_of(code, oom.unwrap_or_default()));
+        let exit = by_code.or_else(|| exit_in(&ContainerState { oom_killed: oom, ..state }));
+        Ok(exit.map(|exit| Ended { exit, at, lived }))
     }
+
+    /// Why it was ended by SIGKILL, where nobody asked the engine for that: it may be the kernel that did it, for
+    /// memory. The engine tells that after the end, at times, and at times not at all.
+    async fn explained(
+        &self,
+        ended: Ended,
+        heard: &mut Heard,
+        events: &mut (impl Stream<Item = Result<EventMessage, Error>> + Unpin),
+    ) -> Exit {
+        let Ended { exit, at, lived } = ended;
+        if exit != by_sigkill() || heard.was_killed {
+            return exit;
+        }
+        let (id, pid) = (self.id.to_owned(), self.pid);
+        let is_known = pid.is_some() || lived.is_some_and(|lived| lived <= OOM_BEFORE);
+        let by_kernel = spawn_blocking(move || is_known && kernel::has_killed_for_memory(&id, pid));
+        if by_kernel.await.unwrap_or_default() {
+            return Exit::OomKilled;
+        }
+        let late_word = async {
+            while let Some(Ok(event)) = events.next().await {
+                heard.note(&event);
+                if heard.was_out_of_memory(at) == Some(true) {
+                    return Exit::OomKilled;
+                }
+                if heard.was_killed {
+                    break;
+                }
+            }
+            exit.clone()
+        };
+        timeout(LATE_WORD, late_word).await.unwrap_or_else(|_| exit.clone())
+    }
+}
+
+/// An end, as far as it is known.
+struct Ended {
+    exit: Exit,
+    /// When that was, in seconds since the epoch.
+    at: Option<i64>,
+    /// For how long it had run, in seconds.
+    lived: Option<i64>,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self { exit: Exit::Unknown, at: None, lived: None }
+    }
+}
+
+/// What events have told so far that explains an end.
+#[derive(Default)]
+struct Heard {
+    /// When something of it was out of memory last, in seconds since the epoch.
+    out_of_memory: Option<i64>,
+    /// Somebody had the engine kill it: we, or another.
+    was_killed: bool,
+}
+
+impl Heard {
+    fn note(&mut self, event: &EventMessage) {
+        match event.action.as_deref() {
+            Some("oom") => self.out_of_memory = event.time,
+            Some("kill") => {
+                let signal = attribute(event, "signal").unwrap_or_default();
+                self.was_killed |= signal.parse() == Ok(nix::libc::SIGKILL) || signal.ends_with("KILL");
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it was out of memory when it ended at this time; `None` if nothing is known of either.
+    fn was_out_of_memory(&self, ended_at: Option<i64>) -> Option<bool> {
+        self.out_of_memory.zip(ended_at).map(|(oom, end)| end - oom <= OOM_BEFORE)
+    }
+}
+
+fn attribute<'a>(event: &'a EventMessage, name: &str) -> Option<&'a str> {
+    event.actor.as_ref()?.attributes.as_ref()?.get(name).map(String::as_str)
 }
 
 pub(crate) async fn inspect(engine: &Engine, id: &str) -> Result<ContainerInspectResponse, EngineError> {
@@ -139,44 +233,24 @@ fn exit_of(code: i64, oom: bool) -> Exit {
     let killed = SIGNALLED + i64::from(nix::libc::SIGKILL);
     match i32::try_from(code - SIGNALLED) {
         _ if oom && code == killed => Exit::OomKilled,
-        Ok(signal @ 1..=31) => Exit::Signal(vitald_process::signal::name(signal)),
+        Ok(signal @ 1..=31) => by_signal(signal),
         _ => i32::try_from(code).map_or(Exit::Unknown, Exit::Code),
     }
 }
 
+fn by_sigkill() -> Exit {
+    by_signal(nix::libc::SIGKILL)
+}
+
+fn by_signal(signal: i32) -> Exit {
+    Exit::Signal(vitald_process::signal::name(signal))
+}
+
 /// The engine's time as it takes it: in seconds since the epoch.
-fn seconds(time: &str) -> Option<String> {
+fn seconds(time: &str) -> Option<i64> {
     let time: jiff::Timestamp = time.parse().ok()?;
-    Some(time.as_second().to_string())
+    Some(time.as_second())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(status: ContainerStateStatusEnum, code: i64, oom_killed: bool) -> String {
-        let state = ContainerState {
-            status: Some(status),
-            exit_code: Some(code),
-            oom_killed: Some(oom_killed),
-            ..ContainerState::default()
-        };
-        exit_in(&state).map_or_else(|| "-".into(), |exit| exit.to_string())
-    }
-
-    #[test]
-    fn ends_are_told_as_those_of_processes() {
-        use ContainerStateStatusEnum::{CREATED, DEAD, EXITED, PAUSED, RESTARTING, RUNNING};
-        assert_eq!(told(EXITED, 0, false), "exited with status 0");
-        assert_eq!(told(EXITED, 3, false), "exited with status 3");
-        assert_eq!(told(DEAD, 143, false), "was ended by SIGTERM");
-        assert_eq!(told(EXITED, 137, false), "was ended by SIGKILL");
-        assert_eq!(told(EXITED, 137, true), "was killed for using too much memory");
-        // A child of it was; it has ended by itself.
-        assert_eq!(told(EXITED, 1, true), "exited with status 1");
-        assert_eq!(told(EXITED, 255, false), "exited with status 255");
-        for status in [CREATED, PAUSED, RESTARTING, RUNNING] {
-            assert_eq!(told(status, 0, false), "-");
-        }
-    }
-}
+mod tests;

@@ -19,7 +19,7 @@ use vitald_core::spec::{
     RestartSpec, Workload,
 };
 use vitald_process::Paths;
-use vitald_tests::{Engine, IMAGE};
+use vitald_tests::{Engine, IMAGE, Pid};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -253,6 +253,25 @@ async fn memory_that_is_used_up_is_told_from_a_kill() {
     let run = world.script("sleep 1000").start(RunId(2)).await.unwrap();
     world.engine.docker(&["kill", "vitald-web"]);
     assert_eq!(end(&run).await, Exit::Signal("SIGKILL".into()));
+    // Somebody who does not ask the engine.
+    let run = world.script("sleep 1000").start(RunId(3)).await.unwrap();
+    Pid(run.process().pid).kill();
+    assert_eq!(end(&run).await, Exit::Signal("SIGKILL".into()));
+}
+
+/// The engine begins to watch the memory of a container after it has started it.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_is_used_up_at_once_is_told_though_the_engine_may_miss_it() {
+    let world = World::new();
+    let greedy = world.restarter(|spec| {
+        let command = ["busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=512M", "count=1"];
+        spec.command = command.map(str::to_owned).into();
+        spec.memory_limit = Some(6 << 20);
+    });
+    for number in 1..=10 {
+        let run = greedy.start(RunId(number)).await.unwrap();
+        assert_eq!(end(&run).await, Exit::OomKilled, "run {number}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
