@@ -14,7 +14,6 @@ mod mark;
 mod model;
 mod offspring;
 mod plugins;
-mod private_group;
 mod silence;
 mod trust;
 mod wire;
