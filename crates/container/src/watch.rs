@@ -43,8 +43,9 @@ impl Watched<'_> {
     pub(crate) async fn ended(&self, away: impl Fn() -> Option<Exit>) -> Exit {
         let mut pauses = Pauses::new();
         loop {
-            match self.watch(&mut pauses).await {
-                Ok(exit) => return exit,
+            match self.watch(&mut pauses, &away).await {
+                Ok(Some(exit)) => return exit,
+                Ok(None) => {}
                 Err(_) => {
                     if let Some(exit) = away() {
                         return exit;
@@ -55,7 +56,12 @@ impl Watched<'_> {
         }
     }
 
-    async fn watch(&self, pauses: &mut Pauses) -> Result<Exit, EngineError> {
+    /// `None` if the connection is not to be relied on.
+    async fn watch(
+        &self,
+        pauses: &mut Pauses,
+        away: impl Fn() -> Option<Exit>,
+    ) -> Result<Option<Exit>, EngineError> {
         let client = self.engine.client().await?;
         let mut options = EventsOptionsBuilder::new().filters(&self.filters());
         if let Some(since) = self.started_at.and_then(seconds) {
@@ -66,24 +72,38 @@ impl Watched<'_> {
         let mut heard = Heard::default();
         let mut looks = 0;
         let mut next_look = Instant::now();
+        let mut is_doubted = false;
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) if event.action.as_deref() == Some("die") => {
-                        let ended = self.ended_by_now(Some(&event), &heard).await?;
-                        return Ok(self.explained(ended.unwrap_or_default(), &mut heard, &mut events).await);
+                        let ended = self.ended_by_now(Some(&event), &heard).await?.unwrap_or_default();
+                        return Ok(Some(self.explained(ended, &mut heard, &mut events).await));
                     }
                     Some(Ok(event)) => heard.note(&event),
                     Some(Err(err)) => return Err(self.engine.failure(err)),
                     None => return Err(self.engine.away("it has closed the connection".into())),
                 },
                 () = sleep_until(next_look) => {
-                    if let Some(ended) = self.ended_by_now(None, &heard).await? {
-                        return Ok(self.explained(ended, &mut heard, &mut events).await);
+                    match self.ended_by_now(None, &heard).await {
+                        Ok(Some(ended)) => {
+                            return Ok(Some(self.explained(ended, &mut heard, &mut events).await));
+                        }
+                        // It may be another engine by now that has answered.
+                        Ok(None) if is_doubted => return Ok(None),
+                        Ok(None) => {
+                            *pauses = Pauses::new();
+                            looks += 1;
+                        }
+                        // One that is shutting down takes no questions, and goes on telling what ends.
+                        Err(_) => {
+                            if let Some(exit) = away() {
+                                return Ok(Some(exit));
+                            }
+                            (is_doubted, looks) = (true, 1);
+                        }
                     }
-                    *pauses = Pauses::new();
-                    next_look = Instant::now() + LOOK_AGAIN[usize::min(looks, LOOK_AGAIN.len() - 1)];
-                    looks += 1;
+                    next_look = Instant::now() + LOOK_AGAIN[usize::clamp(looks, 1, LOOK_AGAIN.len()) - 1];
                 }
             }
         }
