@@ -122,7 +122,7 @@ impl Watched<'_> {
         died: Option<&EventMessage>,
         heard: &Heard,
     ) -> Result<Option<Ended>, EngineError> {
-        let told = died.and_then(|event| attribute(event, "exitCode")?.parse().ok());
+        let told = died.and_then(code_of);
         let time = died.and_then(|event| event.time);
         let by_event = || {
             let exit = told.map(|code| exit_of(code, heard.was_out_of_memory(time).unwrap_or_default()));
@@ -149,7 +149,8 @@ impl Watched<'_> {
     }
 
     /// Why it was ended by SIGKILL, where nobody asked the engine for that: it may be the kernel that did it, for
-    /// memory. The engine tells that after the end, at times, and at times not at all.
+    /// memory. The engine tells that after the end, at times, and at times not at all. And how one ended that was
+    /// removed before it could be looked at.
     async fn explained(
         &self,
         ended: Ended,
@@ -157,18 +158,27 @@ impl Watched<'_> {
         events: &mut (impl Stream<Item = Result<EventMessage, Error>> + Unpin),
     ) -> Exit {
         let Ended { exit, at, lived } = ended;
-        if exit != by_sigkill() || heard.was_killed {
+        if exit == by_sigkill() && !heard.was_killed {
+            let (id, pid) = (self.id.to_owned(), self.pid);
+            let is_known = pid.is_some() || lived.is_some_and(|lived| lived <= OOM_BEFORE);
+            let by_kernel = spawn_blocking(move || is_known && kernel::has_killed_for_memory(&id, pid));
+            if by_kernel.await.unwrap_or_default() {
+                return Exit::OomKilled;
+            }
+        } else if exit != Exit::Unknown {
             return exit;
-        }
-        let (id, pid) = (self.id.to_owned(), self.pid);
-        let is_known = pid.is_some() || lived.is_some_and(|lived| lived <= OOM_BEFORE);
-        let by_kernel = spawn_blocking(move || is_known && kernel::has_killed_for_memory(&id, pid));
-        if by_kernel.await.unwrap_or_default() {
-            return Exit::OomKilled;
         }
         let late_word = async {
             while let Some(Ok(event)) = events.next().await {
                 heard.note(&event);
+                if exit == Exit::Unknown {
+                    // One that was removed meanwhile has died before.
+                    let oom = heard.was_out_of_memory(event.time).unwrap_or_default();
+                    match code_of(&event) {
+                        Some(code) => return exit_of(code, oom),
+                        None => continue,
+                    }
+                }
                 if heard.was_out_of_memory(at) == Some(true) {
                     return Exit::OomKilled;
                 }
@@ -222,6 +232,11 @@ impl Heard {
     fn was_out_of_memory(&self, ended_at: Option<i64>) -> Option<bool> {
         self.out_of_memory.zip(ended_at).map(|(oom, end)| end - oom <= OOM_BEFORE)
     }
+}
+
+/// What the event of an end tells of it.
+fn code_of(event: &EventMessage) -> Option<i64> {
+    (event.action.as_deref() == Some("die")).then(|| attribute(event, "exitCode")?.parse().ok())?
 }
 
 fn attribute<'a>(event: &'a EventMessage, name: &str) -> Option<&'a str> {

@@ -45,7 +45,9 @@ struct Script {
     events: String,
     /// How often it is asked for the container until it answers nobody any more, but who listens already.
     answers: usize,
-    /// Told only then.
+    /// How often it is asked until it tells of events.
+    slow: usize,
+    /// Told only when it answers no more.
     last_words: String,
     asked: AtomicUsize,
     is_heard: AtomicBool,
@@ -57,6 +59,7 @@ impl Script {
             state,
             events: lines(events),
             answers: usize::MAX,
+            slow: 0,
             last_words: String::new(),
             asked: AtomicUsize::new(0),
             is_heard: AtomicBool::new(false),
@@ -125,6 +128,9 @@ async fn answer(mut connection: UnixStream, script: Arc<Script>) {
         }
         if request.contains("/events") {
             script.is_heard.store(true, Relaxed);
+            while script.asked.load(Relaxed) < script.slow {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             let answer = format!("{ok}Connection: close\r\n\r\n{}", script.events);
             connection.write_all(answer.as_bytes()).await.unwrap();
             while script.asked.load(Relaxed) <= script.answers {
@@ -174,4 +180,10 @@ async fn an_engine_that_answers_no_more_is_listened_to_until_it_is_gone() {
     let last_words = lines(&[("die", END, r#""exitCode": "3""#)]);
     let script = Script { answers: 1, last_words, ..Script::of(state("running", 0, false), &[]) };
     assert_eq!(told_by_engine(script).await, "exited with status 3");
+}
+
+#[tokio::test]
+async fn one_that_is_removed_when_it_is_looked_at_has_ended_as_is_told_right_after() {
+    let script = Script { slow: 1, ..Script::of(state("removing", 0, false), &[KILLED, DIED]) };
+    assert_eq!(told_by_engine(script).await, BY_SIGKILL);
 }
