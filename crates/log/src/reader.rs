@@ -34,7 +34,12 @@ pub struct LogReader {
     offset: u64,
     /// The archive that is being read: it stays readable when it is renamed or removed.
     open: Option<(Archive, File)>,
+    /// The end of what was read of a live file that began again before whoever keeps the log had said so.
+    unsaid: Vec<u8>,
 }
+
+/// By so many bytes before its place a reader knows what it has read again. Log lines differ in their time.
+const KNOWN_BY: usize = 256;
 
 impl LogReader {
     /// Stands at the oldest byte of the log with this live file. A log that does not exist yet is empty.
@@ -45,7 +50,7 @@ impl LogReader {
         let names = Names::new(log);
         let view = View::load(&names)?;
         let offset = view.oldest();
-        Ok(Self { names, view, offset, open: None })
+        Ok(Self { names, view, offset, open: None, unsaid: Vec::new() })
     }
 
     /// Logical offset of the next byte to be read.
@@ -62,6 +67,7 @@ impl LogReader {
     pub fn seek(&mut self, offset: u64) -> io::Result<()> {
         let extent = self.extent()?;
         self.offset = offset.min(extent.end);
+        self.unsaid.clear();
         Ok(())
     }
 
@@ -91,7 +97,12 @@ impl LogReader {
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<Read> {
         let read = self.read_here(into)?;
         match read {
-            Read::Bytes(length) => self.offset += length as u64,
+            Read::Bytes(length) => {
+                if self.view.replaced && self.offset >= self.view.live.begin {
+                    self.remember(&into[..length]);
+                }
+                self.offset += length as u64;
+            }
             Read::Gone(bytes) => self.offset += bytes,
             Read::Restarted | Read::End => {}
         }
@@ -134,7 +145,7 @@ impl LogReader {
                 LiveRead::Bytes(length) => return Ok(Read::Bytes(length)),
                 LiveRead::End => return Ok(Read::End),
                 LiveRead::Truncated => {
-                    self.view.begin_again(self.offset);
+                    self.begin_again();
                     return Ok(Read::Restarted);
                 }
                 LiveRead::Stale => {
@@ -230,17 +241,56 @@ impl LogReader {
             return Ok(false);
         }
         if self.view.replaced {
-            self.view.begin_again(self.offset);
+            self.begin_again();
             return Ok(true);
         }
         let began = self.view.began;
-        if same_file && old.replaced && self.view.epoch == old.epoch + 1 {
-            // We noticed first, and have read on from where the file began again.
-            self.offset = began.begin + old.place(self.offset).saturating_sub(began.start);
-            return Ok(false);
+        if old.replaced {
+            let once = self.view.epoch == old.epoch + 1;
+            let ours = began.begin + old.place(self.offset).saturating_sub(began.start);
+            if once && same_file && self.has_read_up_to(ours)? {
+                // We noticed first, and have read on from where the file began again.
+                self.offset = ours;
+                return Ok(false);
+            }
+            // It began once more since, and that is what was noticed.
+            let told = once.then(|| old.told_offset(self.offset)).flatten();
+            self.offset = told.unwrap_or(began.begin).min(began.begin);
+            return Ok(true);
         }
         let skipped = self.offset > began.begin || old.epoch != self.view.epoch;
         self.offset = self.offset.min(began.begin);
         Ok(skipped)
+    }
+
+    fn begin_again(&mut self) {
+        self.view.begin_again(self.offset);
+        self.unsaid.clear();
+    }
+
+    fn remember(&mut self, read: &[u8]) {
+        self.unsaid.extend_from_slice(&read[read.len().saturating_sub(KNOWN_BY)..]);
+        let surplus = self.unsaid.len().saturating_sub(KNOWN_BY);
+        self.unsaid.drain(..surplus);
+    }
+
+    /// Whether what was read last is what the log has before this offset now.
+    fn has_read_up_to(&self, offset: u64) -> io::Result<bool> {
+        let view = View::load(&self.names)?;
+        let Some(begin) = offset.checked_sub(self.unsaid.len() as u64) else { return Ok(false) };
+        if (view.epoch, view.replaced) != (self.view.epoch, false) {
+            return Ok(false);
+        }
+        let mut there =
+            Self { names: self.names.clone(), view, offset: begin, open: None, unsaid: Vec::new() };
+        let mut bytes = [0; KNOWN_BY];
+        let mut rest = self.unsaid.as_slice();
+        while !rest.is_empty() {
+            match there.read(&mut bytes[..rest.len()])? {
+                Read::Bytes(length) if rest.starts_with(&bytes[..length]) => rest = &rest[length..],
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 }

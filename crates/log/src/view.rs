@@ -171,8 +171,14 @@ impl View {
     /// If whoever keeps the log has rotated it since the `old` view, not having noticed that the file was truncated:
     /// what this one calls the place in the file at which the reader stands.
     pub(crate) fn as_told(&self, old: &Self, offset: u64) -> Option<u64> {
-        let rotated = self.told != old.told && old.told.inode == old.live.inode;
-        rotated.then(|| old.told.begin + old.place(offset).saturating_sub(old.told.start))
+        if self.told == old.told { None } else { old.told_offset(offset) }
+    }
+
+    /// What whoever keeps the log, not having noticed that the file was truncated, calls the place in it of what is
+    /// a logical offset here. `None` if it is another file.
+    pub(crate) fn told_offset(&self, offset: u64) -> Option<u64> {
+        let same = self.told.inode == self.live.inode;
+        same.then(|| self.told.begin + self.place(offset).saturating_sub(self.told.start))
     }
 
     /// The place in the live file of a logical offset in it.

@@ -16,10 +16,11 @@ enum Act {
     Restart,
     Die(usize),
     Follow,
-    /// Who looks first afterwards: the keeper, or who follows.
-    Truncate(bool),
+    /// Who looks first afterwards: the keeper, or who follows; then so many lines are followed before the
+    /// keeper looks.
+    Truncate(bool, u64),
     /// Removed, and made again by the next run.
-    Replace(bool),
+    Replace(bool, u64),
     /// The same while nobody keeps it.
     Unwatched(bool),
 }
@@ -31,8 +32,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Restart),
         2 => (1_usize..12).prop_map(Act::Die),
         4 => Just(Act::Follow),
-        2 => any::<bool>().prop_map(Act::Truncate),
-        1 => any::<bool>().prop_map(Act::Replace),
+        2 => (any::<bool>(), 0_u64..40).prop_map(|(keeper_first, lines)| Act::Truncate(keeper_first, lines)),
+        1 => (any::<bool>(), 0_u64..40).prop_map(|(keeper_first, lines)| Act::Replace(keeper_first, lines)),
         1 => any::<bool>().prop_map(Act::Unwatched),
     ];
     prop::collection::vec(act, 1..40)
@@ -96,10 +97,7 @@ impl Play {
 
     fn act(&mut self, log: &Path, act: &Act) {
         match act {
-            Act::Write(count) => {
-                write(&mut self.component, &lines('a', self.next..self.next + count));
-                self.next += count;
-            }
+            Act::Write(count) => self.write(*count),
             Act::Rotate => drop(self.keeper().rotate().unwrap()),
             Act::Restart => {
                 self.kept = None;
@@ -119,18 +117,23 @@ impl Play {
                 self.kept = Some(rotating(log, settings(8192, 1000)));
             }
             Act::Follow => self.follow(),
-            Act::Truncate(keeper_first) => {
+            Act::Truncate(keeper_first, lines) => {
                 self.keeper().look().unwrap();
+                if *lines > 0 {
+                    self.follow();
+                }
+                // What has become as long as it was when it was last looked at cannot be told from it.
+                let shorter = self.component.metadata().unwrap().len().saturating_sub(1) / LINE as u64;
                 self.component.set_len(0).unwrap();
                 self.there = self.next;
-                self.look(*keeper_first);
+                self.look(*keeper_first, shorter.min(*lines));
             }
-            Act::Replace(keeper_first) => {
+            Act::Replace(keeper_first, lines) => {
                 self.keeper().look().unwrap();
                 fs::remove_file(log).unwrap();
                 self.component = open_append(log);
                 self.there = self.next;
-                self.look(*keeper_first);
+                self.look(*keeper_first, *lines);
             }
             Act::Unwatched(truncate) => {
                 self.kept = None;
@@ -147,8 +150,15 @@ impl Play {
         }
     }
 
-    fn look(&mut self, keeper_first: bool) {
+    fn write(&mut self, count: u64) {
+        write(&mut self.component, &lines('a', self.next..self.next + count));
+        self.next += count;
+    }
+
+    fn look(&mut self, keeper_first: bool, lines: u64) {
         if !keeper_first {
+            self.follow();
+            self.write(lines);
             self.follow();
         }
         self.keeper().look().unwrap();
@@ -183,5 +193,29 @@ fn no_line_is_read_twice_or_missed() {
                 Ok(())
             })
             .unwrap();
+    }
+}
+
+#[test]
+fn one_that_a_reader_saw_truncated_is_truncated_again() {
+    for bed in crate::bed::beds() {
+        use Act::{Follow, Rotate, Truncate, Unwatched, Write};
+        for acts in [
+            vec![Write(2), Truncate(false, 1)],
+            vec![
+                Write(1),
+                Follow,
+                Unwatched(true),
+                Write(1),
+                Follow,
+                Rotate,
+                Write(2),
+                Truncate(true, 0),
+                Write(2),
+            ],
+        ] {
+            let folder = tempfile::tempdir_in(bed.path()).unwrap();
+            play(folder.path(), &acts);
+        }
     }
 }

@@ -26,28 +26,52 @@ const A_LINE_EVERY: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(2);
 
 /// What Rust adds to what it has said in the line before.
-const NOTHING_NEW: [&str; 2] = ["note: run with `RUST_BACKTRACE", "fatal runtime error: stack overflow"];
+const NOTHING_NEW: [&str; 5] = [
+    "note: run with `RUST_BACKTRACE",
+    "note: Some details are omitted, run with `RUST_BACKTRACE",
+    "fatal runtime error: stack overflow",
+    "skipping backtrace printing",
+    BACKTRACE,
+];
+/// The frames of a stack follow, where RUST_BACKTRACE asks for them.
+const BACKTRACE: &str = "stack backtrace:";
 
 /// The last line that was printed.
 #[derive(Default)]
 pub(super) struct Words {
-    last: Mutex<Option<(Instant, String)>>,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Default)]
+struct Heard {
+    last: Option<(Instant, String)>,
+    in_backtrace: bool,
 }
 
 impl Words {
     /// What was printed just now, if it says anything.
     pub(super) fn last(&self) -> Option<String> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(at, _)| at.elapsed() < STALE).map(|(_, line)| excerpt(line))
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.last.as_ref().filter(|(at, _)| at.elapsed() < STALE).map(|(_, line)| excerpt(line))
     }
 
     fn heard(&self, line: &str) {
-        let says_nothing = NOTHING_NEW.iter().any(|beginning| line.starts_with(beginning));
-        if !says_nothing {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = Some((Instant::now(), line.to_owned()));
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.in_backtrace && is_frame(line) {
+            return;
+        }
+        heard.in_backtrace = line == BACKTRACE;
+        if !NOTHING_NEW.iter().any(|beginning| line.starts_with(beginning)) {
+            heard.last = Some((Instant::now(), line.to_owned()));
         }
     }
+}
+
+/// Whether this is of a backtrace: `   3: probe::check`, and where that is, `             at src/lib.rs:7:5`.
+fn is_frame(line: &str) -> bool {
+    let text = line.trim_start();
+    let numbered = text.split_once(": ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    numbered || (text.len() < line.len() && text.starts_with("at "))
 }
 
 /// Reads until the last process that may print has ended.
@@ -121,6 +145,29 @@ impl Teller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_words_are_not_those_of_a_backtrace() {
+        let panic = "thread 'probe' (7) panicked at src/lib.rs:121:24:\nodd as ever\n";
+        let brief = "stack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/1/panicking.rs:689:5\n  \
+                     12: odd::check\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for more.\n";
+        let full = "stack backtrace:\n   0:     0x55d0c0ffee - std::panicking::begin\n  10:                0x0 - <unknown>\n";
+        let memory =
+            "memory allocation of 8 bytes failed\nskipping backtrace printing to avoid potential recursion\n";
+        for (printed, last) in [
+            (panic.to_owned(), "odd as ever"),
+            (panic.to_owned() + "note: run with `RUST_BACKTRACE=1` environment variable\n", "odd as ever"),
+            (panic.to_owned() + brief, "odd as ever"),
+            (panic.to_owned() + full, "odd as ever"),
+            (panic.to_owned() + brief + "3: not of a stack\n", "3: not of a stack"),
+            (panic.to_owned() + full + "giving up\n7: for good\n", "7: for good"),
+            (memory.to_owned() + brief, "memory allocation of 8 bytes failed"),
+        ] {
+            let words = Words::default();
+            printed.lines().for_each(|line| words.heard(line));
+            assert_eq!(words.last().as_deref(), Some(last), "{printed}");
+        }
+    }
 
     #[test]
     fn a_flood_is_told_a_line_a_second() {

@@ -60,7 +60,7 @@ fn a_stack_that_overflows() {
 
 #[test]
 fn a_leak_ends_where_the_memory_that_it_may_use_does() {
-    ends(json!("leak"), "was ended by SIGABRT: memory allocation of 1048576 bytes failed");
+    ends(json!("leak"), "was ended by SIGABRT: memory allocation of ");
 }
 
 #[tokio::test]
