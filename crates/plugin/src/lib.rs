@@ -15,6 +15,7 @@ mod model;
 mod offspring;
 mod plugins;
 mod silence;
+mod strays;
 mod trust;
 mod wire;
 
