@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 use vitald_log::{LogReader, Read, RotatingLog};
 
 use crate::bed::{LINE, lines, open_append, rotating, settings, write};
@@ -184,7 +185,8 @@ fn play(folder: &Path, acts: &[Act]) {
 #[test]
 fn no_line_is_read_twice_or_missed() {
     for bed in crate::bed::beds() {
-        let mut config = ProptestConfig::with_cases(96);
+        // As the macro does, so that a hunt can ask for more.
+        let mut config = contextualize_config(ProptestConfig::with_cases(96));
         config.failure_persistence = None;
         proptest::test_runner::TestRunner::new(config)
             .run(&acts(), |acts| {
