@@ -1,10 +1,11 @@
 //! What a running supervisor was told of folders need not be told again to who speaks with it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
-use vitald_tests::{Supervisor, seconds};
+use nix::sys::signal::Signal;
+use vitald_tests::{Supervisor, seconds, skip};
 
 use crate::ward::{answers, libraries, listed};
 
@@ -103,4 +104,49 @@ fn what_is_named_goes_before_what_the_supervisor_has() {
     let of = |n: usize| (list[n]["file"].as_str().unwrap().to_owned(), list[n]["state"].as_str().unwrap());
     assert_eq!(of(0), (near.display().to_string(), "Loaded"));
     assert_eq!(of(1), (file.display().to_string(), "Refused"));
+}
+
+#[test]
+fn a_supervisor_that_runs_does_not_change_whose_library_comes_first() {
+    let s = Supervisor::prepare("metadata: {name: sleeper}\nspec: {command: [vitald-fixture, sleep]}");
+    let own = s.install(&libraries().library("steady"));
+    fs::create_dir(s.path("near")).unwrap();
+    fs::copy(&own, s.path("near/libsteady.so")).unwrap();
+    let here = s.clone_with_env("VITALD_PLUGIN_PATH", "near");
+    let first = || {
+        let list = listed(&here, &[]);
+        assert_eq!((list[0]["state"].as_str(), list[1]["state"].as_str()), (Some("Loaded"), Some("Refused")));
+        list[0]["file"].as_str().unwrap().to_owned()
+    };
+    let before = first();
+    assert_eq!(before, s.path("near/libsteady.so").display().to_string());
+    s.up().expect(0);
+    assert_eq!(first(), before);
+}
+
+#[test]
+fn a_supervisor_that_does_not_say_where_it_looks_is_told_of() {
+    let (s, _) = place(true);
+    let pid = s.pid();
+    pid.signal(Signal::SIGSTOP);
+    let told = s.cli(&["validate", "-f", "manifests"]);
+    pid.signal(Signal::SIGCONT);
+    let told = told.expect(2).stderr;
+    assert!(told.contains("cannot be asked where it looks for custom probes"), "{told}");
+}
+
+#[test]
+fn another_users_supervisor_is_not_asked() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("only root reaches another user's supervisor");
+        return;
+    }
+    let (s, file) = place(true);
+    let own_by = |uid| chown(s.state_dir(), Some(uid), None).unwrap();
+    own_by(65534);
+    let (of_another, told) = (listed(&s, &[]), s.cli(&["diff", "-f", "manifests"]));
+    own_by(0);
+    assert!(of_another.is_empty(), "{of_another:?}");
+    assert!(told.expect(2).stderr.contains("`vitald plugin list` shows where"));
+    assert_eq!(listed(&s, &[])[0]["file"], file.display().to_string());
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use vitald_plugin::{
 };
 use vitald_supervisor::{ProbeInUse, ProbeLibraries, StateDir};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::format::plain;
 use crate::places::Places;
 use crate::{builtin, output, reach};
@@ -104,30 +106,51 @@ pub(crate) fn folders(places: &Places, state_dirs: &[StateDir]) -> Vec<Folder> {
     ordered(places, Vec::new(), state_dirs)
 }
 
-/// The same, and where the supervisors that run on these state dirs look, since they judge in the end. One that does
-/// not say it soon is left out.
+/// The same, and where our supervisors that run on these state dirs look, since they judge in the end. Of one that
+/// does not say it soon that is told, and it is left out.
 pub(crate) async fn all_folders(places: &Places, state_dirs: &[StateDir]) -> Vec<Folder> {
     let mut told = Vec::new();
-    for state_dir in state_dirs.iter().filter(|dir| dir.holder().is_some()) {
+    for state_dir in state_dirs.iter().filter(|dir| is_ours(dir) && dir.holder().is_some()) {
         let ask = async { reach::connect(state_dir).await?.plugin_folders().await.map_err(Failure::from) };
-        if let Ok(Ok(folders)) = timeout(ASKING, ask).await {
-            told.extend(folders);
+        match timeout(ASKING, ask).await {
+            Ok(Ok(folders)) => told.extend(folders),
+            Ok(Err(gone)) if gone.exit == Exit::NoSupervisor => {}
+            Ok(Err(failure)) => say_unasked(state_dir, &failure.text),
+            Err(_late) => say_unasked(state_dir, "it does not answer"),
         }
     }
     ordered(places, told, state_dirs)
 }
 
-/// In the order in which the first of two with the same key counts.
+/// Another user's supervisor could name what it likes, and we would load it with our rights.
+fn is_ours(state_dir: &StateDir) -> bool {
+    let us = rustix::process::geteuid().as_raw();
+    fs::metadata(state_dir.path()).is_ok_and(|found| found.uid() == us && found.mode() & 0o022 == 0)
+}
+
+fn say_unasked(state_dir: &StateDir, why: &str) {
+    output::note(&format!(
+        "warning: the supervisor on {} cannot be asked where it looks for custom probes: {}",
+        state_dir.path().display(),
+        plain(why)
+    ));
+}
+
+/// In the order in which the first of two with the same key counts: that of a supervisor, whose own folders of
+/// flags and variables come after the flags here.
 fn ordered(places: &Places, of_supervisors: Vec<PathBuf>, state_dirs: &[StateDir]) -> Vec<Folder> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let own: Vec<PathBuf> = state_dirs.iter().map(|dir| dir.path().join(FOLDER)).collect();
     let named = places.plugins.plugin_dir.iter().map(|dir| Folder::named(places.absolute(dir)));
-    let listed = in_environment(places).into_iter().map(Folder::optional);
-    let own = state_dirs.iter().map(|dir| Folder::optional(dir.path().join(FOLDER)));
+    // Its last one is the last one here, too.
+    let is_own = |told: &PathBuf| own.iter().any(|own| real(own) == real(told));
+    let told = of_supervisors.into_iter().filter(|told| !is_own(told));
+    let listed = in_environment(places);
+    let optional = told.chain(listed).chain(own.iter().cloned()).map(Folder::optional);
     let mut folders: Vec<Folder> = Vec::new();
-    let real = |folder: &Folder| folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
-    let of_supervisors = of_supervisors.into_iter().map(Folder::optional);
-    for folder in named.chain(of_supervisors).chain(listed).chain(own) {
+    for folder in named.chain(optional) {
         // A library that is found twice would be in its own way.
-        if !folders.iter().any(|other| real(other) == real(&folder)) {
+        if !folders.iter().any(|other| real(&other.path) == real(&folder.path)) {
             folders.push(folder);
         }
     }

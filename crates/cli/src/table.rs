@@ -7,7 +7,7 @@ use vitald_core::status::{ComponentStatus, EventRecord, EventType, ProbeState, S
 use crate::format;
 
 /// Of how many characters a line has to be at least, for sentences to be broken into such.
-const NARROWEST: u16 = 16;
+const NARROWEST: usize = 16;
 
 /// A table without lines, its columns two spaces apart; colour only where it is welcome.
 pub(crate) fn new(header: &[&str], colour: bool) -> Table {
@@ -35,12 +35,11 @@ pub(crate) fn fit(table: &mut Table, sentences: &[usize], window: Option<u16>) {
     let widths = table.column_max_content_widths();
     let others = widths.iter().enumerate().filter(|(index, _)| !sentences.contains(index));
     // Two spaces follow each column.
-    let taken: u16 = others.map(|(_, width)| width + 2).sum();
-    let Some(window) = window.filter(|window| *window >= taken + NARROWEST * sentences.len() as u16) else {
-        return;
-    };
+    let taken: usize = others.map(|(_, width)| usize::from(*width) + 2).sum();
+    let least = taken + NARROWEST * sentences.len();
+    let Some(window) = window.filter(|window| usize::from(*window) >= least) else { return };
     // What follows the last one is cut off.
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(window + 2);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(window.saturating_add(2));
     for (index, column) in table.column_iter_mut().enumerate() {
         if !sentences.contains(&index) {
             column.set_constraint(ColumnConstraint::ContentWidth);
@@ -237,6 +236,16 @@ pub(crate) mod tests {
             let longest = shown(Some(window)).lines().map(|line| line.chars().count()).max();
             assert!(longest <= Some(usize::from(window)), "{window}: {longest:?}");
         }
+    }
+
+    #[test]
+    fn neither_the_widest_window_nor_the_longest_word_is_too_much() {
+        let mut table = new(&["KEY", "CHECKS"], false);
+        table.add_row(["pid", "Healthy."]);
+        fit(&mut table, &[1], Some(u16::MAX));
+        assert!(text(&table).ends_with("pid  Healthy."));
+        table.add_row(["p".repeat(usize::from(u16::MAX)).as_str(), "Healthy."]);
+        fit(&mut table, &[1], Some(80));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use rustix::io::Errno;
 
 /// Where local users are, a line each.
 const USERS: &str = "/etc/passwd";
+/// And local groups: several may have one number, of which the system tells the first.
+const GROUPS: &str = "/etc/group";
 /// The attribute that an access control list is kept in. With one, the mode's bits for the group are those of all
 /// whom the list names.
 const ACCESS_LIST: &str = "system.posix_acl_access";
@@ -20,12 +22,13 @@ const ACCESS_LIST: &str = "system.posix_acl_access";
 pub(crate) fn of(uid: u32) -> Option<u32> {
     let user = User::from_uid(Uid::from_raw(uid)).ok()??;
     let group = Group::from_gid(user.gid).ok()??;
-    let users = fs::read_to_string(USERS).ok()?;
+    let (users, groups) = (fs::read_to_string(USERS).ok()?, fs::read_to_string(GROUPS).ok()?);
     let alone = uid != 0
         && user.gid != Gid::from_raw(0)
         && group.name == user.name
         && group.mem.iter().all(|member| *member == user.name)
-        && !is_of_another(&users, uid, group.gid.as_raw());
+        && !is_of_another(&users, uid, group.gid.as_raw())
+        && !has_another(&groups, group.gid.as_raw(), &user.name);
     alone.then(|| group.gid.as_raw())
 }
 
@@ -36,6 +39,18 @@ fn is_of_another(users: &str, uid: u32, gid: u32) -> bool {
         let mut numbers = line.split(':').skip(2).map(|field| field.parse::<u32>().ok());
         let other = numbers.next().flatten() != Some(uid);
         other && numbers.next().flatten() == Some(gid)
+    })
+}
+
+/// Whether one of these groups is this one, by whatever name, and has another member.
+fn has_another(groups: &str, gid: u32, user: &str) -> bool {
+    groups.lines().any(|line| {
+        // NAME:PASSWORD:GID:MEMBER,…
+        let mut fields = line.split(':').skip(2);
+        fields.next().and_then(|field| field.parse().ok()) == Some(gid)
+            && fields
+                .flat_map(|members| members.split(','))
+                .any(|member| !["", user].contains(&member.trim()))
     })
 }
 
@@ -61,5 +76,13 @@ mod tests {
     #[test]
     fn roots_is_nobodys() {
         assert_eq!(of(0), None);
+    }
+
+    #[test]
+    fn a_group_of_the_same_number_counts() {
+        let groups = "root:x:0:\nann:x:1000:ann\nstaff:x:50:bob\n";
+        assert!(!has_another(groups, 1000, "ann"));
+        assert!(has_another(&format!("{groups}again:x:1000:ann,bob\n"), 1000, "ann"));
+        assert!(!has_another(&format!("{groups}+:::\nbob:x:1000\nnone:x:1000:\n\n"), 1000, "ann"));
     }
 }
