@@ -1,6 +1,7 @@
 //! Whatever happens in whatever order: an offset means the same byte.
 
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 use vitald_log::{LogReader, Read, RotatingLog, extent};
 
 use crate::bed::{Bed, open_append, rotating, settings, write};
@@ -92,7 +93,7 @@ fn play(bed: &Bed, acts: &[Act]) {
 #[test]
 fn an_offset_means_the_same_byte_for_ever() {
     for bed in crate::bed::beds() {
-        let mut config = ProptestConfig::with_cases(64);
+        let mut config = contextualize_config(ProptestConfig::with_cases(64));
         config.failure_persistence = None;
         let mut runner = proptest::test_runner::TestRunner::new(config);
         runner
