@@ -19,7 +19,7 @@ const READINESS: &str = "
       readinessProbe:
         postgres: {port: PORT, passwordFile: password, query: 'SELECT count(*) FROM jobs', max: 3}
         periodSeconds: 0.2
-        timeoutSeconds: 1
+        timeoutSeconds: 3
         failureThreshold: 2
 ";
 
@@ -51,7 +51,7 @@ fn readiness_follows_a_server_that_freezes_with_its_port_open() {
     server.freeze();
     // The probe says so itself; one that does not come back would be Unknown.
     let said = format!("no answer from localhost:{} within", server.port);
-    s.wait_for("app", &said, seconds(20), |app| {
+    s.wait_for("app", &said, seconds(40), |app| {
         let probe = app.probe("readiness");
         !app.ready && probe.state.as_deref() == Some("Failure") && probe.message.contains(&said)
     });
@@ -138,7 +138,7 @@ fn questions_that_cannot_be_asked_are_unknown_and_hide_the_password() {
         (vec![password, "query=SELECT 1 WHERE false"], 1, "the query gives no row"),
         (vec![password, "query=SELECT NULL"], 1, "the query gives NULL"),
         (vec![password, "query=SELECT 1/0"], 1, "division by zero"),
-        (vec![password, "query=SELECT pg_sleep(60)", "--timeout=1"], 1, "no answer"),
+        (vec![password, "query=SELECT pg_sleep(60)", "--timeout=4"], 1, "no answer"),
         (vec!["passwordFile=wrong"], 4, "password authentication failed for user \"postgres\""),
         (vec![], 4, "password missing"),
         (vec!["passwordFile=nowhere"], 4, "nowhere cannot be read: no such file or directory"),

@@ -109,7 +109,7 @@ fn containers_that_end_with_their_engine_are_restarted_when_it_is_back() {
           image: IMAGE
           imagePullPolicy: Never
           hostNetwork: true
-          command: [sh, -c, 'echo up $VITALD_RUN; trap \"echo bye; exit 0\" TERM; while :; do sleep 0.1; done']
+          command: [sh, -c, 'trap \"echo bye; exit 0\" TERM; echo up $VITALD_RUN; while :; do sleep 0.1; done']
           terminationGracePeriodSeconds: 1
           restart: {backoff: {maxSeconds: 1}, maxRestarts: 100}
         ",

@@ -12,7 +12,7 @@ fn it_starts_answers_is_killed_restarted_and_removed() {
           image: IMAGE
           imagePullPolicy: Never
           hostNetwork: true
-          command: [sh, -c, 'echo up $VITALD_RUN; trap \"echo bye; exit 0\" TERM; while :; do sleep 0.1; done']
+          command: [sh, -c, 'trap \"echo bye; exit 0\" TERM; echo up $VITALD_RUN; while :; do sleep 0.1; done']
           readinessProbe: {exec: {command: [test, -d, /tmp]}, periodSeconds: 0.2}
           livenessProbe: {allOf: [{docker: {}}, {pid: {}}], periodSeconds: 0.5, timeoutSeconds: 10}
           restart: {backoff: {initialSeconds: 0.1}}

@@ -60,6 +60,10 @@ fn broken_record_is_told_and_in_nobodys_way() {
     fs::write(s.state_dir().join("components/sleeper.json"), "{ half a rec").unwrap();
     s.start();
     s.wait_ready("sleeper");
+    let told = s.events_of("sleeper").join("\n");
+    assert!(told.contains("FailedRead: what an earlier vitald knew of it cannot be read"), "{told}");
+    let aside = s.state_dir().join("components/sleeper.json.bad");
+    assert_eq!(fs::read_to_string(aside).unwrap(), "{ half a rec");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn several_come_in_the_order_of_time_and_since_a_time() {
         ",
     );
     s.wait_log("a", "third");
-    let recent = s.cli(&["logs", "--since", "1s"]).expect(0).stdout;
+    let recent = s.cli(&["logs", "--since", "2s"]).expect(0).stdout;
     assert!(recent.contains("third") && !recent.contains("first"), "{recent}");
     let all = s.cli(&["logs", "--all"]).expect(0).stdout;
     assert_eq!(all, "a | first\nb | second\na | third\n");

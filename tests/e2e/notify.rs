@@ -14,7 +14,7 @@ const SPEAKER: &str = "
       command: [vitald-fixture, notify, say]
       restart: {backoff: {initialSeconds: 0.1}}
       terminationGracePeriodSeconds: 2
-      startupProbe: {notify: {}, periodSeconds: 30, failureThreshold: 100}
+      startupProbe: {notify: {}, periodSeconds: 30, timeoutSeconds: 30, failureThreshold: 100}
 ";
 
 /// Lets a speaker say something, and waits until it has done so.
@@ -207,8 +207,8 @@ fn more_time_to_start_is_given_as_long_as_it_is_asked_for() {
     );
     let pid = s.wait_pid("speaker");
     let begun = Instant::now();
-    while begun.elapsed() < seconds(5) {
-        say(&s, "say", "EXTEND_TIMEOUT_USEC=1500000");
+    while begun.elapsed() < seconds(8) {
+        say(&s, "say", "EXTEND_TIMEOUT_USEC=5000000");
         std::thread::sleep(seconds(0.2));
     }
     let patient = s.component("speaker");

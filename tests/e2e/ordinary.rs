@@ -46,7 +46,7 @@ fn of_user(manifests: &str, uid: u32) -> Option<Supervisor> {
         skip("only root may become another user; who runs this is an ordinary one already");
         return None;
     }
-    Some(Supervisor::prepare(manifests).as_user(uid))
+    Some(Supervisor::prepare_for(uid, manifests))
 }
 
 fn owner(pid: Pid) -> u32 {

@@ -1,5 +1,6 @@
 //! One supervisor to a state dir; what a dead one leaves.
 
+use std::fs::File;
 use std::process::Stdio;
 use std::thread::sleep;
 
@@ -58,6 +59,25 @@ fn of_many_ups_at_once_one_supervises() {
     assert_eq!(fixtures.count(), 1, "{:?}", s.processes());
     s.cli(&["down"]).expect(0);
     s.assert_nothing_left();
+}
+
+#[test]
+fn who_asks_while_it_dies_is_told_what_it_leaves() {
+    let mut s = Supervisor::run(SLEEPER);
+    s.wait_ready("sleeper");
+    s.kill9();
+    for args in [&["status"][..], &["stop", "sleeper"]] {
+        // As while its last threads end: nobody listens any more, and its lock is held.
+        let lock = File::open(s.state_dir().join("vitald.lock")).unwrap();
+        lock.lock().unwrap();
+        let mut asking = s.background(args);
+        sleep(seconds(0.5));
+        assert!(asking.goes_on(), "it may be about to listen: {:?}", asking.end(seconds(1)));
+        drop(lock);
+        let told = asking.end(seconds(10)).expect(3).stderr;
+        assert!(told.contains("has died and left 1 component running"), "{args:?}: {told}");
+    }
+    s.cli(&["down"]).expect(0);
 }
 
 #[test]

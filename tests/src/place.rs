@@ -27,7 +27,12 @@ pub struct Place {
 impl Place {
     /// A folder of its own, and nothing in it yet.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("v").tempdir().expect("a temporary folder");
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// The same below a folder that is chosen.
+    pub(crate) fn new_in(above: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("v").tempdir_in(above).expect("a temporary folder");
         fs::create_dir(dir.path().join("tmp")).expect("a folder for the test's own temporary files");
         let state_dir = dir.path().join("state");
         Self { state_dir, dir: Arc::new(dir), env: Vec::new(), prefix: Vec::new(), programs: None }

@@ -31,9 +31,12 @@ impl Supervisor {
     /// Writes the manifests, and starts nothing. Each document may leave out `apiVersion` and `kind`, and
     /// be indented as the test is.
     pub fn prepare(manifests: &str) -> Self {
-        let prepared = Self { place: Place::new(), foreground: None };
-        prepared.write_manifests(manifests);
-        prepared
+        Self::prepare_at(Place::new(), manifests)
+    }
+
+    pub(crate) fn prepare_at(place: Place, manifests: &str) -> Self {
+        place.write_manifests(manifests);
+        Self { place, foreground: None }
     }
 
     /// The same with a copy of a folder of manifests, and of what lies beside them.

@@ -61,10 +61,12 @@ fn starts_and_becomes_ready() {
 #[test]
 fn kill_is_seen_and_recovered() {
     let port = free_port();
-    let s = Supervisor::run(&temporal(port));
+    // Long enough to be looked at while it lasts, on a slow machine, too.
+    let delay = "spec:\n  restart: {backoff: {initialSeconds: 10}}";
+    let s = Supervisor::run(&temporal(port).replace("spec:", delay));
     let first = ready(&s);
     first.pid().kill();
-    let waiting = s.wait_for("temporal", "waiting out the delay", seconds(0.9), |c| {
+    let waiting = s.wait_for("temporal", "waiting out the delay", seconds(9), |c| {
         c.is("Restarting", "CrashLoopBackOff")
     });
     assert!(!waiting.ready && waiting.pid.is_none(), "{waiting:?}");

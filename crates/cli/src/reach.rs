@@ -8,7 +8,7 @@ use vitald_client::{Client, Error};
 use vitald_core::status::{ComponentStatus, Status};
 use vitald_supervisor::StateDir;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::nearest;
 use crate::places::Places;
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// # Errors
 /// None runs, or it does not answer.
 pub(crate) async fn supervisor(places: &Places, named: &[PathBuf]) -> Result<Client, Failure> {
-    connect(&places.running(named)?.state_dir).await
+    reach(|| Ok(places.running(named)?.state_dir)).await
 }
 
 /// The same for a command that changes something.
@@ -28,7 +28,15 @@ pub(crate) async fn supervisor(places: &Places, named: &[PathBuf]) -> Result<Cli
 /// # Errors
 /// None runs, or it does not answer.
 pub(crate) async fn supervisor_to_change(places: &Places, named: &[PathBuf]) -> Result<Client, Failure> {
-    connect(&places.running(named)?.into_changed()).await
+    reach(|| Ok(places.running(named)?.into_changed())).await
+}
+
+async fn reach(running: impl Fn() -> Result<StateDir, Failure>) -> Result<Client, Failure> {
+    match connect(&running()?).await {
+        // It was just going. Who looks again is told what it has left, or finds the next one.
+        Err(gone) if gone.exit == Exit::NoSupervisor => connect(&running()?).await,
+        reached => reached,
+    }
 }
 
 /// Connects to the supervisor of a state dir.

@@ -213,25 +213,25 @@ pub(crate) mod tests {
         let shown = |window| {
             let mut table = new(&["KEY", "CHECKS", "FIELDS"], false);
             table.add_row([
-                "tcpSocket",
+                "someProbe",
                 "Healthy when a TCP connection opens.",
                 "port, host, and whatever else",
             ]);
-            table.add_row(["pid", "Healthy.", ""]);
+            table.add_row(["other", "Healthy.", ""]);
             fit(&mut table, &[1, 2], window);
             text(&table)
         };
         let plain = "KEY        CHECKS                                FIELDS\n\
-                     tcpSocket  Healthy when a TCP connection opens.  port, host, and whatever else\n\
-                     pid        Healthy.";
+                     someProbe  Healthy when a TCP connection opens.  port, host, and whatever else\n\
+                     other      Healthy.";
         for window in [None, Some(79), Some(200), Some(40)] {
             assert_eq!(shown(window), plain, "{window:?}");
         }
         insta::assert_snapshot!(shown(Some(50)), @r"
         KEY        CHECKS              FIELDS
-        tcpSocket  Healthy when a TCP  port, host, and
+        someProbe  Healthy when a TCP  port, host, and
                    connection opens.   whatever else
-        pid        Healthy.
+        other      Healthy.
         ");
         for window in 43..79 {
             let longest = shown(Some(window)).lines().map(|line| line.chars().count()).max();

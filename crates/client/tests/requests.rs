@@ -3,6 +3,8 @@
 // The lint knows tests from helpers, but not helpers of tests.
 #![allow(clippy::unwrap_used)]
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use axum::body::{Body, Bytes};
@@ -16,10 +18,16 @@ use vitald_client::{Client, Error, ShutdownMode};
 use vitald_core::spec::ProbeRole;
 use vitald_core::status::{PluginState, ProbeState, State};
 
+/// Listens where a supervisor would. By a descriptor of the folder, whose path may be longer than that of a socket.
+fn listen(state_dir: &Path) -> UnixListener {
+    let folder = File::open(state_dir).unwrap();
+    UnixListener::bind(format!("/proc/self/fd/{}/vitald.sock", folder.as_raw_fd())).unwrap()
+}
+
 /// Serves `routes` in a state dir of its own.
 async fn supervisor(routes: Router) -> (tempfile::TempDir, Client) {
     let dir = tempfile::tempdir().unwrap();
-    let listener = UnixListener::bind(dir.path().join("vitald.sock")).unwrap();
+    let listener = listen(dir.path());
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let client = Client::connect(dir.path()).await.unwrap();
     (dir, client)
@@ -41,7 +49,7 @@ async fn nobody_there_is_told_apart_from_trouble() {
     assert!(matches!(missing, Err(Error::NoSupervisor { .. })), "{missing:?}");
     let silent = Client::connect(dir.path()).await;
     assert!(matches!(silent, Err(Error::NoSupervisor { .. })), "{silent:?}");
-    drop(UnixListener::bind(dir.path().join("vitald.sock")).unwrap());
+    drop(listen(dir.path()));
     let stale = Client::connect(dir.path()).await;
     assert!(matches!(stale, Err(Error::NoSupervisor { .. })), "{stale:?}");
 }
@@ -49,7 +57,7 @@ async fn nobody_there_is_told_apart_from_trouble() {
 #[tokio::test]
 async fn one_that_dies_over_a_question_is_no_supervisor_any_more() {
     let dir = tempfile::tempdir().unwrap();
-    let listener = UnixListener::bind(dir.path().join("vitald.sock")).unwrap();
+    let listener = listen(dir.path());
     let client = Client::connect(dir.path()).await.unwrap();
     tokio::spawn(async move {
         // `connect` has looked whether somebody listens.
@@ -176,9 +184,7 @@ async fn a_path_may_be_long() {
     let dir = tempfile::tempdir().unwrap();
     let long = dir.path().join("x".repeat(200));
     std::fs::create_dir(&long).unwrap();
-    let socket = dir.path().join("short.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
-    std::fs::rename(&socket, long.join("vitald.sock")).unwrap();
+    let listener = listen(&long);
     Client::connect(Path::new(&long)).await.unwrap();
     drop(listener);
 }

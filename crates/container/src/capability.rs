@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use vitald_process::Capability;
 
+use crate::create::LOG_DRIVER;
 use crate::engine::{Engine, EngineError};
+use crate::failure;
 
 /// How long the engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +42,10 @@ async fn ask(engine: &Engine) -> Result<String, String> {
     if version < OLDEST {
         return Err(format!("{found}; API {}.{} is needed", OLDEST.0, OLDEST.1));
     }
+    let drivers = info.plugins.and_then(|plugins| plugins.log).unwrap_or_default();
+    if let Some(why) = lacks_log_driver(&drivers) {
+        return Err(format!("{found}: {why}"));
+    }
     let missing = missing(&[(info.memory_limit, "memory limits"), (info.cpu_cfs_quota, "cpu limits")]);
     let restores = match info.live_restore_enabled {
         Some(true) => "",
@@ -48,8 +54,30 @@ async fn ask(engine: &Engine) -> Result<String, String> {
     Ok(format!("{found}{missing}{restores}"))
 }
 
+/// One that names none has some, as far as is known.
+fn lacks_log_driver(offered: &[String]) -> Option<&'static str> {
+    let lacks = !offered.is_empty() && !offered.iter().any(|driver| driver == LOG_DRIVER);
+    lacks.then_some(failure::NO_LOG_DRIVER)
+}
+
 fn missing(offers: &[(Option<bool>, &str)]) -> String {
     let missing: Vec<&str> =
         offers.iter().filter(|(there, _)| *there == Some(false)).map(|(_, what)| *what).collect();
     if missing.is_empty() { String::new() } else { format!("; without {}", missing.join(" and ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_without_the_log_driver_that_is_needed_is_told() {
+        let lacks = |drivers: &[&str]| {
+            let drivers: Vec<String> = drivers.iter().map(|driver| (*driver).to_owned()).collect();
+            lacks_log_driver(&drivers).is_some()
+        };
+        assert!(lacks(&["k8s-file", "none", "passthrough", "journald"]), "Podman");
+        assert!(!lacks(&["awslogs", "json-file", "local", "syslog"]), "Docker");
+        assert!(!lacks(&[]));
+    }
 }

@@ -18,7 +18,7 @@ use crate::labels;
 const HOST_IP: &str = "127.0.0.1";
 
 /// The log driver that keeps bytes as they were written; `json-file` replaces what is no UTF-8.
-const LOG_DRIVER: &str = "local";
+pub(crate) const LOG_DRIVER: &str = "local";
 
 /// The engine's own copy of the log is made no smaller, so that a burst is not dropped before it was copied.
 const LEAST_LOG: u64 = 16 << 20;

@@ -2,6 +2,18 @@
 
 use vitald_core::restarter::StartError;
 
+/// What is wrong with an engine that is none of Docker's, and what to do.
+pub(crate) const NO_LOG_DRIVER: &str = "this engine has no log driver `local`, which components with an `image` need: Podman has none, a Docker engine \
+     has; DOCKER_HOST names which is asked";
+
+/// The engine's account of a log driver that it does not have; `None` if it is about something else.
+///
+/// The first words are Podman's, the second Docker's.
+pub(crate) fn of_log_driver(message: &str) -> Option<&'static str> {
+    let unknown = ["invalid log driver", "no log driver named"].iter().any(|words| message.contains(words));
+    unknown.then_some(NO_LOG_DRIVER)
+}
+
 /// The engine's account of a program that could not be executed; `None` if it is about something else.
 ///
 /// The words are runc's: `exec: "nope": executable file not found in $PATH: unknown`.
@@ -62,5 +74,15 @@ mod tests {
             "`/etc` cannot be executed: permission denied"
         );
         assert_eq!(told("driver failed programming external connectivity: port is already allocated"), "-");
+    }
+
+    #[test]
+    fn a_missing_log_driver_is_told_from_other_failures() {
+        let podman =
+            "container create: running container create option: invalid log driver: invalid argument";
+        assert_eq!(of_log_driver(podman), Some(NO_LOG_DRIVER));
+        let docker = "logger: no log driver named 'local' is registered";
+        assert_eq!(of_log_driver(docker), Some(NO_LOG_DRIVER));
+        assert_eq!(of_log_driver("invalid argument"), None);
     }
 }

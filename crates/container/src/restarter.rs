@@ -192,7 +192,10 @@ async fn start(
 
 fn failure_of(err: EngineError, program: &str, doing: &str) -> StartError {
     match &err {
-        EngineError::Refused { message, .. } => failure::of_program(message, program),
+        EngineError::Refused { message, .. } => failure::of_program(message, program).or_else(|| {
+            let reason = failure::of_log_driver(message)?.to_owned();
+            Some(StartError::System { doing: doing.to_owned(), reason })
+        }),
         EngineError::Away { .. } => None,
     }
     .unwrap_or_else(|| err.at(doing))

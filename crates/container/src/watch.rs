@@ -43,8 +43,9 @@ impl Watched<'_> {
     pub(crate) async fn ended(&self, away: impl Fn() -> Option<Exit>) -> Exit {
         let mut pauses = Pauses::new();
         loop {
-            match self.watch(&mut pauses).await {
-                Ok(exit) => return exit,
+            match self.watch(&mut pauses, &away).await {
+                Ok(Some(exit)) => return exit,
+                Ok(None) => {}
                 Err(_) => {
                     if let Some(exit) = away() {
                         return exit;
@@ -55,7 +56,12 @@ impl Watched<'_> {
         }
     }
 
-    async fn watch(&self, pauses: &mut Pauses) -> Result<Exit, EngineError> {
+    /// `None` if the connection is not to be relied on.
+    async fn watch(
+        &self,
+        pauses: &mut Pauses,
+        away: impl Fn() -> Option<Exit>,
+    ) -> Result<Option<Exit>, EngineError> {
         let client = self.engine.client().await?;
         let mut options = EventsOptionsBuilder::new().filters(&self.filters());
         if let Some(since) = self.started_at.and_then(seconds) {
@@ -66,24 +72,38 @@ impl Watched<'_> {
         let mut heard = Heard::default();
         let mut looks = 0;
         let mut next_look = Instant::now();
+        let mut is_doubted = false;
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) if event.action.as_deref() == Some("die") => {
-                        let ended = self.ended_by_now(Some(&event), &heard).await?;
-                        return Ok(self.explained(ended.unwrap_or_default(), &mut heard, &mut events).await);
+                        let ended = self.ended_by_now(Some(&event), &heard).await?.unwrap_or_default();
+                        return Ok(Some(self.explained(ended, &mut heard, &mut events).await));
                     }
                     Some(Ok(event)) => heard.note(&event),
                     Some(Err(err)) => return Err(self.engine.failure(err)),
                     None => return Err(self.engine.away("it has closed the connection".into())),
                 },
                 () = sleep_until(next_look) => {
-                    if let Some(ended) = self.ended_by_now(None, &heard).await? {
-                        return Ok(self.explained(ended, &mut heard, &mut events).await);
+                    match self.ended_by_now(None, &heard).await {
+                        Ok(Some(ended)) => {
+                            return Ok(Some(self.explained(ended, &mut heard, &mut events).await));
+                        }
+                        // It may be another engine by now that has answered.
+                        Ok(None) if is_doubted => return Ok(None),
+                        Ok(None) => {
+                            *pauses = Pauses::new();
+                            looks += 1;
+                        }
+                        // One that is shutting down takes no questions, and goes on telling what ends.
+                        Err(_) => {
+                            if let Some(exit) = away() {
+                                return Ok(Some(exit));
+                            }
+                            (is_doubted, looks) = (true, 1);
+                        }
                     }
-                    *pauses = Pauses::new();
-                    next_look = Instant::now() + LOOK_AGAIN[usize::min(looks, LOOK_AGAIN.len() - 1)];
-                    looks += 1;
+                    next_look = Instant::now() + LOOK_AGAIN[usize::clamp(looks, 1, LOOK_AGAIN.len()) - 1];
                 }
             }
         }
@@ -102,7 +122,7 @@ impl Watched<'_> {
         died: Option<&EventMessage>,
         heard: &Heard,
     ) -> Result<Option<Ended>, EngineError> {
-        let told = died.and_then(|event| attribute(event, "exitCode")?.parse().ok());
+        let told = died.and_then(code_of);
         let time = died.and_then(|event| event.time);
         let by_event = || {
             let exit = told.map(|code| exit_of(code, heard.was_out_of_memory(time).unwrap_or_default()));
@@ -129,7 +149,8 @@ impl Watched<'_> {
     }
 
     /// Why it was ended by SIGKILL, where nobody asked the engine for that: it may be the kernel that did it, for
-    /// memory. The engine tells that after the end, at times, and at times not at all.
+    /// memory. The engine tells that after the end, at times, and at times not at all. And how one ended that was
+    /// removed before it could be looked at.
     async fn explained(
         &self,
         ended: Ended,
@@ -137,18 +158,27 @@ impl Watched<'_> {
         events: &mut (impl Stream<Item = Result<EventMessage, Error>> + Unpin),
     ) -> Exit {
         let Ended { exit, at, lived } = ended;
-        if exit != by_sigkill() || heard.was_killed {
+        if exit == by_sigkill() && !heard.was_killed {
+            let (id, pid) = (self.id.to_owned(), self.pid);
+            let is_known = pid.is_some() || lived.is_some_and(|lived| lived <= OOM_BEFORE);
+            let by_kernel = spawn_blocking(move || is_known && kernel::has_killed_for_memory(&id, pid));
+            if by_kernel.await.unwrap_or_default() {
+                return Exit::OomKilled;
+            }
+        } else if exit != Exit::Unknown {
             return exit;
-        }
-        let (id, pid) = (self.id.to_owned(), self.pid);
-        let is_known = pid.is_some() || lived.is_some_and(|lived| lived <= OOM_BEFORE);
-        let by_kernel = spawn_blocking(move || is_known && kernel::has_killed_for_memory(&id, pid));
-        if by_kernel.await.unwrap_or_default() {
-            return Exit::OomKilled;
         }
         let late_word = async {
             while let Some(Ok(event)) = events.next().await {
                 heard.note(&event);
+                if exit == Exit::Unknown {
+                    // One that was removed meanwhile has died before.
+                    let oom = heard.was_out_of_memory(event.time).unwrap_or_default();
+                    match code_of(&event) {
+                        Some(code) => return exit_of(code, oom),
+                        None => continue,
+                    }
+                }
                 if heard.was_out_of_memory(at) == Some(true) {
                     return Exit::OomKilled;
                 }
@@ -202,6 +232,11 @@ impl Heard {
     fn was_out_of_memory(&self, ended_at: Option<i64>) -> Option<bool> {
         self.out_of_memory.zip(ended_at).map(|(oom, end)| end - oom <= OOM_BEFORE)
     }
+}
+
+/// What the event of an end tells of it.
+fn code_of(event: &EventMessage) -> Option<i64> {
+    (event.action.as_deref() == Some("die")).then(|| attribute(event, "exitCode")?.parse().ok())?
 }
 
 fn attribute<'a>(event: &'a EventMessage, name: &str) -> Option<&'a str> {

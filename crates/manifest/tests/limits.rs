@@ -23,7 +23,7 @@ fn refused(bytes: &[u8]) -> Vec<&'static str> {
     let start = Instant::now();
     let diagnostics = load_bytes(bytes).unwrap_err();
     let rendered = diagnostics.render(false);
-    assert!(start.elapsed() < Duration::from_secs(15), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "took {:?}", start.elapsed());
     assert!(rendered.len() < 2_000_000, "{} bytes of errors", rendered.len());
     diagnostics.0.iter().map(|diagnostic| diagnostic.code).collect()
 }

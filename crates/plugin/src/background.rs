@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::child::Living;
+use crate::strays;
 
 /// Threads for libraries in this process that may block them.
 const MOST_BLOCKING: usize = 64;
@@ -52,6 +53,12 @@ fn start() -> io::Result<Running> {
         .thread_name("custom-probes")
         .build()?;
     let handle = runtime.handle().clone();
+    handle.spawn(async {
+        loop {
+            tokio::time::sleep(strays::PERIOD).await;
+            strays::reap();
+        }
+    });
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name("custom-probes".to_owned()).spawn(move || {
         // An error says that nobody is there to stop it any more: the same.

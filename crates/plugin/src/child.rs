@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::host::Limits;
 use crate::model::HostCommand;
-use crate::offspring;
+use crate::{offspring, strays};
 
 /// What a supervisor's own service manager has told it, and nobody else is meant to answer.
 const NOT_FOR_HOSTS: [&str; 6] =
@@ -127,13 +127,16 @@ fn live(
     begun: &std::sync::mpsc::SyncSender<io::Result<Arc<Group>>>,
     tell_end: &watch::Sender<Option<String>>,
 ) {
+    let mut leaders = strays::leaders();
     let mut child = match host.spawn() {
         Ok(child) => child,
         Err(err) => return drop(begun.send(Err(err))),
     };
+    let leader = Pid::from_child(&child);
+    leaders.insert(leader.as_raw_nonzero().get());
+    drop(leaders);
     // Our copies of what the child was given: only where they are closed is its end seen at the other side.
     drop(host);
-    let leader = Pid::from_child(&child);
     let group = Arc::new(Group { leader, reaped: Mutex::new(false) });
     if begun.send(Ok(Arc::clone(&group))).is_err() {
         group.kill();
@@ -152,6 +155,8 @@ fn live(
     // And what falls to us only now, since its parent had left. Nobody else waits for it: it is in our session. Does
     // not wait itself, should the number be another group's by now.
     reap_group(leader, WaitOptions::NOHANG);
+    strays::leaders().remove(&leader.as_raw_nonzero().get());
+    strays::reap();
 }
 
 /// Waits for a leader without reaping it: as long as it is there, the group's number is nobody else's. What else of the

@@ -14,8 +14,8 @@ mod mark;
 mod model;
 mod offspring;
 mod plugins;
-mod private_group;
 mod silence;
+mod strays;
 mod trust;
 mod wire;
 

@@ -1,5 +1,7 @@
 //! Whether others could have put their code into a library: as sshd treats keys.
 
+mod private_group;
+
 use std::cell::OnceCell;
 use std::fs::Metadata;
 use std::io;
@@ -7,8 +9,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-
-use crate::private_group;
 
 const GROUP: u32 = 0o020;
 const OTHERS: u32 = 0o002;
@@ -235,10 +235,9 @@ mod tests {
         let flags = rustix::fs::XattrFlags::empty();
         match rustix::fs::setxattr(&file, "system.posix_acl_access", &list, flags) {
             Ok(()) => assert!(check_for(&file, &alone).is_err(), "another user is on its list"),
-            Err(err) => {
-                assert!(std::env::var_os("CI").is_none(), "CI has lists of who may do what: {err}");
-                eprintln!("skipped: no access control lists here: {err}");
-            }
+            // Where there are no such lists, the mode says all.
+            Err(rustix::io::Errno::OPNOTSUPP) => check_for(&file, &alone).unwrap(),
+            Err(err) => panic!("{err}"),
         }
     }
 

@@ -11,7 +11,7 @@
 //!   `std::process`) is in ours, unless it was made to leave, and is left alone.
 //!
 //! So an orphan of our own session is not reaped here. All that is started has a session of its own but the
-//! processes of custom probes' libraries: who has started one of these reaps what falls to us out of its group.
+//! processes of custom probes' libraries: who has started one of these reaps what it leaves to us.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -142,12 +142,12 @@ impl Account<'_> {
         match name {
             "victim" => {
                 expect("starts", first, self.said.killed);
-                expect("restarts counted", restarts, first);
+                expect("restarts counted", restarts, self.knowable(first, restarts));
             }
             "sick" => {
                 expect("starts", first, self.said.sickened);
                 expect("runs told to end", told.len(), self.said.sickened);
-                expect("restarts counted", restarts, first);
+                expect("restarts counted", restarts, self.knowable(first, restarts));
             }
             "changing" => expect("restarts counted", restarts, 0),
             _ if CALM.contains(&name) || name == "halted" => {
@@ -183,9 +183,18 @@ impl Account<'_> {
         faults
     }
 
-    /// So many restarts, but for those that nobody can have known of.
+    /// So many restarts, but for those that nobody can have known of, and those that came to nothing.
     fn knowable(&self, restarts: usize, counted: usize) -> usize {
-        counted.clamp(restarts.saturating_sub(self.unknowable()), restarts)
+        counted.clamp(restarts.saturating_sub(self.unknowable()), restarts + self.unbegun())
+    }
+
+    /// Runs that were on record when a supervisor died, and whose program had not come to its first line: their
+    /// numbers are missing from its own account.
+    fn unbegun(&self) -> usize {
+        let runs = self.marks.iter().filter(|mark| mark.what == "start").map(|mark| mark.run);
+        let numbers: BTreeSet<_> = runs.collect();
+        let between = numbers.last().zip(numbers.first()).map_or(0, |(last, first)| last - first + 1);
+        usize::try_from(between).unwrap().saturating_sub(numbers.len())
     }
 
     /// Starts of which the next supervisor may not hear: one that dies between a spawn and its record leaves

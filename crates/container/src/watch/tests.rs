@@ -1,4 +1,6 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -36,25 +38,63 @@ const END: i64 = 1_700_000_000;
 const END_TEXT: &str = "2023-11-14T22:13:20.5Z";
 const START_TEXT: &str = "2023-11-14T22:00:00Z";
 
+/// An engine that answers as it is told to.
+struct Script {
+    /// What it says of the container.
+    state: String,
+    events: String,
+    /// How often it is asked for the container until it answers nobody any more, but who listens already.
+    answers: usize,
+    /// How often it is asked until it tells of events.
+    slow: usize,
+    /// Told only when it answers no more.
+    last_words: String,
+    asked: AtomicUsize,
+    is_heard: AtomicBool,
+}
+
+impl Script {
+    fn of(state: String, events: &[(&str, i64, &str)]) -> Self {
+        Self {
+            state,
+            events: lines(events),
+            answers: usize::MAX,
+            slow: 0,
+            last_words: String::new(),
+            asked: AtomicUsize::new(0),
+            is_heard: AtomicBool::new(false),
+        }
+    }
+}
+
 /// How an end is told by an engine whose events are these, and that says of a container that has ended by SIGKILL
 /// whether it was out of memory.
 async fn told_by(events: &[(&str, i64, &str)], out_of_memory: bool) -> String {
+    // Where the end is an event, nothing else tells of it.
+    let status = if events.iter().any(|(action, ..)| *action == "die") { "running" } else { "exited" };
+    told_by_engine(Script::of(state(status, 137, out_of_memory), events)).await
+}
+
+fn state(status: &str, code: i64, out_of_memory: bool) -> String {
+    format!(
+        r#"{{"State": {{"Status": "{status}", "ExitCode": {code}, "OOMKilled": {out_of_memory}, "Pid": 0,
+            "StartedAt": "{START_TEXT}", "FinishedAt": "{END_TEXT}"}}}}"#
+    )
+}
+
+fn lines(events: &[(&str, i64, &str)]) -> String {
+    let line = |(action, time, attributes): &(&str, i64, &str)| {
+        let actor = format!(r#"{{"Attributes": {{{attributes}}}}}"#);
+        format!(r#"{{"Type": "container", "Action": "{action}", "time": {time}, "Actor": {actor}}}"#) + "\n"
+    };
+    events.iter().map(line).collect()
+}
+
+async fn told_by_engine(script: Script) -> String {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine");
     let listener = UnixListener::bind(&socket).unwrap();
-    let state = format!(
-        r#"{{"State": {{"Status": "exited", "ExitCode": 137, "OOMKilled": {out_of_memory}, "Pid": 0,
-            "StartedAt": "{START_TEXT}", "FinishedAt": "{END_TEXT}"}}}}"#
-    );
-    let events: String = events
-        .iter()
-        .map(|(action, time, attributes)| {
-            format!(
-                r#"{{"Type": "container", "Action": "{action}", "time": {time}, "Actor": {{"Attributes": {{{attributes}}}}}}}"#
-            ) + "\n"
-        })
-        .collect();
-    let script = Arc::new((state, events));
+    let script = Arc::new(script);
     let engine = Engine::at(format!("unix://{}", socket.display()));
     let serving = tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
@@ -70,22 +110,37 @@ async fn told_by(events: &[(&str, i64, &str)], out_of_memory: bool) -> String {
 }
 
 /// Answers one request after the other; the events are told, and then nothing for as long as somebody listens.
-async fn answer(mut connection: UnixStream, script: Arc<(String, String)>) {
-    let (state, events) = &*script;
+async fn answer(mut connection: UnixStream, script: Arc<Script>) {
     let mut asked = Vec::new();
     while connection.read_buf(&mut asked).await.is_ok_and(|count| count > 0) {
         if !asked.ends_with(b"\r\n\r\n") {
             continue;
         }
         let request = String::from_utf8_lossy(&std::mem::take(&mut asked)).into_owned();
+        let request = request.lines().next().unwrap_or_default();
         let ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+        let is_over = script.asked.load(Relaxed) >= script.answers && script.is_heard.load(Relaxed);
+        if request.contains("/scripted/json") {
+            script.asked.fetch_add(1, Relaxed);
+        }
+        if is_over {
+            return;
+        }
         if request.contains("/events") {
-            let answer = format!("{ok}Connection: close\r\n\r\n{events}");
+            script.is_heard.store(true, Relaxed);
+            while script.asked.load(Relaxed) < script.slow {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let answer = format!("{ok}Connection: close\r\n\r\n{}", script.events);
             connection.write_all(answer.as_bytes()).await.unwrap();
+            while script.asked.load(Relaxed) <= script.answers {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            connection.write_all(script.last_words.as_bytes()).await.unwrap();
             let _ = connection.read_buf(&mut asked).await;
             return;
         }
-        let answer = if request.contains("/version") { r#"{"ApiVersion": "1.41"}"# } else { state };
+        let answer = if request.contains("/version") { r#"{"ApiVersion": "1.41"}"# } else { &script.state };
         let answer = format!("{ok}Content-Length: {}\r\n\r\n{answer}", answer.len());
         connection.write_all(answer.as_bytes()).await.unwrap();
     }
@@ -118,4 +173,17 @@ async fn memory_is_not_the_reason_of_what_somebody_did_or_nobody_told() {
     assert_eq!(told_by(&[child, DIED], true).await, BY_SIGKILL);
     // Nothing more is waited for.
     assert_eq!(told_by(&[KILLED, DIED, OUT_OF_MEMORY], false).await, BY_SIGKILL);
+}
+
+#[tokio::test]
+async fn an_engine_that_answers_no_more_is_listened_to_until_it_is_gone() {
+    let last_words = lines(&[("die", END, r#""exitCode": "3""#)]);
+    let script = Script { answers: 1, last_words, ..Script::of(state("running", 0, false), &[]) };
+    assert_eq!(told_by_engine(script).await, "exited with status 3");
+}
+
+#[tokio::test]
+async fn one_that_is_removed_when_it_is_looked_at_has_ended_as_is_told_right_after() {
+    let script = Script { slow: 1, ..Script::of(state("removing", 0, false), &[KILLED, DIED]) };
+    assert_eq!(told_by_engine(script).await, BY_SIGKILL);
 }

@@ -111,11 +111,11 @@ impl RotatingLog {
 
     /// Opens the live file, if there is one, and keeps others from rotating it.
     pub(super) fn open_live(&mut self) -> Result<(), LogError> {
+        self.let_go();
         let path = self.names.live();
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             return Err(LogError::NotAFile { path: path.to_owned() });
         }
-        self.file = None;
         match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => {
                 // Not inherited by anybody: it goes with us.
@@ -131,5 +131,40 @@ impl RotatingLog {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(err) => Err(self.refused("opening", err)),
         }
+    }
+
+    /// Lets others rotate it. Closing alone would not: a child that was forked just now has the file, too, until it
+    /// executes its program.
+    fn let_go(&mut self) {
+        if let Some(file) = self.file.take() {
+            let _ = rustix::fs::flock(&file, FlockOperation::Unlock);
+        }
+    }
+}
+
+impl Drop for RotatingLog {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotate::Settings;
+
+    #[test]
+    fn what_was_let_go_of_is_nobodys_though_a_child_still_has_the_file()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("web.log");
+        crate::append(&path)?;
+        let log = RotatingLog::open(&path, Settings::default())?;
+        let forked = log.file.as_ref().map(File::try_clone).transpose()?;
+        assert!(matches!(RotatingLog::open(&path, Settings::default()), Err(LogError::Locked { .. })));
+        drop(log);
+        RotatingLog::open(&path, Settings::default())?;
+        drop(forked);
+        Ok(())
     }
 }

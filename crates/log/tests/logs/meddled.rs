@@ -190,6 +190,7 @@ fn play(folder: &Path, acts: &[Act]) {
 #[test]
 fn no_line_is_read_twice_or_missed() {
     for bed in crate::bed::beds() {
+        // As the macro does, so that a hunt can ask for more.
         let mut config = contextualize_config(ProptestConfig::with_cases(96));
         config.failure_persistence = None;
         proptest::test_runner::TestRunner::new(config)

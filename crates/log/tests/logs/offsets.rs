@@ -93,6 +93,7 @@ fn play(bed: &Bed, acts: &[Act]) {
 #[test]
 fn an_offset_means_the_same_byte_for_ever() {
     for bed in crate::bed::beds() {
+        // As the macro does, so that a hunt can ask for more.
         let mut config = contextualize_config(ProptestConfig::with_cases(64));
         config.failure_persistence = None;
         let mut runner = proptest::test_runner::TestRunner::new(config);

@@ -206,6 +206,13 @@ async fn what_it_has_started_is_reaped_whoever_its_parent_was() {
 
 #[tokio::test]
 async fn what_ends_without_a_parent_is_reaped_while_its_library_lives() {
+    // In the group of its library's process, and in another.
+    for does in ["leave", "leaveGroup"] {
+        an_orphan_is_reaped(does).await;
+    }
+}
+
+async fn an_orphan_is_reaped(does: &str) {
     vitald_process::become_subreaper().unwrap();
     let dir = folder(&["libodd.so"]);
     let world = World::of(dir.path());
@@ -213,7 +220,7 @@ async fn what_ends_without_a_parent_is_reaped_while_its_library_lives() {
     let (_, _, process) = counted(&*good).await;
     let file = dir.path().join("pid");
     let script = format!("sh -c 'echo $$ > {}; exec sleep 0.5' &", file.display());
-    ask(&*world.probe(json!({ "leave": ["sh", "-c", script] }))).await;
+    ask(&*world.probe(json!({ does: ["sh", "-c", script] }))).await;
     let mut orphan = String::new();
     wait_for("its pid is told", || {
         orphan = fs::read_to_string(&file).unwrap_or_default();
@@ -221,7 +228,7 @@ async fn what_ends_without_a_parent_is_reaped_while_its_library_lives() {
     })
     .await;
     let there = format!("/proc/{}", orphan.trim());
-    wait_for("it is reaped", || !fs::exists(&there).unwrap()).await;
+    wait_for(&format!("what `{does}` has left is reaped"), || !fs::exists(&there).unwrap()).await;
     assert_eq!(counted(&*good).await.2, process);
 }
 

@@ -1,6 +1,7 @@
 //! The library that these tests load: a probe that misbehaves as it is told.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -74,6 +75,8 @@ pub enum Does {
     LeaveBehind,
     LeaveDaemon,
     Leave(Vec<String>),
+    /// In a process group of its own.
+    LeaveGroup(Vec<String>),
     Run(Vec<String>),
     /// Runs a command so many times at once.
     RunMany(usize, Vec<String>),
@@ -166,6 +169,10 @@ impl HealthProbe for OddProbe {
             Does::Descriptors => descriptors(),
             Does::LeaveBehind => leave("sleep", &["1000".to_owned()]),
             Does::Leave(command) => leave(&command[0], &command[1..]),
+            Does::LeaveGroup(command) => {
+                let mut leader = Command::new(&command[0]);
+                leader.args(&command[1..]).process_group(0).spawn().unwrap().id().to_string()
+            }
             Does::LeaveDaemon => {
                 let daemon = Command::new("setsid")
                     .args(["sh", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!"])

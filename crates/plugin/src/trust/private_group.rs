@@ -52,9 +52,9 @@ mod tests {
 
     #[test]
     fn a_group_that_others_begin_in_is_not_private() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        let users = "root:x:0:0:root:/:/bin/sh\nann:x:1000:1000::/:/bin/sh\n";
         assert!(!is_of_another(users, 1000, 1000));
-        assert!(is_of_another(&format!("{users}bob:x:1001:1000::/home/bob:/bin/sh\n"), 1000, 1000));
+        assert!(is_of_another(&format!("{users}bob:x:1001:1000::/:/bin/sh\n"), 1000, 1000));
         assert!(!is_of_another(&format!("{users}+::::::\nbob:x:1000\n\n"), 1000, 1000));
     }
 
