@@ -10,8 +10,15 @@ use crate::probe::ProbeResult;
 pub const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// `host:port`, with brackets around an IPv6 address.
+///
+/// ```
+/// use vitald_core::wording::host_port;
+///
+/// assert_eq!(host_port("localhost", 80), "localhost:80");
+/// assert_eq!(host_port("fe80::1%eth0", 80), "[fe80::1%eth0]:80");
+/// ```
 pub fn host_port(host: &str, port: u16) -> String {
-    if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Why no connection to `host:port` came about. `tried` are the addresses that the host stood for, as far

@@ -228,39 +228,57 @@ impl LogReader {
         let same_file = old.live.inode == self.view.live.inode;
         let was_live = self.offset >= old.live.begin;
         if old.epoch == self.view.epoch && same_file && !replaced {
-            if let (true, Some(offset)) = (old.replaced, self.view.as_told(&old, self.offset)) {
-                self.offset = offset;
-            } else if old.replaced {
+            if !old.replaced {
+                return Ok(false);
+            }
+            match self.view.as_told(&old, self.offset) {
+                Some(offset) if was_live => self.offset = offset,
+                Some(_) => {}
                 // Still nobody has told meta: what we know ourselves stays.
-                let place = old.place(self.offset);
-                self.view.begin_again(self.offset - place.min(self.offset));
+                None => self.view.begin_again(old.live.begin),
             }
             return Ok(false);
         }
         if !was_live {
             return Ok(false);
         }
-        if self.view.replaced {
+        let (offset, skipped) = self.found_again(&old)?;
+        if self.view.replaced && offset >= self.view.archived() {
             self.begin_again();
             return Ok(true);
         }
-        let began = self.view.began;
-        if old.replaced {
-            let once = self.view.epoch == old.epoch + 1;
-            let ours = began.begin + old.place(self.offset).saturating_sub(began.start);
-            if once && same_file && self.has_read_up_to(ours)? {
-                // We noticed first, and have read on from where the file began again.
-                self.offset = ours;
-                return Ok(false);
-            }
-            // It began once more since, and that is what was noticed.
-            let told = once.then(|| old.told_offset(self.offset)).flatten();
-            self.offset = told.unwrap_or(began.begin).min(began.begin);
-            return Ok(true);
-        }
-        let skipped = self.offset > began.begin || old.epoch != self.view.epoch;
-        self.offset = self.offset.min(began.begin);
+        self.offset = offset;
         Ok(skipped)
+    }
+
+    /// What whoever keeps the log calls the place in it at which this reader stood in an old view of its live file, and
+    /// whether that has begun again since. What has been archived meanwhile comes after it.
+    fn found_again(&self, old: &View) -> io::Result<(u64, bool)> {
+        let began = self.view.began;
+        let told = old.told_offset(self.offset);
+        if self.view.replaced && self.view.epoch == old.epoch {
+            return Ok((told.unwrap_or(u64::MAX), true));
+        }
+        if !old.replaced {
+            let skipped = self.offset > began.begin || old.epoch != self.view.epoch;
+            return Ok((self.offset.min(began.begin), skipped));
+        }
+        // We noticed first, and have read on from where the file began again. What was archived before it began once
+        // more begins there, too.
+        let place = old.place(self.offset);
+        let since = old.archived()..began.begin;
+        let mut archived =
+            self.view.archives.iter().map(|archive| archive.begin).filter(|begin| since.contains(begin));
+        let all = archived.clone().map(|begin| begin + place);
+        for ours in all.chain([began.begin + place.saturating_sub(began.start)]) {
+            if self.has_read_up_to(ours)? {
+                return Ok((ours, false));
+            }
+        }
+        // It began once more since, and that is what was noticed; or more than once, and what we have read has gone.
+        let once = self.view.epoch == old.epoch + 1;
+        let offset = if once { told } else { archived.next() };
+        Ok((offset.unwrap_or(began.begin).min(began.begin), true))
     }
 
     fn begin_again(&mut self) {
@@ -274,20 +292,25 @@ impl LogReader {
         self.unsaid.drain(..surplus);
     }
 
-    /// Whether what was read last is what the log has before this offset now.
+    /// Whether what was read last is what the log has before this offset now, as far as it still has that.
     fn has_read_up_to(&self, offset: u64) -> io::Result<bool> {
         let view = View::load(&self.names)?;
         let Some(begin) = offset.checked_sub(self.unsaid.len() as u64) else { return Ok(false) };
-        if (view.epoch, view.replaced) != (self.view.epoch, false) {
+        if view.epoch != self.view.epoch {
             return Ok(false);
         }
+        // Of a file that has been replaced only what is in archives can be looked at.
+        let end = if view.replaced { view.archived() } else { u64::MAX };
         let mut there =
             Self { names: self.names.clone(), view, offset: begin, open: None, unsaid: Vec::new() };
         let mut bytes = [0; KNOWN_BY];
         let mut rest = self.unsaid.as_slice();
-        while !rest.is_empty() {
+        while !rest.is_empty() && there.offset < end {
             match there.read(&mut bytes[..rest.len()])? {
                 Read::Bytes(length) if rest.starts_with(&bytes[..length]) => rest = &rest[length..],
+                Read::Gone(length) => {
+                    rest = &rest[rest.len().min(usize::try_from(length).unwrap_or(rest.len()))..]
+                }
                 _ => return Ok(false),
             }
         }

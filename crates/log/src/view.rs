@@ -115,6 +115,11 @@ impl View {
         self.archives.first().map_or(self.live.begin, |archive| archive.begin)
     }
 
+    /// Logical offset up to which the log has been archived, as far as whoever keeps it has told.
+    pub(crate) fn archived(&self) -> u64 {
+        self.told.begin
+    }
+
     /// Logical offset of the end. `None`: look again.
     pub(crate) fn end(&self) -> io::Result<Option<u64>> {
         let length = self.file.as_ref().map(File::metadata).transpose()?.map_or(0, |data| data.len());

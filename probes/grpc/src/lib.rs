@@ -73,7 +73,9 @@ impl ProbeKind for GrpcProbe {
     fn build(spec: GrpcSpec, component: &ComponentContext) -> Result<Self, SpecError> {
         let port = component.port(&spec.port).map_err(|err| err.at("port"))?;
         let scheme = if spec.tls { "https" } else { "http" };
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", host_port(&spec.host, port)))
+        // Which link an address is on concerns nobody but this machine.
+        let (host, _link) = spec.host.split_once('%').unwrap_or((&spec.host, ""));
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", host_port(host, port)))
             .and_then(|endpoint| endpoint.user_agent(vitald_net::USER_AGENT))
             .and_then(|endpoint| match spec.tls {
                 true => endpoint.tls_config_with_verifier(ClientTlsConfig::new(), tls::any_certificate()),

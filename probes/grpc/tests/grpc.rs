@@ -338,6 +338,9 @@ fn mistakes_name_their_field() {
         let spec = json!({"port": 1, "host": host});
         assert_eq!(mistake(spec), "host: must be a host name or an IP address", "{host}");
     }
+    for host in ["db.example", "::1", "fe80::1%lo"] {
+        assert_eq!(mistake(json!({"port": 1, "host": host})), "", "{host}");
+    }
     assert!(mistake(json!({"port": 1, "onUnimplemented": "No"})).contains("expected `Fail` or `Succeed`"));
     assert!(mistake(json!({"port": 1, "srvice": "a"})).contains("unknown field `srvice`"));
     assert!(mistake(json!({})).contains("missing field `port`"));

@@ -84,9 +84,14 @@ impl Play {
         self.kept.as_mut().unwrap()
     }
 
-    fn follow(&mut self) {
+    fn follow(&mut self, log: &Path) {
+        let before = self.followed;
+        let there = read_on(&mut LogReader::open(log).unwrap(), &mut 0, "who comes now");
         self.seen.extend(read_on(&mut self.follower, &mut self.followed, "follower"));
         self.check(&self.seen, "the follower");
+        let is_missed = |number: &&u64| **number >= before && self.seen.binary_search(number).is_err();
+        let missed = there.iter().find(is_missed);
+        assert_eq!(missed, None, "the follower, at {before}, misses a line that is there");
     }
 
     /// What cannot have been lost has been seen.
@@ -117,24 +122,24 @@ impl Play {
                 drop(dying);
                 self.kept = Some(rotating(log, settings(8192, 1000)));
             }
-            Act::Follow => self.follow(),
+            Act::Follow => self.follow(log),
             Act::Truncate(keeper_first, lines) => {
                 self.keeper().look().unwrap();
                 if *lines > 0 {
-                    self.follow();
+                    self.follow(log);
                 }
                 // What has become as long as it was when it was last looked at cannot be told from it.
                 let shorter = self.component.metadata().unwrap().len().saturating_sub(1) / LINE as u64;
                 self.component.set_len(0).unwrap();
                 self.there = self.next;
-                self.look(*keeper_first, shorter.min(*lines));
+                self.look(log, *keeper_first, shorter.min(*lines));
             }
             Act::Replace(keeper_first, lines) => {
                 self.keeper().look().unwrap();
                 fs::remove_file(log).unwrap();
                 self.component = open_append(log);
                 self.there = self.next;
-                self.look(*keeper_first, *lines);
+                self.look(log, *keeper_first, *lines);
             }
             Act::Unwatched(truncate) => {
                 self.kept = None;
@@ -144,7 +149,7 @@ impl Play {
                 }
                 self.component = open_append(log);
                 self.there = self.next;
-                self.follow();
+                self.follow(log);
                 self.kept = Some(rotating(log, settings(8192, 1000)));
                 self.keeper().look().unwrap();
             }
@@ -156,11 +161,11 @@ impl Play {
         self.next += count;
     }
 
-    fn look(&mut self, keeper_first: bool, lines: u64) {
+    fn look(&mut self, log: &Path, keeper_first: bool, lines: u64) {
         if !keeper_first {
-            self.follow();
+            self.follow(log);
             self.write(lines);
-            self.follow();
+            self.follow(log);
         }
         self.keeper().look().unwrap();
     }
@@ -179,7 +184,7 @@ fn play(folder: &Path, acts: &[Act]) {
     }
     write(&mut play.component, &lines('a', play.next..play.next + 3));
     play.next += 3;
-    play.follow();
+    play.follow(&log);
 }
 
 #[test]
@@ -199,9 +204,9 @@ fn no_line_is_read_twice_or_missed() {
 }
 
 #[test]
-fn one_that_a_reader_saw_truncated_is_truncated_again() {
+fn what_a_reader_saw_begin_again_begins_once_more() {
     for bed in crate::bed::beds() {
-        use Act::{Follow, Rotate, Truncate, Unwatched, Write};
+        use Act::{Follow, Replace, Rotate, Truncate, Unwatched, Write};
         for acts in [
             vec![Write(2), Truncate(false, 1)],
             vec![
@@ -215,6 +220,11 @@ fn one_that_a_reader_saw_truncated_is_truncated_again() {
                 Truncate(true, 0),
                 Write(2),
             ],
+            // What has been archived in between comes first.
+            vec![Write(129), Rotate, Unwatched(false)],
+            vec![Replace(false, 1), Write(128), Rotate, Replace(false, 0)],
+            vec![Replace(false, 0), Write(129), Rotate, Replace(true, 0)],
+            vec![Replace(false, 1), Replace(true, 0), Write(129), Rotate, Replace(true, 0)],
         ] {
             let folder = tempfile::tempdir_in(bed.path()).unwrap();
             play(folder.path(), &acts);

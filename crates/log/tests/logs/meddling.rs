@@ -68,6 +68,31 @@ fn truncated_by_the_component() {
 }
 
 #[test]
+fn an_older_file_is_removed_while_nobody_keeps_a_log_that_was_replaced() {
+    for bed in beds() {
+        let log = bed.log();
+        let mut component = open_append(&log);
+        let mut kept = rotating(&log, settings(8192, 10));
+        write(&mut component, &lines('a', 0..600));
+        for _ in 0..3 {
+            assert_eq!(kept.rotate().unwrap().archived, 8192);
+        }
+        drop(kept);
+        fs::remove_file(&log).unwrap();
+        write(&mut open_append(&log), &lines('b', 0..3));
+        let mut reader = LogReader::open(&log).unwrap();
+        let mut beginning = vec![0; 1000];
+        assert_eq!(reader.read(&mut beginning).unwrap(), Read::Bytes(1000));
+
+        fs::remove_file(bed.path().join("web.log.2")).unwrap();
+        let read = [beginning, all_rest(&mut reader).0].concat();
+        let expected = [lines('a', 0..128), lines('a', 256..384), lines('b', 0..3)].concat();
+        assert_same(&read, &expected, "what is there");
+        clear(bed.path());
+    }
+}
+
+#[test]
 fn a_component_with_an_offset_of_its_own() {
     for bed in beds() {
         let log = bed.log();
