@@ -171,6 +171,7 @@ fn text() -> impl Strategy<Value = String> {
         "null",
         "~",
         "=",
+        "<<",
         "1",
         "0x1F",
         "0o17",

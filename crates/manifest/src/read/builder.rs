@@ -240,12 +240,13 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    /// `<<: *defaults`, and a list of such: what the mapping does not say itself.
+    /// `<<: *defaults`, and a list of such: what the mapping does not say itself. A text is no such thing, but what an
+    /// annotation of this name says: YAML is written without quotes around it, since its 1.2 has no merging.
     fn merge(&mut self, id: NodeId) -> Result<(), Box<Mistake>> {
         let Some(merge) = self.tree.get(id, "<<") else { return Ok(()) };
         let span = self.tree.node(merge).span.clone();
         let sources = match self.tree.value(merge) {
-            Value::Map(_) => vec![merge],
+            Value::String(_) => return Ok(()),
             Value::Seq(items) => items.clone(),
             _ => vec![merge],
         };
