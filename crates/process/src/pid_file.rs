@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
@@ -42,11 +42,15 @@ pub fn age(start_time: u64) -> Duration {
 /// Whether a process goes by a name: that of its program file, of its first argument, or its `comm`, of which the
 /// kernel keeps 15 bytes. The first two as far as one may see them.
 pub fn is_named(pid: i32, comm: &str, wanted: &str) -> bool {
-    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let ends_in_it = |path: &str| path.rsplit('/').next() == Some(wanted);
+    let has_program = |program: PathBuf| ends_in_it(program.to_string_lossy().trim_end_matches(" (deleted)"));
+    if comm == String::from_utf8_lossy(&wanted.as_bytes()[..wanted.len().min(15)])
+        || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(has_program)
+    {
+        return true;
+    }
+    // The last to be asked: it is read from the process's own memory, which may have to be waited for.
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
-    let program = program.to_string_lossy();
-    let paths = [program.trim_end_matches(" (deleted)"), &String::from_utf8_lossy(first)];
-    comm == String::from_utf8_lossy(&wanted.as_bytes()[..wanted.len().min(15)])
-        || paths.iter().any(|path| path.rsplit('/').next() == Some(wanted))
+    ends_in_it(&String::from_utf8_lossy(first))
 }
