@@ -50,7 +50,7 @@ fn connect() -> io::Result<UnixStream> {
         return Err(io::Error::other("its stdin is no connection to a supervisor, who is to start this"));
     }
     // All of the group ends with this: it must be nobody else's.
-    if rustix::process::getpgrp() != rustix::process::getpid() {
+    if nix::unistd::getpgrp() != nix::unistd::getpid() {
         rustix::process::setpgid(None, None)?;
     }
     let moved = |at_least| rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), at_least);

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, getpgrp, getsid, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// How often they are looked for while there are libraries.
 pub(crate) const PERIOD: Duration = Duration::from_secs(5);
@@ -23,15 +23,14 @@ pub(crate) fn leaders() -> MutexGuard<'static, BTreeSet<i32>> {
 
 /// Reaps them.
 pub(crate) fn reap() {
-    let Ok(session) = getsid(None) else { return };
-    let (group, session) = (number(getpgrp()), number(session));
+    let Some(own) = stat("self") else { return };
     let waited_for = leaders();
     for pid in children().unwrap_or_default() {
         // Nobody but us can reap it, so that what is read here stays true until it is reaped.
-        let is_stray = stat(pid).is_some_and(|child| {
+        let is_stray = stat(&pid.to_string()).is_some_and(|child| {
             child.is_dead
-                && child.session == session
-                && child.group != group
+                && child.session == own.session
+                && child.group != own.group
                 && !waited_for.contains(&child.group)
         });
         if let Some(pid) = Pid::from_raw(pid).filter(|_| is_stray) {
@@ -46,8 +45,9 @@ struct Stat {
     session: i32,
 }
 
-/// State, group and session: what follows the name in parentheses in `/proc/PID/stat`.
-fn stat(pid: i32) -> Option<Stat> {
+/// State, group and session: what follows the name in parentheses in `/proc/PID/stat`. Group and session are 0 where
+/// their leader is in another pid namespace: who is started in a container from outside is in such ones.
+fn stat(pid: &str) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut words = stat.rsplit_once(") ")?.1.split(' ');
     let is_dead = words.next()? == "Z";
@@ -64,8 +64,4 @@ fn children() -> io::Result<Vec<i32>> {
         children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
     }
     Ok(children)
-}
-
-fn number(pid: Pid) -> i32 {
-    pid.as_raw_nonzero().get()
 }

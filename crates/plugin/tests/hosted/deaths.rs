@@ -1,6 +1,8 @@
 //! Processes that end, by themselves or by hand: the answer is unknown and says why, and there is another one.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -8,7 +10,9 @@ use serde_json::json;
 use vitald_core::probe::ProbeResult;
 use vitald_plugin::NoticeKind;
 
-use crate::world::{World, ask, ask_briefly, counted, counted_again, folder, is_alive, kill, wait_for, why};
+use crate::world::{
+    World, ask, ask_briefly, counted, counted_again, folder, is_alive, kill, skip, wait_for, why,
+};
 
 /// The library's process ends in a check; a probe of another library does not notice.
 #[track_caller]
@@ -210,6 +214,28 @@ async fn what_ends_without_a_parent_is_reaped_while_its_library_lives() {
     for does in ["leave", "leaveGroup"] {
         an_orphan_is_reaped(does).await;
     }
+}
+
+/// As in a container that somebody enters: getsid(2) and getpgrp(2) say 0 where their leader is outside.
+#[test]
+fn what_ends_without_a_parent_is_reaped_in_a_session_from_outside() {
+    let as_root = if nix::unistd::geteuid().is_root() { &[][..] } else { &["--user", "--map-root-user"] };
+    let within = |program: &Path, args: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(as_root)
+            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+            .arg(program)
+            .args(args);
+        unshare.output().unwrap()
+    };
+    if !within(Path::new("true"), &[]).status.success() {
+        return skip("no namespace of pids can be had");
+    }
+    let again = ["--exact", "deaths::what_ends_without_a_parent_is_reaped_while_its_library_lives"];
+    let output = within(&std::env::current_exe().unwrap(), &again);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("1 passed"), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
 async fn an_orphan_is_reaped(does: &str) {
