@@ -1,5 +1,6 @@
 //! All libraries that are there: found, read, listed, and exchanged for newer ones.
 
+mod kinds;
 mod reload;
 mod survey;
 
