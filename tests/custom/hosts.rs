@@ -328,8 +328,71 @@ fn limits_that_make_no_sense_are_refused_by_their_names() {
             assert!(told.contains(flag) && told.contains(value) && told.contains(words), "{command}: {told}");
         }
     }
-    let told = s.clone_with_env("VITALD_PLUGIN_MEMORY", "lots").cli(&["plugin", "list"]).expect(2).stderr;
-    assert!(told.contains("must be a quantity"), "{told}");
+    for (variable, value, commands) in [
+        ("VITALD_PLUGIN_MEMORY", "lots", &["up", "run", "validate", "plugin list", "explain"][..]),
+        ("VITALD_PLUGIN_OPEN_FILES", "0", &["up", "run", "validate", "plugin list", "explain"]),
+        ("VITALD_LOGS_MAX_TOTAL", "1k", &["up", "run"]),
+    ] {
+        let place = s.clone_with_env(variable, value);
+        for command in commands {
+            let words: Vec<&str> = command.split(' ').collect();
+            let told = place.cli(&words).expect(2).stderr;
+            let named = format!("the variable {variable} is set to `{value}`: it must be ");
+            assert!(told.contains(&named) && !told.contains("--"), "{command}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_variable_stops_no_command_that_does_without_it() {
+    let s = Supervisor::prepare("metadata: {name: sleeper}\nspec: {command: [vitald-fixture, sleep]}");
+    s.up().expect(0);
+    let place = s.clone_with_env("VITALD_PLUGIN_MEMORY", "lots");
+    let place = place
+        .clone_with_env("VITALD_PLUGIN_OPEN_FILES", "many")
+        .clone_with_env("VITALD_LOGS_MAX_TOTAL", "1k");
+    // The flag stands before its variable.
+    place.cli(&["validate", "--plugin-memory=1Gi", "--plugin-open-files=64", "-f", "manifests"]).expect(0);
+    for command in
+        ["status", "describe sleeper", "logs", "events", "restart sleeper", "plugin list --running", "down"]
+    {
+        place.cli(&command.split(' ').collect::<Vec<_>>()).expect(0);
+    }
+}
+
+#[test]
+fn what_a_running_supervisor_does_not_have_is_told_by_up() {
+    let s = Supervisor::prepare("metadata: {name: sleeper}\nspec: {command: [vitald-fixture, sleep]}");
+    fs::create_dir(s.path("more")).unwrap();
+    let more = s.path("more").display().to_string();
+    let up = |flags: &[&str]| s.cli(&[&["up", "-f", "manifests"], flags].concat()).expect(0).stderr;
+    let first = up(&["--plugin-memory", "256Mi"]);
+    let running = format!("the supervisor (pid {}) was started with ", s.pid().0);
+    let changing = "`vitald down`, then `vitald up`";
+    for (flags, words) in [
+        (&["--plugin-memory", "1Gi"][..], "256Mi of memory, not 1Gi,"),
+        (&["--plugin-open-files", "100"], "256 open files, not 100,"),
+        (&["--plugin-dir", &more], &format!("other folders of libraries than {more}")),
+    ] {
+        let told = up(flags);
+        assert!(
+            told.contains(&running) && told.contains(words) && told.contains(changing),
+            "{flags:?}: no `{words}` in {told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    let by_variable = s.clone_with_env("VITALD_PLUGIN_MEMORY", "1Gi");
+    let told = by_variable.cli(&["up", "-f", "manifests"]).expect(0).stderr;
+    assert!(told.contains("256Mi of memory, not 1Gi,"), "{told}");
+    // Neither where it begins, nor where it is as was wanted, nor where nothing was said.
+    for (silent, when) in
+        [(first, "first"), (up(&["--plugin-memory", "256Mi"]), "the same"), (up(&[]), "none")]
+    {
+        assert!(!silent.contains("was started with"), "{when}: {silent}");
+    }
+    s.cli(&["down"]).expect(0);
+    assert!(!up(&["--plugin-memory", "1Gi", "--plugin-dir", &more]).contains("was started with"));
+    assert_eq!(up(&["--plugin-memory", "1Gi", "--plugin-dir", &more]), "");
 }
 
 #[test]

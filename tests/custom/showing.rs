@@ -62,8 +62,29 @@ fn it_stands_beside_the_built_ins() {
     let refused = s.cli(&["check", "steady", "trase=beats"]).expect(2);
     assert!(refused.stderr.contains("trase"), "{refused:?}");
 
+    let limits = |flags: &[&str]| {
+        let shown = s.cli(&[&["plugin", "inspect", &file], flags].concat()).expect(0).stdout;
+        shown
+            .lines()
+            .find_map(|line| line.strip_prefix("Limits "))
+            .unwrap_or_else(|| panic!("{shown}"))
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(limits(&[]), "512Mi of memory and 256 open files for its process");
+    let other = ["--plugin-memory=1Gi", "--plugin-open-files=100"];
+    assert_eq!(limits(&other), "1Gi of memory and 100 open files for its process");
+
     s.up().expect(0);
     s.cli(&["probe", "run", "asked", "liveness"]).expect(0);
+    assert_eq!(limits(&[]), "512Mi of memory and 256 open files for its process");
+    let both = "1Gi of memory and 100 open files for its process here, 512Mi of memory and 256 open files in the \
+                supervisor that runs";
+    assert_eq!(limits(&other), both);
+    let shown = s.cli(&[&["plugin", "inspect", "-o", "json", &file], &other[..]].concat()).expect(0).stdout;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["limits"], serde_json::json!({"memory": 1 << 30, "openFiles": 100}));
+    assert_eq!(shown["limitsOfSupervisor"], serde_json::json!({"memory": 512 << 20, "openFiles": 256}));
 }
 
 #[test]

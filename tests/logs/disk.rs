@@ -163,6 +163,30 @@ fn oldest_files_go_first_if_that_is_wanted(kind: Kind) {
     assert_end_of_it(&s, BYTES, 8 * MIB);
 }
 
+#[test]
+fn where_a_full_disk_let_no_supervisor_begin_there_is_nothing_to_stop_on_ext4() {
+    where_a_full_disk_let_no_supervisor_begin_there_is_nothing_to_stop(Kind::Ext4);
+}
+
+#[test]
+fn where_a_full_disk_let_no_supervisor_begin_there_is_nothing_to_stop_on_tmpfs() {
+    where_a_full_disk_let_no_supervisor_begin_there_is_nothing_to_stop(Kind::Tmpfs);
+}
+
+fn where_a_full_disk_let_no_supervisor_begin_there_is_nothing_to_stop(kind: Kind) {
+    let Some(disk) = Disk::small(kind, 20) else { return };
+    let s = Supervisor::prepare("metadata: {name: web}\nspec: {command: [vitald-fixture, sleep]}")
+        .with_state_dir(disk.path().join("state"));
+    let ballast = disk.fill(0);
+    s.up().expect(1);
+    let told = s.cli(&["down"]).expect(0);
+    assert!(told.stdout.contains("nothing to stop"), "{told:?}");
+
+    fs::remove_file(ballast).unwrap();
+    s.up().expect(0);
+    s.cli(&["down"]).expect(0);
+}
+
 /// What is left of the log is its end, and at least so much.
 fn assert_end_of_it(s: &Supervisor, bytes: u64, at_least: u64) {
     let (end, left) = (Numbered::whole(bytes), s.log_sizes("web").iter().sum::<u64>());

@@ -48,38 +48,14 @@ pub(crate) struct PluginFlags {
     /// Load libraries of custom probes from files and folders that others can write to
     #[arg(long, global = true)]
     pub(crate) allow_unsafe_plugins: bool,
-    /// Most memory for the process of each library of custom probes, such as 1Gi [default: 512Mi]
-    #[arg(
-        long,
-        global = true,
-        value_name = "SIZE",
-        env = "VITALD_PLUGIN_MEMORY",
-        hide_env_values = true,
-        value_parser = plugin_memory
-    )]
+    // Their variables are read by what loads libraries, so that a bad one stops no other command.
+    /// Most memory for the process of each library of custom probes, such as 1Gi [default: 512Mi] [env:
+    /// VITALD_PLUGIN_MEMORY]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = plugin_memory)]
     pub(crate) plugin_memory: Option<u64>,
-    /// Most files that it may have open [default: 256]
-    #[arg(
-        long,
-        global = true,
-        value_name = "N",
-        env = "VITALD_PLUGIN_OPEN_FILES",
-        hide_env_values = true,
-        value_parser = plugin_open_files,
-        allow_negative_numbers = true
-    )]
+    /// Most files that it may have open [default: 256] [env: VITALD_PLUGIN_OPEN_FILES]
+    #[arg(long, global = true, value_name = "N", value_parser = plugin_open_files, allow_negative_numbers = true)]
     pub(crate) plugin_open_files: Option<u64>,
-}
-
-impl PluginFlags {
-    /// What the process of a library may use.
-    pub(crate) fn limits(&self) -> Limits {
-        let Limits { memory, open_files } = Limits::default();
-        Limits {
-            memory: self.plugin_memory.unwrap_or(memory),
-            open_files: self.plugin_open_files.unwrap_or(open_files),
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -177,8 +153,8 @@ pub(crate) struct Up {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SupervisorLogs {
     /// Most room that the logs of all components take together, such as 2Gi: the oldest go first. Holds for the
-    /// supervisor that this starts [default: no limit]
-    #[arg(long, value_name = "SIZE", env = "VITALD_LOGS_MAX_TOTAL", hide_env_values = true, value_parser = size)]
+    /// supervisor that this starts [default: no limit] [env: VITALD_LOGS_MAX_TOTAL]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) logs_max_total: Option<u64>,
     /// How the supervisor that this starts tells what happens
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
@@ -466,19 +442,19 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// Bytes. An empty variable counts as unset.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     if text.is_empty() { Ok(u64::MAX) } else { vitald_manifest::bytes(text, 1 << 20) }
 }
 
 /// Bytes. An empty variable counts as unset, as it does for the number of files.
-fn plugin_memory(text: &str) -> Result<u64, String> {
+pub(crate) fn plugin_memory(text: &str) -> Result<u64, String> {
     match text.is_empty() {
         true => Ok(Limits::default().memory),
         false => vitald_manifest::bytes(text, LEAST_PLUGIN_MEMORY),
     }
 }
 
-fn plugin_open_files(text: &str) -> Result<u64, String> {
+pub(crate) fn plugin_open_files(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(files) if files >= LEAST_PLUGIN_FILES => Ok(files),
         _ if text.is_empty() => Ok(Limits::default().open_files),

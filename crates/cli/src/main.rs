@@ -10,6 +10,7 @@ mod commands;
 mod detach;
 mod exit;
 mod format;
+mod kept;
 mod known;
 mod log_file;
 mod log_keeper;
@@ -27,6 +28,7 @@ mod reload;
 mod scope;
 mod survivors;
 mod table;
+mod variables;
 mod wiring;
 
 use std::process::ExitCode;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use vitald_core::registry::Registry;
-use vitald_core::status::{PluginAbout, PluginChanges, PluginState, PluginStatus};
+use vitald_core::status::{PluginAbout, PluginChanges, PluginLimits, PluginState, PluginStatus};
 use vitald_plugin::{
-    Folder, HostCommand, InUse, Listed, Loading, Objections, Options, Plugins, Refusal, Tell,
+    Folder, HostCommand, InUse, Limits, Listed, Loading, Objections, Options, Plugins, Refusal, Tell,
 };
 use vitald_supervisor::{ProbeInUse, ProbeLibraries, StateDir};
 
@@ -86,7 +86,7 @@ pub(crate) fn none() -> Probes {
 /// Finds the libraries in these folders, and says nothing of those that are refused.
 ///
 /// # Errors
-/// A folder that was named is not there.
+/// A folder that was named is not there, or a variable makes no sense.
 pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<Plugins, Failure> {
     let host = HostCommand {
         // Still this very program when the file has been replaced by a newer build.
@@ -96,7 +96,7 @@ pub(crate) fn find(places: &Places, folders: Vec<Folder>, tell: Tell) -> Result<
     };
     let allow_unsafe = places.plugins.allow_unsafe_plugins;
     let objections: Objections = Arc::new(vitald_manifest::objections);
-    let limits = places.plugins.limits();
+    let limits = places.plugins.limits()?;
     Plugins::load(Options { folders, allow_unsafe, host, limits, taken: taken(), objections, tell })
         .map_err(|err| Failure::usage(err.to_string()))
 }
@@ -197,6 +197,10 @@ impl ProbeLibraries for Libraries {
         self.0.folders().iter().map(|folder| folder.path.clone()).collect()
     }
 
+    fn limits(&self) -> PluginLimits {
+        limits(self.0.limits())
+    }
+
     fn list(&self) -> Vec<PluginStatus> {
         self.0.list().into_iter().map(status).collect()
     }
@@ -225,6 +229,12 @@ impl ProbeLibraries for Libraries {
         };
         Ok((changes, self.registry()))
     }
+}
+
+/// What the process of a library may use, as people see it.
+pub(crate) fn limits(limits: Limits) -> PluginLimits {
+    let Limits { memory, open_files } = limits;
+    PluginLimits { memory, open_files }
 }
 
 /// A library, as people see it.

@@ -167,6 +167,7 @@ spec:
         }
         assert_eq!(client.plugins().await.unwrap(), []);
         assert!(client.plugin_folders().await.unwrap().is_empty());
+        assert_eq!(client.plugin_limits().await.unwrap(), None);
         assert!(client.reload_plugins().await.unwrap().is_empty());
         assert_eq!(client.apply(&[], None).await.unwrap().removed, ["sleeper"]);
 

@@ -38,7 +38,8 @@ use hyper::Method;
 use serde::Serialize;
 use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::{
-    ComponentDetail, ComponentStatus, EventRecord, Plan, PluginChanges, PluginStatus, ProbeAnswer, Status,
+    ComponentDetail, ComponentStatus, EventRecord, Plan, PluginChanges, PluginLimits, PluginStatus,
+    ProbeAnswer, Status,
 };
 
 pub use component::Component;
@@ -218,6 +219,15 @@ impl Client {
     /// See [`Error`].
     pub async fn plugin_folders(&self) -> Result<Vec<PathBuf>, Error> {
         self.transport.ask(Method::GET, "/v1/plugins/folders", None::<&()>, QUESTION).await
+    }
+
+    /// What the process of each library of custom probes may use, from the supervisor's start to its end. `None` if
+    /// the supervisor loads none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] (404) if the supervisor is too old to say.
+    pub async fn plugin_limits(&self) -> Result<Option<PluginLimits>, Error> {
+        self.transport.ask(Method::GET, "/v1/plugins/limits", None::<&()>, QUESTION).await
     }
 
     /// Has the supervisor look for libraries of custom probes again. Checks that are under way end first; no

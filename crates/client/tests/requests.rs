@@ -201,6 +201,10 @@ async fn libraries_of_custom_probes_are_listed_and_looked_for_again() {
     let routes = Router::new()
         .route("/v1/plugins", get(async move || Json(list)))
         .route("/v1/plugins/folders", get(async || Json(json!(["/p", "/state/plugins"]))))
+        .route(
+            "/v1/plugins/limits",
+            get(async || Json(json!({"memory": 1 << 30, "openFiles": 100, "more": 1}))),
+        )
         .route("/v1/plugins/reload", post(async move || (StatusCode::CONFLICT, Json(refusal))));
     let (_dir, client) = supervisor(routes).await;
     let plugins = client.plugins().await.unwrap();
@@ -210,6 +214,8 @@ async fn libraries_of_custom_probes_are_listed_and_looked_for_again() {
         client.plugin_folders().await.unwrap(),
         ["/p", "/state/plugins"].map(std::path::PathBuf::from)
     );
+    let limits = client.plugin_limits().await.unwrap().unwrap();
+    assert_eq!((limits.memory, limits.open_files), (1 << 30, 100));
     let Err(Error::Refused { status: 409, message }) = client.reload_plugins().await else { panic!() };
     assert!(message.ends_with("nothing was changed"), "{message}");
 }

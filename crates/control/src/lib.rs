@@ -20,6 +20,7 @@
 //! | `POST /v1/apply` | the same, and `"manifests": ["…"]`: where they are from, absolute paths that SIGHUP is to read again | once it has taken effect: what became of them |
 //! | `GET /v1/plugins` | | the libraries of custom probes that the supervisor has found: [`PluginStatus`](vitald_core::status::PluginStatus) |
 //! | `GET /v1/plugins/folders` | | the folders that it looks for them in, in order: absolute paths |
+//! | `GET /v1/plugins/limits` | | what the process of each may use, from the supervisor's start to its end: [`PluginLimits`](vitald_core::status::PluginLimits); `null` if it loads none |
 //! | `POST /v1/plugins/reload` | | once they were looked for again: the [`PluginChanges`](vitald_core::status::PluginChanges); no component is touched |
 //! | `POST /v1/shutdown` | `{"mode": "graceful"}`, `"now"`, or `"keep"` for leaving the components to the next supervisor; none is graceful | 202 at once; all is over when the lock is free |
 //!

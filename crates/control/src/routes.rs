@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::{
-    ComponentDetail, ComponentStatus, Plan, PluginChanges, PluginStatus, ProbeAnswer, Status,
+    ComponentDetail, ComponentStatus, Plan, PluginChanges, PluginLimits, PluginStatus, ProbeAnswer, Status,
 };
 use vitald_supervisor::handle::Command;
 use vitald_supervisor::{CommandError, ShutdownMode, SupervisorHandle};
@@ -47,6 +47,7 @@ pub(crate) fn router(supervisor: SupervisorHandle, stop: CancellationToken) -> R
         .route("/v1/apply", post(apply))
         .route("/v1/plugins", get(plugins))
         .route("/v1/plugins/folders", get(plugin_folders))
+        .route("/v1/plugins/limits", get(plugin_limits))
         .route("/v1/plugins/reload", post(reload_plugins))
         .route("/v1/shutdown", post(shutdown))
         .fallback(async |uri: Uri| Refusal::not_found(format!("there is no {}", uri.path())))
@@ -182,6 +183,10 @@ async fn plugin_folders(State(api): State<Api>) -> Json<Vec<String>> {
             .filter_map(|folder| Some(folder.to_str()?.to_owned()))
             .collect(),
     )
+}
+
+async fn plugin_limits(State(api): State<Api>) -> Json<Option<PluginLimits>> {
+    Json(api.supervisor.plugin_limits())
 }
 
 async fn reload_plugins(State(api): State<Api>) -> Result<Json<PluginChanges>, Refusal> {

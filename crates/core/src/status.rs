@@ -472,6 +472,16 @@ pub struct PluginAbout {
     pub panic_aborts: bool,
 }
 
+/// What the process of each library of custom probes may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginLimits {
+    /// Bytes of memory, as far as it can be written to.
+    pub memory: u64,
+    /// Open files.
+    pub open_files: u64,
+}
+
 /// What has become of the libraries of custom probes that were looked for again: `vitald plugin reload`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,6 +7,7 @@
 mod actor;
 mod book;
 mod connection;
+mod due;
 mod words;
 
 use std::collections::HashMap;

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use async_trait::async_trait;
 use schemars::Schema;
 use serde_json::Value;
 use vitald_core::notify::RunNeeds;
-use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeResult, SpecError};
+use vitald_core::probe::{ComponentContext, HealthProbe, SpecError};
 use vitald_core::registry::{AnyKind, Isolation, Origin};
 use vitald_sdk::message::{BuildRequest, NeedsRequest};
 
 use crate::background::Background;
-use crate::host_client::{CallFailure, HostClient, HostedProbe};
-use crate::in_process::{InProcess, LocalProbe};
-use crate::library::{CallError, RunServices, request};
+use crate::host_client::{CallFailure, HostClient};
+use crate::in_process::InProcess;
+use crate::library::CallError;
 use crate::model::About;
+use crate::probe::PluginProbe;
 use crate::silence::Silence;
 
 /// Configurations whose needs are remembered, for each library.
@@ -67,7 +67,7 @@ impl Loaded {
 
 /// A kind, and the library that has it at present.
 pub(crate) struct Slot {
-    key: String,
+    pub(crate) key: String,
     library: RwLock<Option<Arc<Loaded>>>,
     /// Ends with the last who might ask.
     _background: Arc<Background>,
@@ -83,7 +83,7 @@ impl Slot {
         *self.library.write().unwrap_or_else(PoisonError::into_inner) = library;
     }
 
-    fn library(&self) -> Option<Arc<Loaded>> {
+    pub(crate) fn library(&self) -> Option<Arc<Loaded>> {
         self.library.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -106,7 +106,7 @@ fn settings(config: &Value) -> Value {
     if config.is_null() { serde_json::json!({}) } else { config.clone() }
 }
 
-fn gone(key: &str) -> String {
+pub(crate) fn gone(key: &str) -> String {
     format!("no library has the probe {key} any more")
 }
 
@@ -179,8 +179,8 @@ impl AnyKind for PluginKind {
         let library = self.library()?;
         may_run(&library.about, isolation)?;
         let (key, config, component) = (self.slot.key.clone(), settings(config), component.clone());
-        let request = Arc::new(BuildRequest { key, config, component });
-        Ok(Box::new(PluginProbe { slot: Arc::clone(&self.slot), request, isolation, held: Mutex::default() }))
+        let request = BuildRequest { key, config, component };
+        Ok(Box::new(PluginProbe::new(Arc::clone(&self.slot), request, isolation)))
     }
 
     fn ask_anew(&self) {
@@ -193,76 +193,6 @@ impl AnyKind for PluginKind {
     fn needs(&self, config: &Value) -> RunNeeds {
         let library = self.slot.library();
         library.map(|library| library.needs(&self.slot.key, config)).unwrap_or_default()
-    }
-}
-
-/// A probe of a library, which is built where and when it is asked.
-struct PluginProbe {
-    slot: Arc<Slot>,
-    request: Arc<BuildRequest>,
-    isolation: Isolation,
-    held: Mutex<Option<Held>>,
-}
-
-/// Where it was built.
-#[derive(Clone)]
-enum Held {
-    Hosted(Arc<HostedProbe>),
-    Local(Arc<LocalProbe>),
-}
-
-impl PluginProbe {
-    /// The probe in the library that has its kind now: the one that was asked before, if it still fits.
-    fn probe(&self, library: &Loaded) -> Held {
-        // The library may be another one than that the probe was built for.
-        let is_local = self.isolation == Isolation::InProcess
-            && may_run(&library.about, self.isolation).is_ok()
-            && !library.in_process.is_out();
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*held {
-            Some(Held::Hosted(probe)) if !is_local && probe.is_of(&library.client) => {}
-            Some(Held::Local(probe)) if is_local && probe.is_of(&library.in_process) && !probe.is_stuck() => {
-            }
-            _ => {
-                let request = Arc::clone(&self.request);
-                *held = None;
-                *held = Some(match is_local {
-                    true => Held::Local(Arc::new(library.in_process.probe(request))),
-                    false => Held::Hosted(Arc::new(library.client.probe(request))),
-                });
-            }
-        }
-        held.clone()
-            .unwrap_or_else(|| Held::Hosted(Arc::new(library.client.probe(Arc::clone(&self.request)))))
-    }
-}
-
-#[async_trait]
-impl HealthProbe for PluginProbe {
-    async fn check(&self, cx: &CheckContext) -> ProbeResult {
-        let key = &self.slot.key;
-        loop {
-            let Some(library) = self.slot.library() else { return ProbeResult::unknown(gone(key)) };
-            let services = RunServices { cx: cx.clone() };
-            let answer = match self.probe(&library) {
-                Held::Hosted(probe) => probe.check(request(cx), &services).await,
-                Held::Local(probe) => probe.check(request(cx), Arc::new(services)).await,
-            };
-            match answer {
-                Ok(result) => return result.map_message(clipped),
-                // It went away between two lines of this: there is another one.
-                Err(CallFailure::Retired(_)) if self.has_changed(&library) => {}
-                Err(failure) => {
-                    return ProbeResult::unknown(clipped(sentence(key, &library.about.name, &failure)));
-                }
-            }
-        }
-    }
-}
-
-impl PluginProbe {
-    fn has_changed(&self, library: &Arc<Loaded>) -> bool {
-        self.slot.library().is_some_and(|now| !Arc::ptr_eq(&now, library))
     }
 }
 
@@ -283,7 +213,7 @@ fn steers(c: char) -> bool {
 }
 
 /// Why there is no answer, for people.
-fn sentence(key: &str, library: &str, failure: &CallFailure) -> String {
+pub(crate) fn sentence(key: &str, library: &str, failure: &CallFailure) -> String {
     match failure {
         CallFailure::Library(CallError::Refused(err)) => {
             format!("the {key} probe of {library} refuses its configuration: {err}")

@@ -14,6 +14,7 @@ mod mark;
 mod model;
 mod offspring;
 mod plugins;
+mod probe;
 mod silence;
 mod strays;
 mod trust;

@@ -1,5 +1,6 @@
 //! All libraries that are there: found, read, listed, and exchanged for newer ones.
 
+mod kinds;
 mod reload;
 mod survey;
 
@@ -11,6 +12,7 @@ use vitald_core::registry::AnyKind;
 
 use crate::background::Background;
 use crate::discover::Folder;
+use crate::host::Limits;
 use crate::kind::{PluginKind, Slot};
 use crate::mark::Mark;
 use crate::model::{Changes, InUse, Inspection, Listed, LoadError, Options, Refusal, Refusals};
@@ -68,6 +70,11 @@ impl Plugins {
     /// Where they are looked for, in order.
     pub fn folders(&self) -> &[Folder] {
         &self.options.folders
+    }
+
+    /// What the process of each may use.
+    pub fn limits(&self) -> Limits {
+        self.options.limits.allowed()
     }
 
     /// All that were found, in order.

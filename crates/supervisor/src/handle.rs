@@ -13,8 +13,8 @@ use vitald_core::probe::{CheckContext, ProbeResult};
 use vitald_core::registry::Registry;
 use vitald_core::spec::{ComponentSpec, ProbeRole};
 use vitald_core::status::{
-    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, PluginChanges, PluginStatus,
-    ProbeAnswer, ProbeState, Status, SupervisorStatus,
+    ComponentDetail, DependencyStatus, EventRecord, EventType, Plan, PluginChanges, PluginLimits,
+    PluginStatus, ProbeAnswer, ProbeState, Status, SupervisorStatus,
 };
 
 use crate::apply;
@@ -331,6 +331,11 @@ impl SupervisorHandle {
     /// The folders that it looks for libraries of custom probes in, in order.
     pub fn plugin_folders(&self) -> Vec<PathBuf> {
         self.shared.nursery.probes.folders()
+    }
+
+    /// What the process of each library may use, from its start to its end; `None` if it loads none.
+    pub fn plugin_limits(&self) -> Option<PluginLimits> {
+        self.shared.nursery.probes.limits()
     }
 
     /// Looks for libraries of custom probes again. Checks that are under way end first, no component is touched, and

@@ -7,7 +7,7 @@ use vitald_core::lifecycle::EventReason;
 use vitald_core::probe::{ComponentContext, SpecError};
 use vitald_core::registry::{Isolation, Origin, Registry};
 use vitald_core::spec::{ComponentSpec, ProbeRole};
-use vitald_core::status::{EventType, PluginChanges, PluginStatus};
+use vitald_core::status::{EventType, PluginChanges, PluginLimits, PluginStatus};
 
 use crate::handle::CommandError;
 use crate::supervisor::Shared;
@@ -19,6 +19,9 @@ pub trait ProbeLibraries: Send + Sync {
 
     /// The folders that they are looked for in, in order.
     fn folders(&self) -> Vec<PathBuf>;
+
+    /// What the process of each may use.
+    fn limits(&self) -> PluginLimits;
 
     /// Looks for them again, and gives all kinds that there are now, the built-in ones included. It may take its
     /// time.
@@ -64,6 +67,11 @@ impl Probes {
     /// Where libraries are looked for.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         self.libraries.as_ref().map(|libraries| libraries.folders()).unwrap_or_default()
+    }
+
+    /// What the process of each library may use, if any are loaded.
+    pub(crate) fn limits(&self) -> Option<PluginLimits> {
+        self.libraries.as_ref().map(|libraries| libraries.limits())
     }
 
     /// The libraries that were found.

@@ -42,7 +42,8 @@ pub struct HttpGetSpec {
     #[serde(default)]
     pub scheme: Scheme,
     /// Headers to send; a name may be repeated. `User-Agent: kube-probe/…` and `Accept: */*` are sent
-    /// unless given here. With an empty value, `User-Agent` is left out, and `Accept` is sent empty.
+    /// unless given here. With an empty value, `User-Agent` is left out, and `Accept` is sent empty. All of them go
+    /// along where a redirect is followed, to another port of the same host, too, as the kubelet does it.
     #[serde(default)]
     pub http_headers: Vec<HttpHeader>,
 }

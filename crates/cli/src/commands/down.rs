@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use vitald_client::ShutdownMode;
 use vitald_supervisor::StateDir;
+use vitald_supervisor::clock::SystemClock;
+use vitald_supervisor::survivors as stored;
 
 use crate::cli::Down;
 use crate::exit::{Exit, Failure, Outcome};
@@ -50,7 +52,7 @@ pub(crate) async fn run(args: &Down, places: &Places) -> Outcome {
 /// if a supervisor has begun in one.
 async fn end_left(dirs: &[StateDir], places: &Places) -> Result<Option<usize>, Failure> {
     let mut ended = 0;
-    for state_dir in dirs.iter().filter(|dir| was_used(dir)) {
+    for state_dir in dirs.iter().filter(|dir| has_components(dir)) {
         match survivors::end(state_dir).await? {
             Some(number) => ended += number,
             None => return Ok(None),
@@ -60,9 +62,11 @@ async fn end_left(dirs: &[StateDir], places: &Places) -> Result<Option<usize>, F
     Ok(Some(ended))
 }
 
-/// Whether a supervisor has kept anything there. Either folder may have been cleaned away.
-fn was_used(dir: &StateDir) -> bool {
-    ["locks", "components"].iter().any(|folder| dir.path().join(folder).is_dir())
+/// Whether a supervisor has kept a lock or a record of any component there. Where it has not, nothing can be left, and
+/// nothing is to be written: that may be why no supervisor ever began.
+fn has_components(dir: &StateDir) -> bool {
+    // What cannot be read is told by who tries to end it.
+    stored::look(dir, &SystemClock).map_or(true, |components| !components.is_empty())
 }
 
 /// Ends a supervisor that runs. `false` if it died before it had stopped all of its components.
@@ -125,8 +129,9 @@ mod tests {
     fn what_a_dead_supervisor_left_is_not_taken_for_stopped() {
         let temp = tempfile::tempdir().unwrap();
         let dir = StateDir::new(temp.path().join("state"));
-        assert!(!was_used(&dir));
+        assert!(!has_components(&dir));
         let supervisor = dir.lock().unwrap();
+        assert!(!has_components(&dir));
         let component = std::fs::File::create(dir.component_lock("web")).unwrap();
         component.lock().unwrap();
         assert_eq!(left_behind(&dir), 0, "it is its supervisor's");
@@ -134,7 +139,10 @@ mod tests {
         assert_eq!(left_behind(&dir), 1);
         drop(component);
         assert_eq!(left_behind(&dir), 0);
+        assert!(has_components(&dir));
         std::fs::remove_dir_all(dir.path().join("locks")).unwrap();
-        assert!(was_used(&dir));
+        assert!(!has_components(&dir));
+        std::fs::write(dir.record("web"), "").unwrap();
+        assert!(has_components(&dir), "the folder of locks may have been cleaned away");
     }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn dispatch(command: Command, places: &Places) -> Outcome {
         Command::Probe(Probe::List(args)) => probe_list::run(&args, places).await,
         Command::Probe(Probe::Run(args)) => probe_run::run(&args, places).await,
         Command::Plugin(Plugin::List(args)) => plugin_list::run(&args, places).await,
-        Command::Plugin(Plugin::Inspect(args)) => plugin_inspect::run(&args, places),
+        Command::Plugin(Plugin::Inspect(args)) => plugin_inspect::run(&args, places).await,
         Command::Plugin(Plugin::New(args)) => plugin_new::run(&args),
         Command::Plugin(Plugin::Reload(args)) => plugin_reload::run(&args, places).await,
     }

@@ -1,7 +1,8 @@
 //! `vitald plugin inspect FILE`.
 
 use serde::Serialize;
-use vitald_core::status::PluginAbout;
+use vitald_core::quantity::show_bytes;
+use vitald_core::status::{PluginAbout, PluginLimits};
 use vitald_plugin::Inspection;
 
 use crate::cli::{Format, PluginInspect};
@@ -9,15 +10,15 @@ use crate::commands::probe_list::{Kind, fields_table};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::plain;
 use crate::places::Places;
-use crate::{output, plugins};
+use crate::{kept, output, plugins};
 
 /// Shows what a library says of itself, wherever it lies.
-pub(crate) fn run(args: &PluginInspect, places: &Places) -> Outcome {
+pub(crate) async fn run(args: &PluginInspect, places: &Places) -> Outcome {
     let file = places.absolute(&args.file);
-    let inspection = plugins::find(places, Vec::new(), plugins::say_on_stderr())?
-        .inspect(&file)
-        .map_err(|refusal| Failure::not(plain(&refusal.to_string())))?;
-    let library = Library::of(inspection);
+    let plugins = plugins::find(places, Vec::new(), plugins::say_on_stderr())?;
+    let inspection = plugins.inspect(&file).map_err(|refusal| Failure::not(plain(&refusal.to_string())))?;
+    let limits = plugins::limits(plugins.limits());
+    let library = Library::of(inspection, limits, kept::limits_of_running(places).await);
     match args.output {
         Format::Json => output::json(&library)?,
         Format::Yaml => output::yaml(&library)?,
@@ -34,6 +35,10 @@ struct Library {
     about: PluginAbout,
     /// What keeps it from being used here.
     objections: Vec<String>,
+    /// What its process may use where a command such as this one loads it.
+    limits: PluginLimits,
+    /// What it may use in the supervisor of the current folder, if one runs.
+    limits_of_supervisor: Option<PluginLimits>,
     probes: Vec<Probe>,
 }
 
@@ -45,7 +50,7 @@ struct Probe {
 }
 
 impl Library {
-    fn of(inspection: Inspection) -> Self {
+    fn of(inspection: Inspection, limits: PluginLimits, limits_of_supervisor: Option<PluginLimits>) -> Self {
         let Inspection { file, about, probes, objections } = inspection;
         let probes =
             probes.into_iter().map(|probe| Probe { key: probe.key, schema: probe.schema.to_value() });
@@ -53,6 +58,8 @@ impl Library {
             file: file.display().to_string(),
             about: plugins::about(about),
             objections: objections.iter().map(|objection| plain(objection)).collect(),
+            limits,
+            limits_of_supervisor,
             probes: probes.collect(),
         }
     }
@@ -67,6 +74,7 @@ impl Library {
         line("ABI", abi);
         line("SDK", sdk);
         line("Compiler", rustc);
+        line("Limits", &self.limits());
         if *panic_aborts {
             line("Panics", "end its process (panic = \"abort\"), so that it cannot run in the supervisor");
         }
@@ -76,6 +84,22 @@ impl Library {
         let kinds: Vec<Kind> =
             self.probes.iter().map(|probe| Kind::of(&probe.key, &self.file, &probe.schema)).collect();
         text + "\n" + &fields_table(&kinds, false, colour) + "\n"
+    }
+}
+
+impl Library {
+    /// `512Mi of memory and 256 open files for its process`, and where else it is otherwise.
+    fn limits(&self) -> String {
+        let shown = |PluginLimits { memory, open_files }| {
+            format!("{} of memory and {open_files} open files", show_bytes(memory))
+        };
+        let own = shown(self.limits);
+        match self.limits_of_supervisor.filter(|running| *running != self.limits) {
+            Some(running) => {
+                format!("{own} for its process here, {} in the supervisor that runs", shown(running))
+            }
+            None => format!("{own} for its process"),
+        }
     }
 }
 
@@ -95,6 +119,8 @@ mod tests {
                 rustc: "rustc 1.95.0".into(),
                 panic_aborts: true,
             },
+            limits: PluginLimits { memory: 512 << 20, open_files: 256 },
+            limits_of_supervisor: Some(PluginLimits { memory: 1 << 30, open_files: 100 }),
             objections: vec!["`pid` is the name of a built-in probe".into()],
             probes: vec![Probe {
                 key: "diskSpace".into(),
@@ -115,6 +141,7 @@ mod tests {
         ABI       1.0
         SDK       0.1.0
         Compiler  rustc 1.95.0
+        Limits    512Mi of memory and 256 open files for its process here, 1Gi of memory and 100 open files in the supervisor that runs
         Panics    end its process (panic = "abort"), so that it cannot run in the supervisor
         Refused   `pid` is the name of a built-in probe
 

@@ -13,7 +13,7 @@ use vitald_supervisor::{
 };
 
 use crate::account::{Account, Look};
-use crate::cli::{LogFormat, Run, SupervisorLogs};
+use crate::cli::{LogFormat, Run};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::{ANOTHER_PLACE, Places};
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     // Before anything is started: a signal in between must not leave components behind.
     let signals = Signals::listen()?;
     let paths = places.manifests(&args.manifests.filename)?;
+    let logs_max_total = args.logs.max_total()?;
     let state_dir = places.of_manifests(&paths);
     let (tell_of_plugins, plugin_news) = plugin_news::channel();
     let probes = plugins::of_supervisor(places, &state_dir, tell_of_plugins)?;
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     let lock = lock(&state_dir)?;
     wiring::prepare()?;
 
-    let SupervisorLogs { logs_max_total, log_format } = args.logs;
+    let log_format = args.logs.log_format;
     let live = output::is_terminal() && !args.detached && log_format == LogFormat::Text;
     let look = Look::new(names, output::colour(), args.detached, log_format);
     let wanted = Wanted::Manifests(components);

@@ -15,6 +15,7 @@ use crate::commands::apply;
 use crate::detach::{self, Detached, PluginArgs};
 use crate::exit::{Exit, Failure, NEVER, Outcome};
 use crate::format::count;
+use crate::kept::Wanted;
 use crate::places::{Places, STDIN};
 use crate::progress::{self, Progress};
 use crate::{known, manifests, output, plugins};
@@ -32,6 +33,9 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
              `vitald run -f -`",
         ));
     }
+    let kept = Wanted::of(places)?;
+    // A supervisor that is started here gets the variables; what is wrong with one is told at once.
+    args.logs.max_total()?;
     let components = manifests::load(&paths, &plugins::of_manifests(places, &paths).await?.registry)?;
     let state_dir = places.of_manifests(&paths);
     let mut up = Attempt {
@@ -43,6 +47,7 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
         applied_to: None,
         logs: args.logs.clone(),
         plugins: PluginArgs::of(places),
+        kept,
         state_dir,
     };
     loop {
@@ -61,6 +66,8 @@ struct Attempt {
     state_dir: StateDir,
     logs: SupervisorLogs,
     plugins: PluginArgs,
+    /// What a supervisor that runs already may not have.
+    kept: Wanted,
     deadline: Instant,
     timeout: f64,
     /// The supervisor that we have started; `None` while there is somebody else's.
@@ -172,6 +179,7 @@ impl Attempt {
             Err(_) => return Ok(true),
         };
         self.applied_to = Some(pid);
+        self.kept.compare(client, pid).await;
         if plan.is_empty() {
             output::say(format!("already up (pid {pid}), as the manifests say"))?;
             return Ok(true);

@@ -27,6 +27,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What of it the system allows: never more than is allowed to us.
+    pub fn allowed(self) -> Self {
+        Self {
+            memory: allowed(Resource::Data, self.memory),
+            open_files: allowed(Resource::Nofile, self.open_files),
+        }
+    }
+
     /// As the process is told: nothing of what is so by default.
     pub(crate) fn args(self) -> impl Iterator<Item = OsString> {
         let usual = Self::default();
@@ -64,10 +72,12 @@ impl Limits {
     }
 }
 
-/// Never more than is allowed to us.
+fn allowed(resource: Resource, wanted: u64) -> u64 {
+    rustix::process::getrlimit(resource).maximum.map_or(wanted, |most| most.min(wanted))
+}
+
 fn limit(resource: Resource, to: u64) -> io::Result<()> {
-    let allowed = rustix::process::getrlimit(resource).maximum;
-    let limit = Some(allowed.map_or(to, |allowed| allowed.min(to)));
+    let limit = Some(allowed(resource, to));
     Ok(rustix::process::setrlimit(resource, Rlimit { current: limit, maximum: limit })?)
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::host_client::book::{Book, Due};
+use crate::host_client::book::Book;
 use crate::host_client::connection::{Connection, Heard};
+use crate::host_client::due::Due;
 use crate::host_client::{Ask, CallFailure, CheckEvent, Place, Reply};
 use crate::kind::clipped;
 use crate::library::untold;

@@ -1,6 +1,8 @@
 //! What is under way with the process of a library: probes that it is to hold, and what it was asked and has not
 //! answered. Knows no clock and no process: both are arguments.
 
+mod heard;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +12,14 @@ use tokio::time::Instant;
 use vitald_core::notify::RunNeeds;
 use vitald_sdk::message::{BuildRequest, CheckRequest, NeedsRequest, ServiceAnswer};
 
+use crate::host_client::due::Due;
 use crate::host_client::{CallFailure, CheckEvent, Reply};
-use crate::library::CallError;
-use crate::wire::{self, FromHost, ToHost};
+use crate::wire::ToHost;
 
 /// How long a probe may take to be built, or to say what it needs.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long a check may go on after nobody waits for it.
 pub(crate) const LET_GO: Duration = Duration::from_secs(1);
-/// A timer that fires this much too late says that this machine, not the library, was slow.
-const STARVED: Duration = Duration::from_millis(250);
-/// How often that is forgiven.
-const FORGIVEN: u8 = 3;
-
 /// All that is under way.
 #[derive(Default)]
 pub(super) struct Book {
@@ -69,36 +66,6 @@ struct Call {
     request: NeedsRequest,
     reply: Reply<Result<RunNeeds, CallFailure>>,
     due: Option<Due>,
-}
-
-/// When something must have come about.
-#[derive(Clone, Copy)]
-pub(super) struct Due {
-    at: Instant,
-    limit: Duration,
-    forgiven: u8,
-}
-
-impl Due {
-    pub(super) fn within(limit: Duration, now: Instant) -> Self {
-        Self { at: now + limit, limit, forgiven: 0 }
-    }
-
-    pub(super) fn at(&self) -> Instant {
-        self.at
-    }
-
-    /// Whether it is over. Where our own timer fired late, it is given another time, a few times.
-    pub(super) fn is_over(&mut self, now: Instant) -> bool {
-        if now < self.at {
-            return false;
-        }
-        if now - self.at > STARVED && self.forgiven < FORGIVEN {
-            *self = Self { at: now + self.limit, forgiven: self.forgiven + 1, ..*self };
-            return false;
-        }
-        true
-    }
 }
 
 impl Book {
@@ -262,65 +229,6 @@ impl Book {
         }
     }
 
-    /// Takes what was said. What does not fit to what is under way is rubbish.
-    ///
-    /// # Errors
-    /// Why it makes no sense.
-    pub(super) fn heard(&mut self, message: FromHost, now: Instant) -> Result<(), String> {
-        match message {
-            FromHost::Hello(_) | FromHost::Refused { .. } => return Err("it introduced itself twice".into()),
-            FromHost::Needs { id, answer } => {
-                let call = self.calls.remove(&id).ok_or("it answered what it was not asked")?;
-                (call.reply)(answer.map_err(CallFailure::Library));
-            }
-            FromHost::Built { instance, answer } => self.built(instance, answer, now)?,
-            FromHost::Checked { id, answer } => {
-                let check = self.checks.remove(&id).ok_or("it answered what it was not asked")?;
-                let probe = self.probes.get_mut(&check.probe).filter(|probe| probe.now == Some(id));
-                let probe = probe.ok_or("it answered a check that it was not given")?;
-                probe.now = None;
-                let of = check.probe;
-                check.tell(CheckEvent::Ended(answer.map_err(CallFailure::Library)));
-                self.advance(of, now);
-            }
-            FromHost::Serve { check, id, request } => {
-                // A check that was cancelled may have asked before it heard of that: it gets no answer.
-                let check = self.checks.get_mut(&check).ok_or("it asked for a check that is none")?;
-                let fits = check.services.len() < wire::MOST_SERVICES && check.services.insert(id);
-                if !fits || !check.tell(CheckEvent::Serve { id, request }) {
-                    return Err("a check asked for too much at once".into());
-                }
-            }
-            FromHost::Unserve { check, id } => {
-                if let Some(check) = self.checks.get_mut(&check)
-                    && check.services.remove(&id)
-                    && !check.tell(CheckEvent::Unserve { id })
-                {
-                    return Err("a check asked for too much at once".into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn built(&mut self, id: u64, answer: Result<(), CallError>, now: Instant) -> Result<(), String> {
-        let probe = self.probes.get_mut(&id).filter(|probe| matches!(probe.state, Built::Asked(_)));
-        let probe = probe.ok_or("it built what it was not asked for")?;
-        probe.state = if answer.is_ok() { Built::Yes } else { Built::No };
-        if let Some(reply) = probe.validate.take() {
-            reply(answer.clone().map_err(CallFailure::Library));
-        }
-        if let Err(trouble) = answer {
-            for check in std::mem::take(&mut probe.next) {
-                if let Some(check) = self.checks.remove(&check) {
-                    check.tell(CheckEvent::Ended(Err(CallFailure::Library(trouble.clone()))));
-                }
-            }
-        }
-        self.advance(id, now);
-        Ok(())
-    }
-
     /// When something must have come about, at the earliest.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let builds = self.probes.values().filter_map(|probe| match &probe.state {
@@ -368,28 +276,5 @@ impl Check {
             Some(events) => !matches!(events.try_send(event), Err(mpsc::error::TrySendError::Full(_))),
             None => true,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_late_because_this_machine_was_is_forgiven_a_few_times() {
-        let start = Instant::now();
-        let after = |millis| start + Duration::from_millis(millis);
-        let mut due = Due::within(LET_GO, start);
-        assert!(!due.is_over(after(999)));
-        assert!(due.is_over(after(1001)));
-
-        // It was looked at much later than it should have been, again and again.
-        let mut due = Due::within(LET_GO, start);
-        assert!(!due.is_over(after(60_000)));
-        assert!(!due.is_over(after(60_900)));
-        assert!(due.is_over(after(61_001)));
-        let mut due = Due::within(LET_GO, start);
-        let forgiven = (1..=10).take_while(|minutes| !due.is_over(after(minutes * 60_000))).count();
-        assert_eq!(forgiven, 3);
     }
 }

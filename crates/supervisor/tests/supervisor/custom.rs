@@ -10,7 +10,7 @@ use vitald_core::notify::RunNeeds;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, SpecError};
 use vitald_core::registry::{AnyKind, Isolation, Origin, Registry};
 use vitald_core::spec::ProbeSpec;
-use vitald_core::status::{PluginChanges, PluginState, PluginStatus};
+use vitald_core::status::{PluginChanges, PluginLimits, PluginState, PluginStatus};
 use vitald_supervisor::{ProbeInUse, ProbeLibraries};
 
 use super::*;
@@ -34,6 +34,10 @@ impl ProbeLibraries for Libraries {
         vec!["/plugins".into()]
     }
 
+    fn limits(&self) -> PluginLimits {
+        LIMITS
+    }
+
     fn reload(&self, in_use: Vec<ProbeInUse>) -> Result<(PluginChanges, Arc<Registry>), String> {
         *self.asked.lock().unwrap() = in_use;
         if let Some(why) = self.refuses.lock().unwrap().clone() {
@@ -48,6 +52,7 @@ impl ProbeLibraries for Libraries {
     }
 }
 
+const LIMITS: PluginLimits = PluginLimits { memory: 1 << 30, open_files: 100 };
 const FILE: &str = "/plugins/libcustom.so";
 
 struct Kind {
@@ -135,6 +140,7 @@ async fn a_probe_whose_library_comes_later_is_asked_without_a_restart() {
     );
     assert_eq!(supervisor.plugins().await[0].probes, ["diskSpace"]);
     assert_eq!(supervisor.plugin_folders(), [std::path::Path::new("/plugins")]);
+    assert_eq!(supervisor.plugin_limits(), Some(LIMITS));
     assert_eq!(supervisor.registry().keys().collect::<Vec<_>>(), ["diskSpace"]);
 }
 
