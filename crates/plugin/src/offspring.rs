@@ -82,6 +82,9 @@ fn kill(pid: Pid, variable: &[u8]) -> Option<OwnedFd> {
 
 fn marked(variable: &[u8]) -> io::Result<Vec<Pid>> {
     let own = rustix::process::getpid();
+    if !is_proc_ours() {
+        return Ok(Vec::new());
+    }
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let Ok(entry) = entry else { continue };
@@ -89,6 +92,16 @@ fn marked(variable: &[u8]) -> io::Result<Vec<Pid>> {
         found.extend(pid.filter(|pid| *pid != own && is_marked(*pid, variable)));
     }
     Ok(found)
+}
+
+/// Whether the numbers in `/proc` are those that we signal by. Where it is still that of the namespace that ours was
+/// made in, they are strangers' here. One number for each namespace from theirs down to ours: proc(5).
+pub(crate) fn is_proc_ours() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let numbers = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    let own = std::process::id().to_string();
+    // Older kernels know one number only.
+    numbers("Pid:") == own && ["", &own].contains(&numbers("NSpid:"))
 }
 
 /// Who has ended has no variables any more.

@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure, NEVER, Outcome};
 use crate::format::count;
 use crate::places::{Places, STDIN};
 use crate::progress::{self, Progress};
-use crate::{known, manifests, output, plugins};
+use crate::{known, manifests, output, plugins, wiring};
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -140,6 +140,7 @@ impl Attempt {
     }
 
     fn start(&self) -> Result<Detached, Failure> {
+        wiring::check_processes()?;
         detach::start(&self.manifests, &self.state_dir, &self.logs, &self.plugins)
     }
 
