@@ -91,8 +91,7 @@ fn a_supervisor_in_a_session_from_outside_reaps_what_checks_leave() {
     // One in the background makes a session of its own.
     s.start();
     let before = well(&s);
-    let supervisor = || s.status().supervisor.pid;
-    let pid = Pid(i32::try_from(supervisor()).unwrap());
+    let pid = Pid(s.status().supervisor.pid);
     assert_eq!(of(&ns, pid)[1..], [0, 0], "group and session are somebody's outside");
     s.write("manifests/sick", "");
     let left = || zombies_of(&ns, pid);

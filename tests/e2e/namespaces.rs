@@ -31,7 +31,7 @@ fn who_speaks_from_outside_the_namespace_is_not_heard() {
         ",
     )
     .with_prefix(ns.prefix());
-    s.cli(&["up", "-f", "manifests", "--timeout", "0.1"]).expect(1);
+    s.cli(&["up", "-f", "manifests", "--timeout", "1"]).expect(1);
     let pid = s.wait_pid("speaker");
     let environment = fs::read(ns.proc(pid).join("environ")).unwrap();
     let environment = String::from_utf8(environment).unwrap();
