@@ -258,9 +258,9 @@ fn zombies_of(parent: Pid) -> Vec<Pid> {
 fn a_host_has_limits_and_nothing_of_the_supervisors() {
     let ward = Ward::open("Panic");
     let host = ward.first_host();
-    assert_eq!(limit(host, "Max open files"), "256");
-    assert_eq!(limit(host, "Max data size"), (512 << 20).to_string());
-    assert_eq!(limit(host, "Max core file size"), "0");
+    wait_limit(host, "Max open files", "256");
+    wait_limit(host, "Max data size", "536870912");
+    wait_limit(host, "Max core file size", "0");
     // Neither the lock of the state dir, nor the control socket, nor a log.
     let open: Vec<_> = fs::read_dir(format!("/proc/{}/fd", host.0))
         .unwrap()
@@ -274,10 +274,12 @@ fn a_host_has_limits_and_nothing_of_the_supervisors() {
     assert!(open.len() < 20, "{open:?}");
 }
 
-fn limit(host: Pid, name: &str) -> String {
-    let limits = fs::read_to_string(format!("/proc/{}/limits", host.0)).unwrap();
-    let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
-    line[name.len()..].split_whitespace().next().unwrap().to_owned()
+/// A process sets its limits itself, soon after it was begun.
+fn wait_limit(host: Pid, name: &str, is: &str) {
+    let limits = || fs::read_to_string(format!("/proc/{}/limits", host.0)).unwrap_or_default();
+    let has = |line: &str| line.strip_prefix(name).is_some_and(|of| of.split_whitespace().next() == Some(is));
+    let is_set = || limits().lines().any(has).then_some(());
+    eventually(&format!("{name} of {is}"), seconds(10), is_set, limits);
 }
 
 #[test]
@@ -295,19 +297,19 @@ fn a_host_has_the_limits_that_its_supervisor_was_started_with() {
     let by_variable = s.clone_with_env("VITALD_PLUGIN_MEMORY", "256Mi");
     let by_variable = by_variable.clone_with_env("VITALD_PLUGIN_OPEN_FILES", "100");
     for (place, flags, memory, files) in [
-        (&*s, &flags[..], 1 << 30, "1500"),
-        (&by_variable, &[], 256 << 20, "100"),
-        (&*s, &[], 512 << 20, "256"),
+        (&*s, &flags[..], "1073741824", "1500"),
+        (&by_variable, &[], "268435456", "100"),
+        (&*s, &[], "536870912", "256"),
     ] {
         place.cli(&[&["up", "-f", "manifests"], flags].concat()).expect(0);
         s.wait_for("asked", "an answer", seconds(15), |c| answers(c, "Success"));
         let first = host(&library);
-        assert_eq!(limit(first, "Max data size"), memory.to_string());
-        assert_eq!(limit(first, "Max open files"), files);
+        wait_limit(first, "Max data size", memory);
+        wait_limit(first, "Max open files", files);
         // The one that takes its place, too.
         first.kill();
         first.wait_gone(seconds(5));
-        assert_eq!(limit(host(&library), "Max open files"), files);
+        wait_limit(host(&library), "Max open files", files);
         s.cli(&["down"]).expect(0);
     }
 }

@@ -89,7 +89,7 @@ fn a_frozen_server_under_vitald_is_restarted() {
               command: [{words}]
               {who}
               ports: [{{name: sql, containerPort: PORT}}]
-              startupProbe: {{postgres: &sql {{port: sql, passwordFile: password}}, periodSeconds: 0.2}}
+              startupProbe: {{postgres: &sql {{port: sql, passwordFile: password}}, periodSeconds: 0.2, timeoutSeconds: 10}}
               livenessProbe: {{postgres: *sql, periodSeconds: 0.5, timeoutSeconds: 3, failureThreshold: 2}}
               restart: {{backoff: {{initialSeconds: 0.2}}}}
               terminationGracePeriodSeconds: 1
