@@ -7,6 +7,7 @@
 
 mod certificate;
 mod compilers;
+mod entered;
 mod everything;
 mod folders;
 mod host_health;

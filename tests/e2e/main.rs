@@ -25,6 +25,7 @@ mod logs_rotation;
 mod manifests;
 mod memory;
 mod midway;
+mod namespaces;
 mod notify;
 mod ordinary;
 mod outages;

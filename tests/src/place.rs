@@ -79,6 +79,11 @@ impl Place {
         Self { prefix: prefix.iter().map(|word| (*word).to_owned()).collect(), ..self.clone() }
     }
 
+    /// The words before every command.
+    pub fn prefix(&self) -> &[String] {
+        &self.prefix
+    }
+
     /// What `vitald run` printed.
     pub fn said(&self) -> String {
         fs::read_to_string(self.path("said")).unwrap_or_default()

@@ -21,11 +21,24 @@ use crate::{log_keeper, output};
 /// The version that status and `--version` tell.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Checks that processes can be told apart, before anything is begun that would have to be ended.
+///
+/// # Errors
+/// `/proc` shows those of another pid namespace, or none.
+pub(crate) fn check_processes() -> Result<(), Failure> {
+    vitald_process::procfs::check_own().map_err(|err| {
+        Failure::not(format!(
+            "processes of this machine cannot be told apart: {err}\nNothing was started or stopped"
+        ))
+    })
+}
+
 /// Makes this process fit to be a supervisor.
 ///
 /// # Errors
 /// The system refuses.
 pub(crate) fn prepare() -> Result<(), Failure> {
+    check_processes()?;
     vitald_process::become_subreaper()
         .and_then(|()| vitald_process::spawn_reaper())
         .map_err(|err| Failure::not(format!("orphans of components cannot be adopted: {err}")))?;

@@ -82,6 +82,9 @@ fn kill(pid: Pid, variable: &[u8]) -> Option<OwnedFd> {
 
 fn marked(variable: &[u8]) -> io::Result<Vec<Pid>> {
     let own = rustix::process::getpid();
+    if !is_proc_ours() {
+        return Ok(Vec::new());
+    }
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let Ok(entry) = entry else { continue };
@@ -91,8 +94,75 @@ fn marked(variable: &[u8]) -> io::Result<Vec<Pid>> {
     Ok(found)
 }
 
+/// Whether the numbers in `/proc` are those that we signal by. Where it is still that of the namespace that ours was
+/// made in, they are strangers' here. One number for each namespace from theirs down to ours: proc(5).
+pub(crate) fn is_proc_ours() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let numbers = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    let own = std::process::id().to_string();
+    // Older kernels know one number only.
+    numbers("Pid:") == own && ["", &own].contains(&numbers("NSpid:"))
+}
+
 /// Who has ended has no variables any more.
 fn is_marked(pid: Pid, variable: &[u8]) -> bool {
     std::fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|variables| variables.split(|byte| *byte == 0).any(|is| is == variable))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Set where the test runs within another namespace.
+    const WITHIN: &str = "VITALD_TEST_WITHIN";
+
+    /// A marked child of ours, and who is found by its mark.
+    fn child_and_found() -> (Pid, Vec<Pid>) {
+        let mark = new_mark();
+        let (stdin, stdout) = (Stdio::piped(), Stdio::piped());
+        let mut child = Command::new("cat").env(MARK, &mark).stdin(stdin).stdout(stdout).spawn().unwrap();
+        // While it becomes its program, it has no variables for a moment.
+        child.stdin.as_mut().unwrap().write_all(b"!").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let found = marked(format!("{MARK}={mark}").as_bytes());
+        let pid = Pid::from_child(&child);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (pid, found.unwrap())
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr, reason = "the test harness shows it with the test")]
+    fn what_another_namespace_calls_by_that_number_is_not_taken_for_it() {
+        let (child, found) = child_and_found();
+        if std::env::var_os(WITHIN).is_some() {
+            assert_eq!(found, [], "these are strangers here");
+            return;
+        }
+        assert_eq!(found, [child]);
+        let as_root = if nix::unistd::geteuid().is_root() { &[][..] } else { &["--user", "--map-root-user"] };
+        // With the `/proc` that there was before.
+        let within = |program: &std::ffi::OsStr, args: &[&str]| {
+            let mut unshare = Command::new("unshare");
+            unshare.args(as_root).args(["--pid", "--fork", "--kill-child"]).arg(program).args(args);
+            unshare.env(WITHIN, "1").output().unwrap()
+        };
+        if !within("true".as_ref(), &[]).status.success() {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "in CI nothing is skipped: no pid namespace can be had"
+            );
+            eprintln!("SKIPPED: no pid namespace can be had");
+            return;
+        }
+        let name = "offspring::tests::what_another_namespace_calls_by_that_number_is_not_taken_for_it";
+        let output = within(std::env::current_exe().unwrap().as_os_str(), &["--exact", name, "--nocapture"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}\n{complained}");
+    }
 }

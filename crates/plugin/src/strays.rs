@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
+use crate::offspring::is_proc_ours;
+
 /// How often they are looked for while there are libraries.
 pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,9 @@ fn stat(pid: &str) -> Option<Stat> {
 /// Our children, as far as the kernel tells (CONFIG_PROC_CHILDREN).
 fn children() -> io::Result<Vec<i32>> {
     let mut children = Vec::new();
+    if !is_proc_ours() {
+        return Ok(children);
+    }
     for task in fs::read_dir("/proc/self/task")? {
         // A thread may just have ended.
         let list = fs::read_to_string(task?.path().join("children")).unwrap_or_default();

@@ -42,6 +42,7 @@ pub fn capabilities() -> Vec<Capability> {
         without_it: without_it.to_owned(),
     };
     vec![
+        capability("/proc", own_proc(), "no process can be told from any other: vitald does not work"),
         capability("pidfd", pidfds(), "no process can be watched or signalled safely: vitald does not work"),
         capability(
             "exit status of adopted processes",
@@ -91,6 +92,10 @@ pub fn capabilities() -> Vec<Capability> {
             "`securityContext.runAsUser` can name nobody but the supervisor's own user",
         ),
     ]
+}
+
+fn own_proc() -> Result<String, String> {
+    procfs::check_own().map(|()| "shows our own pid namespace".to_owned()).map_err(|err| err.to_string())
 }
 
 fn pidfds() -> Result<String, String> {
@@ -181,6 +186,7 @@ fn subreaper() -> Result<String, String> {
 }
 
 fn visible() -> Result<String, String> {
+    procfs::check_own().map_err(|err| err.to_string())?;
     match procfs::stat(1) {
         Some(_) => Ok("/proc shows those of others, too".to_owned()),
         None => Err("/proc hides those of others (hidepid)".to_owned()),

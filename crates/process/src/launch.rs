@@ -11,7 +11,7 @@ use vitald_core::spec::ProcessSpec;
 use crate::cgroup::Entrance;
 use crate::environment::{Environment, expand_with};
 use crate::spawn::{Newborn, Plan, Refusal, Step, c_path, spawn};
-use crate::{limits, mark, program, user};
+use crate::{limits, mark, procfs, program, user};
 
 /// As whom, and with what limits, something runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub(crate) struct Launch<'a> {
 impl Launch<'_> {
     /// Starts it. Blocks until the program is being executed.
     pub(crate) fn start(self) -> Result<Newborn, StartError> {
+        // Of a process that is not shown, nothing could be found again.
+        procfs::check_own().map_err(|err| system("starting a process", err))?;
         let shown = self.command.first().ok_or_else(|| system("reading the command", "it is empty"))?;
         let command: Vec<String> = self.command.iter().map(|a| expand_with(a, self.environment)).collect();
         if let Err(err) = std::fs::metadata(self.dir) {

@@ -7,6 +7,7 @@
 
 mod listener;
 mod message;
+mod receive;
 mod socket;
 mod told;
 

@@ -3,6 +3,7 @@
 mod environ;
 mod locks;
 mod memory;
+mod own;
 
 use std::fs;
 use std::io::{self, Read};
@@ -15,6 +16,7 @@ pub(crate) use environ::{environment, value_in, variable};
 pub use locks::holds_lock;
 pub(crate) use locks::locked_files;
 pub use memory::memory;
+pub use own::check_own;
 
 /// A line of `/proc/PID/stat`, as far as it is of use here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +70,10 @@ pub fn stat(pid: i32) -> Option<Stat> {
     read_stat(pid).ok().flatten()
 }
 
-/// `None` if there is no such process, which is not the same as being out of descriptors.
+/// `None` if there is no such process, which is not the same as being out of descriptors, or as looking at the
+/// processes of [another namespace](check_own).
 pub(crate) fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
+    check_own()?;
     match read_line(&format!("/proc/{pid}/stat")) {
         Ok(line) => Ok(parse_stat(&line)),
         // ESRCH: it was reaped between open and read.
@@ -133,7 +137,7 @@ pub(crate) fn may_know_end(pid: i32) -> bool {
 /// All processes that can be seen, those that end while this looks left out.
 ///
 /// # Errors
-/// `/proc` cannot be read.
+/// `/proc` cannot be read, or is not [ours](check_own).
 pub fn processes() -> io::Result<Vec<Stat>> {
     let mut all = Vec::new();
     each_process(|process| all.push(process))?;
@@ -142,6 +146,7 @@ pub fn processes() -> io::Result<Vec<Stat>> {
 
 /// As [`processes`], one by one.
 pub(crate) fn each_process(mut see: impl FnMut(Stat)) -> io::Result<()> {
+    check_own()?;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         if let Some(pid) = name.to_str().and_then(|n| n.parse().ok()) {
@@ -160,8 +165,9 @@ pub(crate) fn each_process(mut see: impl FnMut(Stat)) -> io::Result<()> {
 /// missed.
 ///
 /// # Errors
-/// `/proc` cannot be read.
+/// `/proc` cannot be read, or is not [ours](check_own).
 pub fn own_children() -> io::Result<Vec<i32>> {
+    check_own()?;
     let own = std::process::id();
     let mut children = Vec::new();
     for task in fs::read_dir(format!("/proc/{own}/task"))? {

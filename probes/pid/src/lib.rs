@@ -13,13 +13,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use vitald_core::async_trait;
 use vitald_core::probe::{CheckContext, ComponentContext, HealthProbe, ProbeKind, ProbeResult, SpecError};
 use vitald_core::restarter::ProcessIdentity;
 use vitald_core::wording::{excerpt, system_error};
-use vitald_process::pid_file;
+use vitald_process::{pid_file, procfs};
 
 /// Healthy while the component's main process is alive, no zombie, and the one that was started.
 ///
@@ -187,8 +188,13 @@ impl fmt::Display for Process {
 }
 
 fn living(pid: i32) -> Result<Process, ProbeResult> {
+    procfs::check_own()
+        .map_err(|err| ProbeResult::unknown(format!("process {pid} cannot be looked at: {err}")))?;
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read(&path).map_err(|err| match Errno::from_io_error(&err) {
+        Some(Errno::NOENT | Errno::SRCH) if is_hidden(pid) => {
+            ProbeResult::unknown(format!("process {pid} is hidden from us: /proc is mounted with hidepid"))
+        }
         Some(Errno::NOENT | Errno::SRCH) => ProbeResult::failure(format!("process {pid} does not exist")),
         _ => ProbeResult::unknown(format!("{path} cannot be read: {}", system_error(&err))),
     })?;
@@ -199,6 +205,11 @@ fn living(pid: i32) -> Result<Process, ProbeResult> {
         return Err(ProbeResult::failure(format!("process {process} has ended and is a zombie")));
     }
     Ok(process)
+}
+
+/// Whether there is a process that `/proc` does not show: another user's, whom we may not signal either.
+fn is_hidden(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::PERM))
 }
 
 struct Stat {

@@ -68,7 +68,8 @@ impl Finding {
 impl From<Capability> for Finding {
     fn from(capability: Capability) -> Self {
         let Capability { name, available, found, without_it } = capability;
-        Self { name: name.into(), available, essential: name == "pidfd", found, without_it }
+        let essential = ["/proc", "pidfd"].contains(&name);
+        Self { name: name.into(), available, essential, found, without_it }
     }
 }
 

@@ -25,6 +25,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Supervises until told to stop.
 pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
+    wiring::check_processes()?;
     if args.detached {
         detach::leave_session()?;
     }

@@ -18,7 +18,7 @@ use crate::format::count;
 use crate::kept::Wanted;
 use crate::places::{Places, STDIN};
 use crate::progress::{self, Progress};
-use crate::{known, manifests, output, plugins};
+use crate::{known, manifests, output, plugins, wiring};
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -147,6 +147,7 @@ impl Attempt {
     }
 
     fn start(&self) -> Result<Detached, Failure> {
+        wiring::check_processes()?;
         detach::start(&self.manifests, &self.state_dir, &self.logs, &self.plugins)
     }
 

@@ -1,15 +1,12 @@
 //! Who listens to a run's socket, and whom it believes.
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::unix::net::UnixDatagram as StdDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::cmsg_space;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -20,6 +17,7 @@ use vitald_core::restarter::ProcessIdentity;
 use vitald_core::time::Timestamp;
 
 use super::message::{MAX_MESSAGE, Word, read};
+use super::receive::{Message, receive};
 use super::socket::NotifySocket;
 use super::told::Told;
 use crate::main_process::MainProcess;
@@ -257,35 +255,6 @@ impl Listener {
         senders.insert(key, if own { Sender::Own } else { Sender::Stranger(Instant::now()) });
         own
     }
-}
-
-struct Message {
-    text: Vec<u8>,
-    too_long: bool,
-    /// As the kernel has it; `None` where it cannot be seen from our pid namespace.
-    sender: Option<i32>,
-    /// Descriptors that came along; of no use but to who waits for their end.
-    _descriptors: Vec<std::os::fd::OwnedFd>,
-}
-
-fn receive(socket: &UnixDatagram) -> io::Result<Message> {
-    let mut text = vec![0; MAX_MESSAGE];
-    // More descriptors than these are closed by the kernel.
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmCredentials(1), ScmRights(4))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut text)], &mut control, flags)?;
-    let (mut sender, mut descriptors) = (None, Vec::new());
-    for part in control.drain() {
-        match part {
-            RecvAncillaryMessage::ScmCredentials(who) => sender = Some(who.pid.as_raw_nonzero().get()),
-            RecvAncillaryMessage::ScmRights(came) => descriptors.extend(came),
-            _ => {}
-        }
-    }
-    text.truncate(received.bytes);
-    let too_long = received.flags.contains(ReturnFlags::TRUNC);
-    Ok(Message { text, too_long, sender, _descriptors: descriptors })
 }
 
 fn now() -> Timestamp {

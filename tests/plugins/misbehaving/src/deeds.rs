@@ -66,6 +66,7 @@ pub(crate) async fn when_asked(how: How) -> ProbeResult {
         },
         How::Fork => fork(false),
         How::ForkDaemon => fork(true),
+        How::Orphan => orphan(),
         How::SpinBeside => {
             static BEGUN: Once = Once::new();
             BEGUN.call_once(|| {
@@ -152,5 +153,24 @@ fn fork(daemon: bool) {
                 libc::pause();
             }
         }
+    }
+}
+
+/// A child of a child, in a group of its own, which ends as soon as nobody waits for it any more.
+fn orphan() {
+    // SAFETY: the children call nothing but what a signal handler may, too.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::setpgid(0, 0);
+            let parent = libc::getpid();
+            if libc::fork() == 0 {
+                while libc::getppid() == parent {
+                    libc::usleep(1000);
+                }
+            }
+            libc::_exit(0);
+        }
+        libc::waitpid(child, std::ptr::null_mut(), 0);
     }
 }

@@ -47,6 +47,7 @@ pub enum How {
     OpenFiles,
     Fork,
     ForkDaemon,
+    Orphan,
     SpinBeside,
     // Says what nobody asked.
     Flood,
