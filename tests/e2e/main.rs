@@ -15,6 +15,7 @@ mod external;
 mod external_commands;
 mod files;
 mod first;
+mod inherited;
 mod kills;
 mod limits;
 mod log_growth;

@@ -43,6 +43,7 @@ fn allowed(package: &str) -> &'static [&'static str] {
 /// Files that may hold `unsafe`: what Linux offers only that way. Everything else is checked by the compiler.
 /// The border to custom probe crates is C's.
 const UNSAFE: &[&str] = &[
+    "crates/process/src/inherited.rs",
     "crates/process/src/notify/receive.rs",
     "crates/process/src/pidfd.rs",
     "crates/process/src/spawn.rs",

@@ -28,6 +28,7 @@ mod reload;
 mod scope;
 mod survivors;
 mod table;
+mod threads;
 mod variables;
 mod wiring;
 
@@ -44,12 +45,19 @@ use crate::places::Places;
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> anyhow::Result<ExitCode> {
+    vitald_process::set_signals_right();
     // Before anything is read, begun or looked for: the process of a library has no more than that library.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == plugins::HOST) {
         return Ok(vitald_plugin::host::serve(words));
     }
     let Cli { state_dir, plugins, command } = Cli::parse();
+    if matches!(command, Command::Run(_))
+        && let Err(refusal) = threads::are_allowed()
+    {
+        output::complain(&refusal.text);
+        return Ok(refusal.exit.into());
+    }
     // A supervisor has many things to do at once; everything else has one.
     let runtime = match command {
         Command::Run(_) => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,7 +141,8 @@ fn say_unasked(state_dir: &StateDir, why: &str) {
 /// flags and variables come after the flags here.
 fn ordered(places: &Places, of_supervisors: Vec<PathBuf>, state_dirs: &[StateDir]) -> Vec<Folder> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let own: Vec<PathBuf> = state_dirs.iter().map(|dir| dir.path().join(FOLDER)).collect();
+    let own: Vec<PathBuf> =
+        state_dirs.iter().map(|dir| dir.path().join(FOLDER)).filter(|folder| can_be_there(folder)).collect();
     let named = places.plugins.plugin_dir.iter().map(|dir| Folder::named(places.absolute(dir)));
     // Its last one is the last one here, too.
     let is_own = |told: &PathBuf| own.iter().any(|own| real(own) == real(told));
@@ -155,6 +157,13 @@ fn ordered(places: &Places, of_supervisors: Vec<PathBuf>, state_dirs: &[StateDir
         }
     }
     folders
+}
+
+/// Whether we could know of a folder in a state dir. Where we may not enter the state dir (it is that of another user,
+/// whose HOME we have), or it is none, that is told by whoever needs one.
+fn can_be_there(folder: &Path) -> bool {
+    let refusal = fs::metadata(folder).err().map(|err| err.kind());
+    !matches!(refusal, Some(ErrorKind::PermissionDenied | ErrorKind::NotADirectory))
 }
 
 /// The folders of `VITALD_PLUGIN_PATH`, absolute.

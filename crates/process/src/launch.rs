@@ -130,7 +130,14 @@ fn explain(
         Step::NoNewPrivileges => system("giving up new privileges", reason),
         Step::Session => system("making a session", reason),
         Step::Output => system("connecting stdout and stderr", reason),
+        Step::Fork if errno == Errno::EAGAIN => system("starting a process", TOO_MANY_PROCESSES),
         Step::Fork => system("starting a process", reason),
+        Step::Hold => system(
+            "holding a process by a pidfd",
+            format!(
+                "{reason}; the kernel is too old for pidfd_open(2), or a filter of system calls refuses it"
+            ),
+        ),
     }
 }
 
@@ -145,6 +152,10 @@ fn c_strings(texts: impl IntoIterator<Item = String>, what: &str) -> Result<Vec<
 fn holds_nul(what: &str) -> StartError {
     system("starting a process", format!("{what} holds a NUL"))
 }
+
+/// What EAGAIN says of a process that is to be.
+const TOO_MANY_PROCESSES: &str =
+    "the system allows no more of them now (`ulimit -u`, or pids.max of a cgroup)";
 
 /// Something that the system refused.
 pub(crate) fn system(doing: &str, reason: impl ToString) -> StartError {
@@ -182,6 +193,15 @@ mod tests {
         assert_eq!(
             message(Step::WorkingDir, Errno::EACCES),
             "working directory /w cannot be entered: Permission denied"
+        );
+        assert_eq!(
+            message(Step::Fork, Errno::EAGAIN),
+            "starting a process: the system allows no more of them now (`ulimit -u`, or pids.max of a cgroup)"
+        );
+        assert_eq!(
+            message(Step::Hold, Errno::ENOSYS),
+            "holding a process by a pidfd: Function not implemented; the kernel is too old for pidfd_open(2), or a \
+             filter of system calls refuses it"
         );
         assert_eq!(
             message(Step::Exec, Errno::E2BIG),

@@ -83,6 +83,8 @@ pub(crate) fn refused(file: &Path, shown: &str, errno: Errno) -> StartError {
             Some(interpreter) => format!("permission denied (for it or its interpreter {interpreter})"),
             None => "permission denied".to_owned(),
         },
+        // Of a user's processes, which are counted when one has become theirs.
+        Errno::EAGAIN => "its user may have no more processes now (`ulimit -u`)".to_owned(),
         Errno::E2BIG => "its arguments and environment are too long".to_owned(),
         other => other.desc().to_lowercase(),
     };

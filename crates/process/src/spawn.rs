@@ -13,7 +13,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::Once;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
@@ -22,7 +21,7 @@ use nix::unistd::{Gid, Pid, Uid};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::cgroup::Entrance;
-use crate::{pidfd, reaper};
+use crate::{inherited, launch, pidfd, reaper};
 
 pub(crate) use child_side::has_close_range;
 use child_side::{ChildSide, PID_DIGITS, report};
@@ -61,6 +60,8 @@ pub(crate) struct Plan {
 #[repr(i32)]
 pub(crate) enum Step {
     Fork,
+    /// Of the parent: to have a descriptor for the child.
+    Hold,
     Session,
     Output,
     OpenFiles,
@@ -73,8 +74,9 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Fork,
+        Self::Hold,
         Self::Session,
         Self::Output,
         Self::OpenFiles,
@@ -145,7 +147,7 @@ impl Drop for Newborn {
 pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
     let system =
         |err: io::Error| Step::Fork.refused(Errno::from_raw(err.raw_os_error().unwrap_or(libc::EIO)));
-    children_stay_until_waited_for();
+    inherited::children_stay_until_waited_for();
     let null = above_stdio(File::open("/dev/null").map_err(system)?.into()).map_err(system)?;
     let output = above_stdio(plan.output).map_err(system)?;
     let Plan { program, dir, lock, open_files, user, no_new_privileges, cage, .. } = plan;
@@ -200,7 +202,8 @@ pub(crate) fn spawn(plan: Plan) -> Result<Newborn, Refusal> {
         (Newborn { pid, pidfd, kept: false }, outcome)
     };
     if newborn.pidfd.is_none() {
-        newborn.pidfd = Some(pidfd::open(newborn.pid()).map_err(system)?);
+        let opened = pidfd::open(newborn.pid()).map_err(|err| Step::Hold.refused(launch::errno_of(&err)))?;
+        newborn.pidfd = Some(opened);
     }
     match refusal_from(outcome).map_err(system)? {
         None => Ok(newborn),
@@ -226,22 +229,6 @@ fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
-}
-
-/// Whoever started us may have had SIGCHLD ignored, which is inherited; children would then be reaped by
-/// the kernel, and their status lost: wait(2).
-fn children_stay_until_waited_for() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: `current` is written before it is read; SIG_DFL runs no code of ours.
-        unsafe {
-            let mut current: libc::sigaction = std::mem::zeroed();
-            let got = libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut current);
-            if got == 0 && current.sa_sigaction == libc::SIG_IGN {
-                libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-            }
-        }
-    });
 }
 
 /// A path for the system; `None` if it holds a NUL.

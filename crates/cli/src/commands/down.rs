@@ -78,13 +78,16 @@ async fn end(state_dir: &StateDir, keep: bool) -> Result<bool, Failure> {
         Err(_) if state_dir.holder().is_none() => 0,
         Err(failure) => return Err(failure),
     };
-    if !keep && running > 0 {
-        output::say(format!("stopping {} …", count(running, "component")))?;
-    }
+    // It is done all the same where it cannot be told.
+    let told = match !keep && running > 0 {
+        true => output::say(format!("stopping {} …", count(running, "component"))),
+        false => Ok(()),
+    };
     // Not one that somebody starts meanwhile.
     while holder.is_some() && state_dir.holder() == holder {
         sleep(Duration::from_millis(50)).await;
     }
+    told?;
     if !keep {
         let all_stopped = left_behind(state_dir) == 0;
         if all_stopped {

@@ -16,7 +16,7 @@ use crate::detach::{self, Detached, PluginArgs};
 use crate::exit::{Exit, Failure, NEVER, Outcome};
 use crate::format::count;
 use crate::kept::Wanted;
-use crate::places::{Places, STDIN};
+use crate::places::{ANOTHER_PLACE, Places, STDIN};
 use crate::progress::{self, Progress};
 use crate::{known, manifests, output, plugins, wiring};
 
@@ -38,6 +38,10 @@ pub(crate) async fn run(args: &Up, places: &Places) -> Outcome {
     args.logs.max_total()?;
     let components = manifests::load(&paths, &plugins::of_manifests(places, &paths).await?.registry)?;
     let state_dir = places.of_manifests(&paths);
+    if let Some(err) = state_dir.hidden() {
+        let path = state_dir.path().display();
+        return Err(Failure::not(format!("cannot see what is in {path}: {err}; {ANOTHER_PLACE}")));
+    }
     let mut up = Attempt {
         manifests: places.all_absolute(&paths),
         components,
