@@ -112,7 +112,7 @@ fn mistakes_in_their_configuration_have_file_line_and_caret() {
         let line: Vec<char> = format!("    {probe}").chars().collect();
         let shown = lines.iter().position(|shown| shown.ends_with(&line)).expect("the line itself");
         let begin = lines[shown].len() - line.len() + column - 1;
-        let underlined = lines[shown + 1].iter().position(|c| *c == '━');
+        let underlined = lines[shown + 1].iter().position(|c| *c == '^');
         assert_eq!(underlined, Some(begin), "{}", output.stderr);
     }
 }

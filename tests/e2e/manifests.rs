@@ -149,7 +149,9 @@ fn warnings_are_errors_only_if_asked_for() {
     );
     let output = s.cli(&["validate", "-f", "manifests"]).expect(0);
     assert!(output.all().contains("timeoutSeconds"), "{}", output.all());
-    s.cli(&["validate", "-f", "manifests", "--strict"]).expect(2);
+    let output = s.cli(&["validate", "-f", "manifests", "--strict"]).expect(2);
+    assert!(output.stdout.contains("1 error, 0 warnings"), "{}", output.all());
+    assert!(output.stderr.contains("error[") && !output.stderr.contains("warning["), "{}", output.all());
 }
 
 #[test]

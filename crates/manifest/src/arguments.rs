@@ -10,13 +10,14 @@ use vitald_core::registry::Registry;
 use crate::check::samples::words;
 use crate::mistake::{Code, Mistake};
 use crate::nearest::{did_you_mean, list, nearest, or_refused};
-use crate::tree::{Tree, quote};
+use crate::tree::{Tree, Value, quote};
 use crate::{check, read, schema};
 
 /// Builds the configuration of the handler `key` from `field=value` arguments, and checks it.
 ///
 /// Dots lead into nested fields. A value for a field that takes nothing but a string is that string as it
-/// is; any other is read as YAML: `port=80`, `tls=true`, `command=["pg_isready","-q"]`.
+/// is; any other is read as YAML: `port=80`, `tls=true`, `command=["pg_isready","-q"]`. In a list of strings, every item
+/// is one, since a shell takes the quotes of `["true"]` away; a single word is a list of one: `command=true`.
 ///
 /// # Errors
 /// All mistakes, one a line.
@@ -91,17 +92,23 @@ fn take(config: &mut Json, schema: &Json, arg: &str) -> Result<Option<(String, S
     if *at != Json::Object(Map::new()) {
         return Err(format!("{path}: given twice"));
     }
+    let wants_words = schema["type"] == "array" && schema["items"]["type"] == "string";
     *at = if only_a_string(schema) {
         text.into()
     } else {
-        value(text).map_err(|err| format!("{path}: {err}"))?
+        value(text, wants_words).map_err(|err| format!("{path}: {err}"))?
     };
-    let wants_words = schema["type"] == "array" && schema["items"]["type"] == "string";
-    let is_word = !matches!(at, Json::Array(_) | Json::Object(_)) && !text.trim().is_empty();
-    Ok((wants_words && is_word).then(|| {
-        let list = format!("[{}]", words(text)).replace('\'', r"'\''");
-        (path.to_owned(), format!("write {path}='{list}'"))
-    }))
+    let is_list = matches!(at, Json::Array(_) | Json::Object(_));
+    if !wants_words || is_list || text.trim().is_empty() {
+        return Ok(None);
+    }
+    let typed = at.as_str().unwrap_or(text).trim();
+    if !typed.contains(char::is_whitespace) {
+        *at = Json::Array(vec![typed.into()]);
+        return Ok(None);
+    }
+    let list = format!("[{}]", words(text)).replace('\'', r"'\''");
+    Ok(Some((path.to_owned(), format!("write {path}='{list}'"))))
 }
 
 fn only_a_string(schema: &Json) -> bool {
@@ -114,8 +121,8 @@ fn only_a_string(schema: &Json) -> bool {
     }
 }
 
-/// One value as YAML has it.
-fn value(text: &str) -> Result<Json, String> {
+/// One value as YAML has it; the items of a list are strings if they are to be `words`.
+fn value(text: &str, words: bool) -> Result<Json, String> {
     let mut documents = read::read(text);
     if let Some(mistake) = documents.mistakes.first() {
         return Err(mistake.message.clone());
@@ -123,11 +130,24 @@ fn value(text: &str) -> Result<Json, String> {
     match documents.trees.len() {
         0 => Ok("".into()),
         1 => {
-            let tree = documents.trees.remove(0);
+            let mut tree = documents.trees.remove(0);
+            if words {
+                as_typed(&mut tree, text);
+            }
             let json = tree.to_json(Tree::ROOT);
             // A word stays what was typed: YAML would cut comments and surrounding space from it.
             Ok(if json.is_string() && !text.starts_with(['"', '\'']) { text.into() } else { json })
         }
         _ => Err("expected one value".to_owned()),
+    }
+}
+
+/// Makes the items of a list the strings that were typed.
+fn as_typed(tree: &mut Tree, text: &str) {
+    for item in tree.items(Tree::ROOT).to_vec() {
+        let node = tree.node_mut(item);
+        if matches!(node.value, Value::Bool(_) | Value::Int(_) | Value::Float(_)) {
+            node.value = Value::String(text.get(node.span.clone()).unwrap_or_default().to_owned());
+        }
     }
 }

@@ -101,7 +101,8 @@ impl Diagnostic {
     /// Headline, place, source line with caret, help: several lines, the last one ended.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        let renderer = renderer.decor_style(DecorStyle::Unicode);
+        // `^` under the place, readable on every terminal and in every log.
+        let renderer = renderer.decor_style(DecorStyle::Ascii);
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,

@@ -145,9 +145,10 @@ impl Found {
         self.seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
     }
 
+    /// Whether a file in it was read for another path. Folders alone are no manifests.
     fn seen_any_in(&self, path: &Path) -> bool {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        self.seen.iter().any(|seen| *seen != path && seen.starts_with(&path))
+        self.seen.iter().any(|seen| seen.starts_with(&path) && !seen.is_dir())
     }
 }
 

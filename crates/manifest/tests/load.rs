@@ -434,6 +434,7 @@ fn directories_are_read_in_the_order_of_names() {
 fn paths_that_lead_nowhere_are_told() {
     let registry = support::registry();
     let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("nothing/at/all")).unwrap();
     let paths = [PathBuf::from("no/such.yaml"), dir.path().to_owned()];
     let diagnostics = load(&paths, &LoadOptions { registry: &registry, env_path: None }).unwrap_err();
     let told: Vec<String> = diagnostics.0.iter().map(ToString::to_string).collect();

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use vitald_manifest::{Diagnostics, LoadOptions};
+use vitald_manifest::{Diagnostics, LoadOptions, Severity};
 
 use crate::cli::Validate;
 use crate::exit::{Exit, Outcome};
@@ -16,10 +16,13 @@ pub(crate) async fn run(args: &Validate, places: &Places) -> Outcome {
     let paths = places.manifests(&named)?;
     let registry = plugins::of_manifests(places, &paths).await?.registry;
     let options = LoadOptions { registry: &registry, env_path: env::var_os("PATH") };
-    let (components, diagnostics) = match vitald_manifest::load(&paths, &options) {
+    let (components, mut diagnostics) = match vitald_manifest::load(&paths, &options) {
         Ok(manifests) => (Some(manifests.components.len()), Diagnostics(manifests.warnings)),
         Err(diagnostics) => (None, diagnostics),
     };
+    if args.strict {
+        diagnostics.0.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
+    }
     let (errors, warnings) = (diagnostics.error_count(), diagnostics.warning_count());
     if errors + warnings > 0 {
         output::note(&diagnostics.render(output::colour_on_stderr()));
@@ -33,6 +36,6 @@ pub(crate) async fn run(args: &Validate, places: &Places) -> Outcome {
         }
         _ => output::say(format!("{}, {}", count(errors, "error"), count(warnings, "warning")))?,
     }
-    let bad = errors > 0 || components.is_none() || (args.strict && warnings > 0);
+    let bad = errors > 0 || components.is_none();
     Ok(if bad { Exit::Usage } else { Exit::Done })
 }
