@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use vitald_tests::{Output, Stranger, Supervisor, repository};
 
@@ -66,6 +67,27 @@ fn an_sdk_elsewhere_is_used_where_it_is() {
     let library = s.install(&made.library("own-check"));
     let about = s.cli(&["plugin", "inspect", library.to_str().unwrap()]).expect(0).all();
     assert!(about.contains("ownThing"), "{about}");
+
+    // Linked into a program that is made of the same sources.
+    let core = sdk.join("crates/core");
+    let manifest = format!(
+        "[package]\nname = \"linked-in\"\nedition = \"2024\"\n\n[dependencies]\nown-check = {{ path = \"../own-check\" }}\n\
+         vitald-core = {{ path = {core:?} }}\n\n[workspace]\n"
+    );
+    s.write("work/linked-in/Cargo.toml", &manifest);
+    s.write(
+        "work/linked-in/src/lib.rs",
+        "pub fn registry() -> vitald_core::registry::Registry {
+            let mut registry = vitald_core::registry::Registry::new();
+            registry.add::<own_check::OwnThingProbe>();
+            registry
+        }",
+    );
+    let main = "fn main() { println!(\"{:?}\", linked_in::registry().keys().collect::<Vec<_>>()); }";
+    s.write("work/linked-in/src/main.rs", main);
+    let program = Stranger::try_build(&s.path("work/linked-in"), None).unwrap().program("linked-in");
+    let said = Output::of(&mut Command::new(program)).expect(0);
+    assert_eq!(said.stdout, "[\"ownThing\"]\n");
 
     let refused = new(&s, &["other", "--sdk", "work"]).expect(2);
     assert!(refused.stderr.contains("--sdk work: the package `vitald-sdk` is not there"), "{refused:?}");

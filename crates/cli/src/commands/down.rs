@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use vitald_client::ShutdownMode;
+use vitald_core::restarter::ProcessIdentity;
 use vitald_supervisor::StateDir;
 use vitald_supervisor::clock::SystemClock;
 use vitald_supervisor::survivors as stored;
@@ -13,6 +14,9 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::Places;
 use crate::{known, output, reach, survivors};
+
+/// How long a supervisor may take to end once it has given up its lock. It may wait for 2 s for what is still at work.
+const LEAVING: Duration = Duration::from_secs(4);
 
 /// Ends a supervisor and all its components, and waits until it is gone; or what is left of a dead one.
 pub(crate) async fn run(args: &Down, places: &Places) -> Outcome {
@@ -72,6 +76,7 @@ fn has_components(dir: &StateDir) -> bool {
 /// Ends a supervisor that runs. `false` if it died before it had stopped all of its components.
 async fn end(state_dir: &StateDir, keep: bool) -> Result<bool, Failure> {
     let holder = state_dir.holder();
+    let process = holder.and_then(|pid| vitald_process::identity(pid.try_into().ok()?));
     let running = match ask(state_dir, keep).await {
         Ok(running) => running,
         // It went away by itself while it was being asked.
@@ -87,6 +92,9 @@ async fn end(state_dir: &StateDir, keep: bool) -> Result<bool, Failure> {
     while holder.is_some() && state_dir.holder() == holder {
         sleep(Duration::from_millis(50)).await;
     }
+    if let Some(process) = process {
+        ended(&process).await;
+    }
     told?;
     if !keep {
         let all_stopped = left_behind(state_dir) == 0;
@@ -101,6 +109,15 @@ async fn end(state_dir: &StateDir, keep: bool) -> Result<bool, Failure> {
         left => format!("the supervisor is gone; {}", keeps_on(left)),
     })?;
     Ok(true)
+}
+
+/// Waits until a process that is just ending has ended. Where its pid is another one's here, as from within another
+/// container, that is not for ever.
+async fn ended(process: &ProcessIdentity) {
+    let deadline = Instant::now() + LEAVING;
+    while vitald_process::is_same(process) && Instant::now() < deadline {
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Of how many components something runs, and nobody watches over it.
@@ -147,5 +164,24 @@ mod tests {
         assert!(!has_components(&dir));
         std::fs::write(dir.record("web"), "").unwrap();
         assert!(has_components(&dir), "the folder of locks may have been cleaned away");
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_is_gone_only_when_its_process_is() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path().join("state"));
+        let supervisor = dir.lock().unwrap();
+        // It takes a while from giving up its lock to its end.
+        let mut process = std::process::Command::new("sleep").arg("2").spawn().unwrap();
+        std::fs::write(dir.path().join("vitald.lock"), process.id().to_string()).unwrap();
+        let gives_up = async {
+            sleep(Duration::from_millis(100)).await;
+            drop(supervisor);
+        };
+        let (ended, ()) = tokio::join!(end(&dir, false), gives_up);
+        assert!(matches!(ended, Ok(true)));
+        let is_gone = process.try_wait().unwrap().is_some();
+        process.wait().unwrap();
+        assert!(is_gone, "it was said to be gone, and was still there");
     }
 }
