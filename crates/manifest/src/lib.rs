@@ -93,7 +93,7 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions<'_>) -> Result<Manifests, D
         }
         let read = read::read(&file.source.text);
         if read.count == 0 {
-            let mistake = document::nothing("there is nothing in this file");
+            let mistake = document::nothing("there is nothing in this file").at(0..0);
             found.push((index, diagnose(file, mistake, None, false)));
         }
         unread.extend(read.unread.iter().filter_map(|range| file.source.text.get(range.clone())));
