@@ -345,6 +345,17 @@ async fn the_machine_s_capabilities_are_tried_and_nothing_is_left() {
     eventually("nothing is left", || left.iter().all(|dir| !dir.exists())).await;
 }
 
+#[test]
+fn threads_that_try_out_the_machine_at_once_do_not_disturb_each_other() {
+    let alone = capabilities();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(capabilities)).collect();
+        for thread in asked {
+            assert_eq!(thread.join().unwrap(), alone);
+        }
+    });
+}
+
 #[tokio::test]
 async fn all_else_holds_without_cgroups() {
     if is_off() {
