@@ -171,17 +171,21 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = StateDir::new(temp.path().join("state"));
         let supervisor = dir.lock().unwrap();
-        // It takes a while from giving up its lock to its end.
-        let mut process = std::process::Command::new("sleep").arg("2").spawn().unwrap();
-        std::fs::write(dir.path().join("vitald.lock"), process.id().to_string()).unwrap();
+        // It takes a while from giving up its lock to its end. A thread has an identity as a process has, and begins without
+        // a fork, in which the locks of all other tests would go on for a moment.
+        let (tell, told) = std::sync::mpsc::channel();
+        let process = std::thread::spawn(move || {
+            tell.send(std::fs::read_link("/proc/thread-self").unwrap()).unwrap();
+            std::thread::sleep(Duration::from_secs(2));
+        });
+        let id = told.recv().unwrap();
+        std::fs::write(dir.path().join("vitald.lock"), id.file_name().unwrap().as_encoded_bytes()).unwrap();
         let gives_up = async {
             sleep(Duration::from_millis(100)).await;
             drop(supervisor);
         };
         let (ended, ()) = tokio::join!(end(&dir, false), gives_up);
         assert!(matches!(ended, Ok(true)));
-        let is_gone = process.try_wait().unwrap().is_some();
-        process.wait().unwrap();
-        assert!(is_gone, "it was said to be gone, and was still there");
+        assert!(process.is_finished(), "it was said to be gone, and was still there");
     }
 }
