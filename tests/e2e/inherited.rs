@@ -3,9 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Instant;
 
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use vitald_tests::{Output, Supervisor, eventually, seconds, skip};
@@ -84,55 +82,9 @@ fn what_is_written_beyond_the_limit_of_file_sizes_ends_nobody() {
 #[test]
 fn who_may_have_no_threads_is_told_before_anything_begins() {
     let s = Supervisor::prepare(ENDS_AND_TELLS).with_prefix(within("ulimit -d 10000"));
-    // Where memory is not asked for in this way, a limit on it is none.
     let output = s.background(&["run", "-f", "manifests"]).end(seconds(20)).expect(1);
     assert!(output.stderr.contains("does not allow the threads that a supervisor needs"), "{output:?}");
     assert!(!s.state_dir().join("components").exists());
-}
-
-#[test]
-fn supervising_outlives_a_time_without_new_processes() {
-    if !Uid::effective().is_root() {
-        skip("only root may become another user, whose processes are counted for themselves");
-        return;
-    }
-    let user = 61_000 + std::process::id() % 1000;
-    let mut s = Supervisor::prepare_for(
-        user,
-        "
-        metadata: {name: sleeper}
-        spec:
-          command: [vitald-fixture, sleep]
-          restart: {maxRestarts: 1000, backoff: {initialSeconds: 0.2, maxSeconds: 0.2}}
-        ",
-    );
-    s.start();
-    s.wait_ready("sleeper");
-    let may_have = |number: &str| {
-        let mut limit = std::process::Command::new("setpriv");
-        limit
-            .args([format!("--reuid={user}"), format!("--regid={user}")])
-            .args(["--clear-groups", "prlimit"]);
-        limit.arg(format!("--pid={}", s.pid().0)).arg(format!("--nproc={number}:"));
-        Output::of(&mut limit).expect(0);
-    };
-    let (_, most) = getrlimit(Resource::RLIMIT_NPROC).unwrap();
-    // Threads that had something to do are given up after ten seconds: none of before is counted upon.
-    let threads = || fs::read_dir(format!("/proc/{}/task", s.pid().0)).unwrap().count();
-    may_have("1");
-    let mut seen = (threads(), Instant::now());
-    let settled = || {
-        if threads() != seen.0 {
-            seen = (threads(), Instant::now());
-        }
-        (seen.1.elapsed() > seconds(11)).then_some(())
-    };
-    eventually("idle threads to be gone", seconds(60), settled, || format!("{} threads", threads()));
-    s.component("sleeper").pid().kill();
-    let refused = s.wait_for("sleeper", "some failed starts", seconds(20), |c| c.restart_count >= 3);
-    assert!(refused.last_error.unwrap().contains("the system allows no more of them now (`ulimit -u`"));
-    may_have(&most.to_string());
-    s.wait_ready("sleeper");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use vitald_supervisor::{
 
 use crate::exit::Failure;
 use crate::plugins::Probes;
-use crate::{log_keeper, output, threads};
+use crate::{log_keeper, output};
 
 /// The version that status and `--version` tell.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,7 +45,6 @@ pub(crate) fn prepare() -> Result<(), Failure> {
     if let Err(err) = vitald_process::raise_open_files() {
         output::note(&format!("warning: the limit of open files cannot be raised: {err}"));
     }
-    threads::keep_one();
     Ok(())
 }
 
