@@ -235,8 +235,11 @@ fn search_path(process: &ProcessSpec, env_path: Option<&OsStr>) -> Option<OsStri
         Some(EnvValue::Literal(path)) => Some(path.into()),
         Some(EnvValue::FileKey { .. }) => None,
         None => {
-            let sets_path =
-                |file: &std::path::PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains("PATH="));
+            // Opening a FIFO would wait for somebody to write to it.
+            let sets_path = |file: &PathBuf| {
+                fs::metadata(file).is_ok_and(|there| there.is_file())
+                    && fs::read_to_string(file).is_ok_and(|text| text.contains("PATH="))
+            };
             (!process.env_from.iter().any(sets_path)).then(|| env_path.map(OsStr::to_owned))?
         }
     }

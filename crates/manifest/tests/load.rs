@@ -259,6 +259,9 @@ fn warnings_tell_what_is_odd_and_let_it_pass() {
         warnings("command: [tool]\n  envFrom: [{file: no.env}]"),
         "spec.envFrom[0].file: the file \"no.env\" does not exist"
     );
+    let fifo = std::process::Command::new("mkfifo").arg(dir.path().join("pipe.env")).status().unwrap();
+    assert!(fifo.success());
+    assert_eq!(warnings("command: [tool]\n  envFrom: [{file: pipe.env}]"), "", "nobody waits for a writer");
     assert_eq!(
         warnings(
             "command: [tool]\n  livenessProbe: {pid: {}, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 1}"
