@@ -13,7 +13,7 @@ const SLEEPER: &str = "
       livenessProbe:
         allOf: [{pid: {}}, {exec: {command: ['true']}}, {memory: {max: 4Gi}}]
         periodSeconds: 0.2
-        timeoutSeconds: 0.2
+        timeoutSeconds: 5
 ";
 
 /// A new pid namespace with the `/proc` of the one around it.
