@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use vitald_tests::{Output, Supervisor, eventually, seconds, skip};
@@ -16,7 +17,7 @@ const ENDS_AND_TELLS: &str = "
     metadata: {name: tells}
     spec:
       command: [sh, -c, 'grep ^Sig /proc/self/status; exec vitald-fixture sleep']
-      startupProbe: {exec: {command: [sh, -c, 'exit 0']}, periodSeconds: 0.2, timeoutSeconds: 0.2}
+      startupProbe: {exec: {command: [sh, -c, 'exit 0']}, periodSeconds: 0.2, timeoutSeconds: 5}
 ";
 
 fn words(prefix: &[&str]) -> Vec<String> {
@@ -85,6 +86,45 @@ fn who_may_have_no_threads_is_told_before_anything_begins() {
     let output = s.background(&["run", "-f", "manifests"]).end(seconds(20)).expect(1);
     assert!(output.stderr.contains("does not allow the threads that a supervisor needs"), "{output:?}");
     assert!(!s.state_dir().join("components").exists());
+}
+
+#[test]
+fn supervising_outlives_a_time_without_new_processes() {
+    if !Uid::effective().is_root() {
+        skip("only root may become another user, whose processes are counted for themselves");
+        return;
+    }
+    let user = 61_000 + std::process::id() % 1000;
+    let mut s = Supervisor::prepare_for(
+        user,
+        "
+        metadata: {name: sleeper}
+        spec:
+          command: [vitald-fixture, sleep]
+          restart: {maxRestarts: 1000, backoff: {initialSeconds: 0.2, maxSeconds: 0.2}}
+        ",
+    );
+    s.start();
+    let sleeper = s.wait_ready("sleeper").pid();
+    // Its runtime would give up threads that have been idle for ten seconds.
+    std::thread::sleep(seconds(14));
+    let may_have = |number: &str| {
+        let mut limit = std::process::Command::new("setpriv");
+        limit
+            .args([format!("--reuid={user}"), format!("--regid={user}")])
+            .args(["--clear-groups", "prlimit"])
+            .args([format!("--pid={}", s.pid().0), format!("--nproc={number}:")]);
+        Output::of(&mut limit).expect(0);
+    };
+    let (_, most) = getrlimit(Resource::RLIMIT_NPROC).unwrap();
+    may_have("1");
+    sleeper.kill();
+    let refused = s.wait_for("sleeper", "some failed starts", seconds(20), |c| c.restart_count >= 3);
+    let why = refused.last_error.unwrap();
+    assert!(why.contains("the system allows no more of them now (`ulimit -u`"), "{why}");
+    may_have(&most.to_string());
+    s.wait_ready("sleeper");
+    s.cli(&["down"]).expect(0);
 }
 
 #[test]

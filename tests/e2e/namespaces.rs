@@ -13,7 +13,7 @@ const SLEEPER: &str = "
       livenessProbe:
         allOf: [{pid: {}}, {exec: {command: ['true']}}, {memory: {max: 4Gi}}]
         periodSeconds: 0.2
-        timeoutSeconds: 0.2
+        timeoutSeconds: 5
 ";
 
 /// A new pid namespace with the `/proc` of the one around it.
@@ -106,6 +106,12 @@ fn nothing_is_stopped_where_proc_shows_another_namespace() {
     strange.up().expect(0);
     strange.cli(&["probe", "run", "sleeper", "liveness"]).expect(0);
     s.kill9();
+    let described = strange.cli(&["describe", "sleeper"]).expect(3);
+    assert!(
+        described.stderr.contains("whether it still runs cannot be told: /proc shows another"),
+        "{described:?}"
+    );
+    assert_eq!(described.stdout, "");
     // What would take over, or end what is left, would look for it among strangers.
     assert_refused(strange.up());
     assert_refused(strange.cli(&["down"]));

@@ -60,7 +60,11 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     // A supervisor has many things to do at once; everything else has one.
     let runtime = match command {
-        Command::Run(_) => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        Command::Run(_) => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_keep_alive(threads::KEPT)
+            .enable_all()
+            .build(),
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     }
     .context("the async runtime cannot be started")?;

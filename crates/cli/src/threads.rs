@@ -1,16 +1,25 @@
 //! The threads that a supervisor cannot do without.
 //!
-//! Its runtime panics where the system refuses it a thread that it needs, and may then never end. So whether it can
-//! begin at all is found out before it does.
+//! Its runtime panics where the system refuses it a thread and there is no other that could do the work: an end would be
+//! lost, and the supervisor itself might never end. So whether it can begin at all is found out before it does, and one
+//! thread is always kept, since a component that starts too many processes takes ours, too.
 
 use std::io;
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
 
 use crate::exit::Failure;
 
 /// What is begun at once: the runtime's two, that of the logs, that of the account, and some for what blocks.
 const AT_FIRST: usize = 8;
+
+/// For how long the runtime keeps a thread that is idle, one of those that do what blocks.
+pub(crate) const KEPT: Duration = Duration::from_secs(60 * 60);
+/// How often one of them is given something to do, so that there is always one. So seldom that it costs nothing.
+const BEAT: Duration = Duration::from_secs(20 * 60);
 
 /// Whether the system lets a supervisor have the threads that it needs at first. To be asked before any are begun.
 ///
@@ -35,6 +44,17 @@ fn begin_together(number: usize) -> io::Result<()> {
             Ok(())
         })
     })
+}
+
+/// Keeps, from now on, one of the threads that do what blocks: where no more are allowed, what they all had to do waits
+/// for this one. Must be called within a tokio runtime whose threads are [`KEPT`].
+pub(crate) fn keep_one() {
+    tokio::spawn(async {
+        // Ends with the runtime.
+        while spawn_blocking(|| ()).await.is_ok() {
+            tokio::time::sleep(BEAT).await;
+        }
+    });
 }
 
 #[cfg(test)]

@@ -132,12 +132,13 @@ fn explain(
         Step::Output => system("connecting stdout and stderr", reason),
         Step::Fork if errno == Errno::EAGAIN => system("starting a process", TOO_MANY_PROCESSES),
         Step::Fork => system("starting a process", reason),
-        Step::Hold => system(
+        Step::Hold if matches!(errno, Errno::ENOSYS | Errno::EPERM) => system(
             "holding a process by a pidfd",
             format!(
                 "{reason}; the kernel is too old for pidfd_open(2), or a filter of system calls refuses it"
             ),
         ),
+        Step::Hold => system("holding a process by a pidfd", reason),
     }
 }
 
@@ -203,6 +204,7 @@ mod tests {
             "holding a process by a pidfd: Function not implemented; the kernel is too old for pidfd_open(2), or a \
              filter of system calls refuses it"
         );
+        assert_eq!(message(Step::Hold, Errno::EMFILE), "holding a process by a pidfd: Too many open files");
         assert_eq!(
             message(Step::Exec, Errno::E2BIG),
             "`x` cannot be executed: its arguments and environment are too long"

@@ -47,6 +47,13 @@ fn recalled(args: &Describe, places: &Places, failure: Failure) -> Failure {
     let Some(state_dir) = places.own(named).into_iter().find(|dir| dir.logs().is_dir()) else {
         return failure;
     };
+    // It would be taken for ended.
+    if let Err(why) = vitald_process::procfs::check_own() {
+        return Failure::new(
+            failure.exit,
+            format!("{}\nwhether it still runs cannot be told: {why}", failure.text),
+        );
+    }
     let what = match recall::describe(&state_dir, &SystemClock, &args.name, vitald_process::is_same) {
         Ok(detail) if matches!(args.output, Format::Table | Format::Wide) => {
             let mut text = text(&detail, &[], Timestamp::now(), output::colour());

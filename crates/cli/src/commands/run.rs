@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::format::count;
 use crate::places::{ANOTHER_PLACE, Places};
 use crate::plugin_news::{self, News, PluginNews};
-use crate::{detach, manifests, output, plugins, reload, survivors, table, wiring};
+use crate::{detach, manifests, output, plugins, reload, survivors, table, threads, wiring};
 
 /// How often to see whether all is ready, until it has been once.
 const LOOK: Duration = Duration::from_millis(250);
@@ -41,6 +41,7 @@ pub(crate) async fn run(args: &Run, places: &Places) -> Outcome {
     let names: Vec<_> = components.iter().map(|component| component.name.clone()).collect();
     let lock = lock(&state_dir)?;
     wiring::prepare()?;
+    threads::keep_one();
 
     let log_format = args.logs.log_format;
     let live = output::is_terminal() && !args.detached && log_format == LogFormat::Text;
