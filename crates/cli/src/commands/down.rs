@@ -77,7 +77,12 @@ fn has_components(dir: &StateDir) -> bool {
 async fn end(state_dir: &StateDir, keep: bool) -> Result<bool, Failure> {
     let holder = state_dir.holder();
     let process = holder.and_then(|pid| vitald_process::identity(pid.try_into().ok()?));
-    let running = match ask(state_dir, keep).await {
+    let asked = match ask(state_dir, keep).await {
+        // It was just going: its lock goes a moment after its socket.
+        Err(gone) if gone.exit == Exit::NoSupervisor => ask(state_dir, keep).await,
+        asked => asked,
+    };
+    let running = match asked {
         Ok(running) => running,
         // It went away by itself while it was being asked.
         Err(_) if state_dir.holder().is_none() => 0,
@@ -187,5 +192,20 @@ mod tests {
         let (ended, ()) = tokio::join!(end(&dir, false), gives_up);
         assert!(matches!(ended, Ok(true)));
         assert!(process.is_finished(), "it was said to be gone, and was still there");
+    }
+    #[tokio::test]
+    async fn a_supervisor_whose_lock_outlives_its_socket_is_just_going() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path().join("state"));
+        let supervisor = dir.lock().unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(dir.path().join("vitald.sock")).unwrap();
+        let dies = std::thread::spawn(move || {
+            drop(socket.accept());
+            drop(socket);
+            std::thread::sleep(Duration::from_millis(300));
+            drop(supervisor);
+        });
+        assert!(matches!(end(&dir, false).await, Ok(true)));
+        dies.join().unwrap();
     }
 }
