@@ -92,8 +92,14 @@ async fn what_a_command_leaves_in_its_group_is_killed() {
 
 #[tokio::test]
 async fn what_keeps_the_pipe_open_elsewhere_delays_nothing() {
+    let bed = Bed::new(&["true"]);
+    let away = bed.path("away").display().to_string();
+    // Until it has a session of its own, it belongs to the command, and would end with it.
+    let script = format!(
+        "setsid sh -c 'echo $$; : >{away}; exec sleep 1000' & until [ -e {away} ]; do sleep 0.01; done"
+    );
     let started = std::time::Instant::now();
-    let done = exec(sh("setsid sleep 1000 & echo $!; exit 0")).await.unwrap();
+    let done = exec(sh(&script)).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     let daemon: i32 = done.output.trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon), nix::sys::signal::Signal::SIGKILL).unwrap();
