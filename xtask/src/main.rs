@@ -14,6 +14,7 @@ mod schema;
 mod simulate;
 mod standin;
 mod strangers;
+mod tally;
 mod temporal;
 mod test;
 mod worker;

@@ -1,14 +1,13 @@
 //! `cargo xtask test`: the parts, and the sum of what they say.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use crate::tally::Tally;
 use crate::workspace::{Workspace, path_with, say};
 use crate::{docker, hunt, standin, strangers, temporal, worker};
 
@@ -68,8 +67,8 @@ pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> 
             .into_iter()
             .map(|part| {
                 scope.spawn(move || {
-                    let (mut tally, mut failed) = (Tally::default(), Vec::new());
-                    tally.prefix = format!("{} | ", part.name());
+                    let (mut tally, mut failed) =
+                        (Tally::with_prefix(format!("{} | ", part.name())), Vec::new());
                     part.run_and_tell(workspace, args, &mut tally, &mut failed);
                     (tally, failed)
                 })
@@ -85,6 +84,7 @@ pub(crate) fn test(workspace: &Workspace, parts: &[Part], args: &[OsString]) -> 
             }
         }
     });
+    tally.tell_failures();
     if tally.ignored > 0 {
         eprintln!("xtask: {} tests were ignored, which counts as a failure", tally.ignored);
         failed.push("ignored tests".to_owned());
@@ -221,70 +221,4 @@ impl Part {
 
 fn build(workspace: &Workspace) -> Result<()> {
     workspace.cargo(["build", "--package", "vitald", "--package", "vitald-demo"])
-}
-
-/// What cargo's `test result:` lines add up to.
-#[derive(Default, Debug, PartialEq, Eq)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-    /// Before every line that is passed on.
-    prefix: String,
-}
-
-impl Tally {
-    fn sum(&mut self, other: &Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.ignored += other.ignored;
-    }
-
-    /// Runs a test command, passing its words on and counting.
-    fn count(&mut self, mut command: Command) -> Result<()> {
-        say(&command);
-        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
-        let stdout = child.stdout.take().context("no pipe from cargo")?;
-        for line in BufReader::new(stdout).split(b'\n') {
-            let line = line?;
-            let line = String::from_utf8_lossy(&line);
-            println!("{}{line}", self.prefix);
-            self.add(&line);
-        }
-        if !child.wait()?.success() {
-            bail!("cargo test failed");
-        }
-        Ok(())
-    }
-
-    /// `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.05s`
-    fn add(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result: ") else {
-            return;
-        };
-        let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
-        let number = |what: &str| {
-            let at = words.iter().position(|word| *word == what)?;
-            words.get(at.checked_sub(1)?)?.parse::<u64>().ok()
-        };
-        self.passed += number("passed").unwrap_or(0);
-        self.failed += number("failed").unwrap_or(0);
-        self.ignored += number("ignored").unwrap_or(0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn adds_up() {
-        let mut tally = Tally::default();
-        tally.add("running 3 tests");
-        tally.add(
-            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 1s",
-        );
-        tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
-        assert_eq!(tally, Tally { passed: 15, failed: 2, ignored: 1, prefix: String::new() });
-    }
 }
