@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::say;
 
-/// Lines of a failed test's panic that are told again at the end.
-const LINES_OF_PANIC: usize = 12;
+/// Lines of a failed test that are told again at the end.
+const MOST_LINES: usize = 12;
 
 #[derive(Default, Debug, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -23,11 +23,13 @@ pub(crate) struct Tally {
 }
 
 /// A test that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Failure {
+    /// Before its lines.
+    prefix: String,
     name: String,
-    /// How it panicked, as far as it was captured.
-    panic: Vec<String>,
+    /// How it panicked, or else how it began, as far as it was captured.
+    said: Vec<String>,
 }
 
 impl Tally {
@@ -45,6 +47,7 @@ impl Tally {
     /// Runs a test command, passing its words on and counting.
     pub(crate) fn count(&mut self, mut command: Command) -> Result<()> {
         say(&command);
+        self.section.clear();
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
         let stdout = child.stdout.take().context("no pipe from cargo")?;
         for line in BufReader::new(stdout).split(b'\n') {
@@ -63,8 +66,8 @@ impl Tally {
     pub(crate) fn tell_failures(&self) {
         for failure in &self.failures {
             println!("test {} ... FAILED", failure.name);
-            for line in &failure.panic {
-                println!("    {line}");
+            for line in &failure.said {
+                println!("    {}{line}", failure.prefix);
             }
         }
     }
@@ -72,7 +75,7 @@ impl Tally {
     fn add(&mut self, line: &str) {
         if let Some(counts) = line.strip_prefix("test result: ") {
             self.add_result(counts);
-            self.failures.extend(failures(&std::mem::take(&mut self.section)));
+            self.failures.extend(failures(&std::mem::take(&mut self.section), &self.prefix));
         } else if line == "failures:" || !self.section.is_empty() {
             self.section.push(line.to_owned());
         }
@@ -92,16 +95,24 @@ impl Tally {
 }
 
 /// Out of what each said, and the list of their names after it.
-fn failures(section: &[String]) -> Vec<Failure> {
+fn failures(section: &[String], prefix: &str) -> Vec<Failure> {
     let names = section.iter().rposition(|line| line == "failures:").unwrap_or(section.len());
     let (said, names) = section.split_at(names);
-    let panic = |name: &str| {
-        let own = said.iter().skip_while(|line| **line != format!("---- {name} stdout ----"));
-        let panic = own.skip_while(|line| !line.contains(" panicked at "));
-        panic.take_while(|line| *line != "stack backtrace:").take(LINES_OF_PANIC).cloned().collect()
-    };
-    let names = names.iter().filter_map(|line| line.strip_prefix("    "));
-    names.map(|name| Failure { name: name.to_owned(), panic: panic(name) }).collect()
+    let names = names.iter().skip(1).map_while(|line| line.strip_prefix("    "));
+    let failure = |name: &str| Failure { prefix: prefix.into(), name: name.into(), said: words(name, said) };
+    names.map(failure).collect()
+}
+
+/// What matters of what a test said.
+fn words(name: &str, said: &[String]) -> Vec<String> {
+    let header = format!("---- {name} stdout ----");
+    let is_header = |line: &str| line.starts_with("---- ") && line.ends_with(" stdout ----");
+    let own = said.iter().skip_while(|line| **line != header).skip(1);
+    let own: Vec<_> = own.take_while(|line| !is_header(line)).filter(|line| !line.is_empty()).collect();
+    let thread = format!("thread '{name}'");
+    let begins = own.iter().position(|line| line.starts_with(&thread)).unwrap_or_default();
+    let words = own.into_iter().skip(begins).take_while(|line| *line != "stack backtrace:");
+    words.take(MOST_LINES).cloned().collect()
 }
 
 #[cfg(test)]
@@ -125,35 +136,66 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_again_with_their_panics() {
+    fn failures_are_told_again_with_what_they_said() {
         let told = tally(
-            "test a::one ... ok\n\
-             test a::two ... FAILED\n\
+            "test a::two ... FAILED\n\
              \n\
              failures:\n\
              \n\
+             ---- a::one stdout ----\n\
+             Error: \"it said no\"\n\
+             \n\
              ---- a::two stdout ----\n\
-             what it printed\n\
+             thread 'of its own' (6) panicked at tests/a.rs:2:5:\n\
+             caught\n\
              \n\
              thread 'a::two' (7) panicked at tests/a.rs:3:5:\n\
              assertion failed\n\
              stack backtrace:\n\
-             0: begin\n\
+             \u{20}   0: begin\n\
              ---- a::three stdout ----\n\
-             Error: \"it said no\"\n\
+             thread 'a::three' (8) panicked at tests/a.rs:9:5:\n\
              \n\
              failures:\n\
+             \u{20}   a::one\n\
              \u{20}   a::two\n\
              \u{20}   a::three\n\
              \n\
-             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n\
+             test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n\
              \n\
              running 0 tests\n\
              test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s",
         );
-        let panic = ["thread 'a::two' (7) panicked at tests/a.rs:3:5:", "assertion failed"];
-        let two = Failure { name: "a::two".into(), panic: panic.map(str::to_owned).into() };
-        let three = Failure { name: "a::three".into(), panic: vec![] };
-        assert_eq!(told.failures, [two, three]);
+        let failure = |name: &str, said: &[&str]| Failure {
+            name: name.into(),
+            said: said.iter().map(|line| (*line).to_owned()).collect(),
+            ..Failure::default()
+        };
+        let expected = [
+            failure("a::one", &["Error: \"it said no\""]),
+            failure("a::two", &["thread 'a::two' (7) panicked at tests/a.rs:3:5:", "assertion failed"]),
+            failure("a::three", &["thread 'a::three' (8) panicked at tests/a.rs:9:5:"]),
+        ];
+        assert_eq!(told.failures, expected);
+    }
+
+    /// As by a test of tests.
+    #[test]
+    fn lines_of_a_test_are_not_taken_for_names() {
+        let told = tally(
+            "failures:\n\
+             \n\
+             ---- a::one stdout ----\n\
+             thread 'a::one' (7) panicked at tests/a.rs:3:5:\n\
+             \u{20}            at tests/a.rs:3\n\
+             test result: FAILED. 0 passed; 1 failed\n\
+             \n\
+             failures:\n\
+             \u{20}   a::one\n\
+             \n\
+             test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s",
+        );
+        let names: Vec<&str> = told.failures.iter().map(|failure| failure.name.as_str()).collect();
+        assert_eq!(names, ["a::one"]);
     }
 }

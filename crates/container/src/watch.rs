@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use vitald_core::restarter::Exit;
 
 use crate::engine::{Engine, EngineError, Pauses, SOON};
-use crate::kernel::Killed;
+use crate::kernel;
 
 /// When a container is looked at although nothing was told: at once, soon after, for what happened while the
 /// connection was being made, and then now and then.
@@ -109,13 +109,6 @@ impl Watched<'_> {
         }
     }
 
-    /// How long ago its main process was started.
-    fn age(&self) -> Option<Duration> {
-        let since = self.started_at?.parse().ok()?;
-        // By a clock that was set back meanwhile: not long ago.
-        Some(jiff::Timestamp::now().duration_since(since).try_into().unwrap_or_default())
-    }
-
     fn filters(&self) -> HashMap<String, Vec<String>> {
         [("type", vec!["container"]), ("container", vec![self.id]), ("event", vec!["die", "kill", "oom"])]
             .map(|(name, values)| (name.to_owned(), values.into_iter().map(str::to_owned).collect()))
@@ -166,9 +159,9 @@ impl Watched<'_> {
     ) -> Exit {
         let Ended { exit, at, lived } = ended;
         if exit == by_sigkill() && !heard.was_killed {
-            let is_known = self.pid.is_some() || lived.is_some_and(|lived| lived <= OOM_BEFORE);
-            let killed = Killed { container: self.id.to_owned(), pid: self.pid, age: self.age() };
-            let by_kernel = spawn_blocking(move || is_known && killed.for_memory());
+            let (id, pid) = (self.id.to_owned(), self.pid);
+            let is_known = pid.is_some() || lived.is_some_and(|lived| lived <= OOM_BEFORE);
+            let by_kernel = spawn_blocking(move || is_known && kernel::has_killed_for_memory(&id, pid));
             if by_kernel.await.unwrap_or_default() {
                 return Exit::OomKilled;
             }
