@@ -193,6 +193,7 @@ mod tests {
         assert!(matches!(ended, Ok(true)));
         assert!(process.is_finished(), "it was said to be gone, and was still there");
     }
+
     #[tokio::test]
     async fn a_supervisor_whose_lock_outlives_its_socket_is_just_going() {
         let temp = tempfile::tempdir().unwrap();
